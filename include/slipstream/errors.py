@@ -1,0 +1,127 @@
+"""Every error that Slipstream raises, grouped by what you can do about it.
+
+    SlipstreamError
+    ├── SpecError            mend model.yaml
+    ├── BackendError         choose another back end, mend its arguments, or install its extra
+    ├── SourceError          mend where the batches come from
+    ├── DataError            look at the data
+    │   └── ContractFailed   the batch broke the model's contract
+    ├── StoreError           look at the store: space, rights, network
+    │   ├── NotFound         nothing has that id
+    │   ├── ChecksumMismatch the bytes are not those that were written
+    │   └── Conflict         somebody else was first: read again, decide again
+    ├── BundleError          do not load this model
+    ├── StageError           the stage cannot work on these inputs
+    ├── DeployError          the endpoint did not take the version
+    └── RequestError         the caller of the endpoint must mend the request
+
+Each carries a stable snake_case ``code``: tests, JSON bodies and documentation use it. Texts read
+``<where>: <what>; <what to do>``.
+"""
+
+from __future__ import annotations
+
+_ECHO = 80
+
+
+class SlipstreamError(Exception):
+    """The root: ``except SlipstreamError`` catches all that Slipstream raises on purpose."""
+
+    code = "slipstream_error"
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code or type(self).code
+
+
+class SpecError(SlipstreamError):
+    """A model file is wrong; the text names the file, the line and the key."""
+
+    code = "spec_invalid"
+
+
+class BackendError(SlipstreamError):
+    """A slot cannot be filled: unknown word, wrong argument or missing extra."""
+
+    code = "unknown_backend"
+
+
+class SourceError(SlipstreamError):
+    """A source cannot be read."""
+
+    code = "source_unreadable"
+
+
+class DataError(SlipstreamError):
+    """The data is not what the model file says."""
+
+    code = "data_invalid"
+
+
+class ContractFailed(DataError):
+    """A batch broke expectations of the contract; ``failed`` names them."""
+
+    code = "contract_failed"
+
+    def __init__(self, message: str, failed: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.failed = failed
+
+
+class StoreError(SlipstreamError):
+    """The store refused: no space, no rights, no network, a wrong URL."""
+
+    code = "storage_not_writable"
+
+
+class NotFound(StoreError):
+    """Nothing is kept under that id."""
+
+    code = "not_found"
+
+
+class ChecksumMismatch(StoreError):
+    """The bytes read are not the bytes written."""
+
+    code = "data_checksum_mismatch"
+
+
+class Conflict(StoreError):
+    """Another writer was first and the precondition no longer holds."""
+
+    code = "conflict"
+
+
+class BundleError(SlipstreamError):
+    """A bundle must not be loaded: digest, signature, format or types are wrong."""
+
+    code = "model_digest_mismatch"
+
+
+class StageError(SlipstreamError):
+    """A stage cannot work on the ids that it was given."""
+
+    code = "stage_input_invalid"
+
+
+class DeployError(SlipstreamError):
+    """A version did not reach the endpoint; what served before serves on."""
+
+    code = "deploy_failed"
+
+
+class RequestError(SlipstreamError):
+    """A request to the endpoint is wrong; ``status`` is the HTTP status, ``field`` the place in the body."""
+
+    code = "request_invalid"
+
+    def __init__(self, message: str, *, code: str | None = None, status: int = 400, field: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.status = status
+        self.field = field
+
+
+def shown(value: object) -> str:
+    """The value as error texts echo it: escaped, at most 80 characters."""
+    text = repr(value)
+    return text if len(text) <= _ECHO else text[: _ECHO - 1] + "…"

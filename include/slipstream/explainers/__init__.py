@@ -1,0 +1,1 @@
+"""Explainers: what says which inputs moved the answers."""

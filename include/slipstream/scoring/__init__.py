@@ -1,0 +1,1 @@
+"""From a bundle to answers: the model file, the bundle, the scorer."""

@@ -1,0 +1,44 @@
+"""The process's settings, read from the environment at the edges (CLI, endpoint, Airflow) and passed down as values."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+_TRUE = {"1", "true", "yes"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where things are.
+
+    Attributes:
+        store: URL of the store, ``file:///...`` or ``s3://bucket/prefix``.
+        models: Folder of the model projects.
+        keys: Folder of the signing key; only those who package need it.
+        endpoint: URL of the endpoint that deployments wait for.
+        bentos: BentoML's home.
+        allow_code: Whether a slot may name ``package.module:Class`` (code the operator has installed).
+    """
+
+    store: str
+    models: Path
+    keys: Path
+    endpoint: str
+    bentos: Path
+    allow_code: bool = False
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """Settings by ``SLIPSTREAM_*`` variables; relative folders are taken from the working directory."""
+        env = os.environ
+        store = env.get("SLIPSTREAM_STORE") or "var/store"
+        return cls(
+            store=store if "://" in store else Path(store).absolute().as_uri(),
+            models=Path(env.get("SLIPSTREAM_MODELS") or "include/models").absolute(),
+            keys=Path(env.get("SLIPSTREAM_KEYS") or "var/keys").absolute(),
+            endpoint=(env.get("SLIPSTREAM_ENDPOINT") or "http://127.0.0.1:8900").rstrip("/"),
+            bentos=Path(env.get("BENTOML_HOME") or "var/bentoml").absolute(),
+            allow_code=(env.get("SLIPSTREAM_ALLOW_CODE") or "").lower() in _TRUE,
+        )

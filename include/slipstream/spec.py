@@ -1,0 +1,374 @@
+"""What model.yaml may say. Parsed once, checked strictly, frozen: every other module is handed a :class:`ModelSpec`."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PrivateAttr,
+    field_validator,
+    model_validator,
+)
+
+from slipstream.estimators import CLASSIFIERS, ESTIMATORS, METRICS, REGRESSORS
+from slipstream.expectations import EXPECTATIONS
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_DURATION = re.compile(r"^([1-9][0-9]{0,5})\s*([mhdw])$")
+_CRON = re.compile(r"^@(hourly|daily|weekly|monthly|quarterly|yearly)$|^([0-9A-Za-z*/,\-?#L]+\s+){4}[0-9A-Za-z*/,\-?#L]+$")
+
+
+def _duration(value: object) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    match = _DURATION.match(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("expected a duration such as 30m, 6h, 14d or 8w")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def _written(value: timedelta) -> str:
+    minutes = int(value.total_seconds() // 60)
+    for unit, size in (("d", 1440), ("h", 60)):
+        if minutes % size == 0:
+            return f"{minutes // size}{unit}"
+    return f"{minutes}m"
+
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Column = Annotated[str, Field(min_length=1, max_length=128)]
+Duration = Annotated[
+    timedelta, BeforeValidator(_duration, json_schema_input_type=str), PlainSerializer(_written, return_type=str)
+]
+Backend = Annotated[dict[str, Any], Field(json_schema_extra={"required": ["type"]})]
+Task = Literal["binary", "multiclass", "regression"]
+
+
+class SpecProblem(ValueError):
+    """What is wrong, with its stable code and the keys that lead to it from where it was noticed."""
+
+    def __init__(self, message: str, *place: str | int, code: str = "spec_invalid") -> None:
+        super().__init__(message)
+        self.code = code
+        self.place = place
+
+
+def _unknown(what: str, value: str, known: tuple[str, ...], code: str, *place: str | int) -> SpecProblem:
+    near = difflib.get_close_matches(value, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+    return SpecProblem(f"{what} {value!r} isn't in the allowed list; {hint}", *place, code=code)
+
+
+class Part(BaseModel):
+    """A part of the model file: frozen, strictly typed, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+def _backend(value: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(value.get("type"), str):
+        raise ValueError("needs a 'type' that names the back end")
+    return value
+
+
+class DataSpec(Part):
+    """Where batches come from and what the data table is."""
+
+    source: Backend
+    """The source: `{type: files, path: ...}` or `{type: python, function: ...}`."""
+    features: str | None = None
+    """Function of features.py that adds columns to each batch: it takes and gives a DuckDB relation."""
+    time: Column | None = None
+    """The event-time column: splits, windows and the order of rows follow it."""
+    key: tuple[Column, ...] = Field(default=(), strict=False)
+    """Columns that identify a row; a row whose key is already in the table is not added again."""
+    max_rows: int = Field(default=50_000_000, gt=0)
+    """A batch with more rows is refused."""
+
+    _source = field_validator("source")(_backend)
+
+
+class Expectation(Part):
+    """One rule of the contract."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    type: str
+    """A Great Expectations name such as `expect_column_values_to_not_be_null`; its arguments stand beside it."""
+
+    @field_validator("type")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in EXPECTATIONS:
+            raise _unknown("expectation", value, EXPECTATIONS, "spec_expectation_unknown")
+        return value
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The keys beside `type`."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class ContractSpec(Part):
+    """What a batch must be before its rows reach the data table."""
+
+    on_failure: Literal["fail", "quarantine", "warn"] = "fail"
+    """`fail`: the task fails; `quarantine`: the bad rows are set aside; `warn`: everything is committed and the failure recorded."""
+    on_schema_change: Literal["fail", "warn"] = "fail"
+    """What an added, removed, renamed or retyped column does."""
+    max_quarantine: float = Field(default=0.2, ge=0, le=1)
+    """With `quarantine`: the largest share of bad rows; above it the batch fails."""
+    expectations: tuple[Expectation, ...] = Field(default=(), strict=False)
+    """Great Expectations rules."""
+
+
+class TrainSpec(Part):
+    """How a candidate is made."""
+
+    trainer: Backend
+    """The trainer: `{type: sklearn, estimator: ..., parameters: {...}}`."""
+    window: Duration | None = None
+    """Train and hold out on the last so much of the data (by event time); without it, on all."""
+    holdout: Duration | float = 0.2
+    """The newest part, never trained on: a duration of event time, or a share of the rows."""
+    gap: Duration | None = None
+    """Event time left out between training and hold-out rows, for labels that look back."""
+    min_rows: int = Field(default=100, gt=0)
+    """With fewer training rows the stage fails."""
+    seed: int = 7
+    """Seeds every random choice."""
+
+    _trainer = field_validator("trainer")(_backend)
+
+    @field_validator("holdout", mode="before")
+    @classmethod
+    def _share(cls, value: object) -> object:
+        if isinstance(value, int | float) and not 0 < value < 1:
+            raise ValueError("a share of the rows lies between 0 and 1")
+        return value if isinstance(value, float) else _duration(value)
+
+
+class EvaluateSpec(Part):
+    """How a candidate is judged."""
+
+    metric: str
+    """The metric that decides between champion and challenger."""
+    metrics: tuple[str, ...] = Field(default=(), strict=False)
+    """Further metrics to report."""
+    slices: tuple[Column, ...] = Field(default=(), strict=False)
+    """Columns by whose values the metric is reported too."""
+    min_slice: int = Field(default=200, gt=0)
+    """Slices with fewer rows are not judged."""
+    bootstrap: int = Field(default=200, ge=20, le=2000)
+    """Resamples behind each confidence interval."""
+
+
+class GateSpec(Part):
+    """A rule that a candidate must pass before it can serve."""
+
+    type: Literal["metric", "champion", "slice", "latency", "size"]
+    """`metric`: a bound on a metric; `champion`: not worse than the champion; `slice`: a bound in every slice;
+    `latency`: milliseconds for one row; `size`: megabytes of the bundle."""
+    metric: str | None = None
+    """The metric; without it the deciding metric of `evaluate`."""
+    bound: float | None = None
+    """The worst value that passes: a floor or, for losses, latency and size, a ceiling."""
+    margin: float = Field(default=0.0, ge=0)
+    """For `champion`: how much worse than the champion still passes."""
+
+    @model_validator(mode="after")
+    def _bounded(self) -> GateSpec:
+        if self.type != "champion" and self.bound is None:
+            raise SpecProblem(f"gate '{self.type}' needs 'bound'")
+        return self
+
+
+class ApprovalSpec(Part):
+    """Whether a person decides."""
+
+    mode: Literal["auto", "manual"] = "auto"
+    """`auto`: passing the gates is enough; `manual`: a person decides in Airflow's Required Actions."""
+    timeout: Duration = timedelta(days=3)
+    """No answer by then counts as no."""
+
+
+class DeploySpec(Part):
+    """Where the champion serves."""
+
+    target: Backend = Field(default_factory=lambda: {"type": "endpoint"})
+    """The target: `{type: endpoint}` waits for the running endpoint; `{type: local}` proves the bundle in process."""
+    timeout: Duration = timedelta(minutes=2)
+    """The endpoint must answer with the version by then."""
+    capture: bool = True
+    """Whether answered rows are written to the predictions table."""
+
+    _target = field_validator("target")(_backend)
+
+
+class DriftSpec(Part):
+    """When a column counts as drifted."""
+
+    numeric: Literal["psi", "ks", "wasserstein"] = "psi"
+    """Method for numbers."""
+    categorical: Literal["psi", "jensen_shannon", "chi_square"] = "psi"
+    """Method for categories."""
+    threshold: float = Field(default=0.2, gt=0)
+    """A column whose statistic is above it has drifted."""
+    columns: tuple[Column, ...] = Field(default=(), strict=False)
+    """Columns to watch; without it all inputs."""
+    share: float = Field(default=0.3, gt=0, le=1)
+    """The data has drifted when at least this share of the watched columns has."""
+
+
+class QualitySpec(Part):
+    """When quality counts as lost; judged where truth is known."""
+
+    max_loss: float = Field(gt=0)
+    """How much worse than at training the deciding metric may be."""
+
+
+class MonitorSpec(Part):
+    """How the champion is watched."""
+
+    source: Literal["data", "predictions"] = "data"
+    """What is compared with the training reference: newly committed rows, or captured predictions."""
+    window: Duration | None = None
+    """How much of it, back from the newest row; without it everything since the reference."""
+    min_rows: int = Field(default=500, gt=0)
+    """With fewer rows there is no verdict."""
+    drift: DriftSpec = DriftSpec()
+    quality: QualitySpec | None = None
+    retrain: bool = True
+    """Whether a verdict of drift or lost quality asks for retraining."""
+    evidently: bool = True
+    """Whether Evidently's report is made too, from a sample."""
+
+
+class ScheduleSpec(Part):
+    """What starts each DAG: words and cron expressions; an empty list means by hand only."""
+
+    ingest: tuple[str, ...] = Field(default=(), strict=False)
+    train: tuple[str, ...] = Field(default=("retrain",), strict=False)
+    monitor: tuple[str, ...] = Field(default=("data",), strict=False)
+
+    @model_validator(mode="after")
+    def _words(self) -> ScheduleSpec:
+        for dag, known in (("ingest", ()), ("train", ("data", "retrain")), ("monitor", ("data",))):
+            crons = []
+            for entry in getattr(self, dag):
+                if entry in known:
+                    continue
+                if not _CRON.match(entry):
+                    words = "".join(f"'{word}', " for word in known)
+                    raise SpecProblem(f"{entry!r} is neither {words}nor a cron expression such as '0 6 * * *' or '@daily'", dag)
+                crons.append(entry)
+            if len(crons) > 1:
+                raise SpecProblem(f"at most one cron expression, got {', '.join(crons)}", dag)
+        return self
+
+
+class ModelSpec(Part):
+    """One model project: everything that model.yaml says."""
+
+    name: Name
+    """The model's name; also its folder's name."""
+    description: str = ""
+    """One sentence on what it predicts, for people."""
+    owner: str = "slipstream"
+    """Who answers for it; shown in Airflow."""
+    task: Task
+    """`binary`, `multiclass` or `regression`."""
+    target: Column
+    """The column to predict."""
+    inputs: tuple[Column, ...] = Field(min_length=1, max_length=2000, strict=False)
+    """The columns that the model sees, in this order; types come from the data."""
+    data: DataSpec
+    contract: ContractSpec = ContractSpec()
+    train: TrainSpec
+    evaluate: EvaluateSpec
+    gates: tuple[GateSpec, ...] = Field(default=(), strict=False)
+    explain: Backend = Field(default_factory=lambda: {"type": "permutation"})
+    """The explainer: `{type: permutation}` or, with the extra, `{type: shap}`."""
+    approval: ApprovalSpec = ApprovalSpec()
+    deploy: DeploySpec = DeploySpec()
+    monitor: MonitorSpec = MonitorSpec()
+    schedule: ScheduleSpec = ScheduleSpec()
+    alerts: tuple[Backend, ...] = Field(default=(), strict=False)
+    """Airflow notifiers told of failed tasks: `{type: webhook, connection: ...}`, `{type: smtp, to: ...}`."""
+    trackers: tuple[Backend, ...] = Field(default=(), strict=False)
+    """Who else is told of runs."""
+    pool: str = "default_pool"
+    """Airflow pool of the heavy tasks."""
+
+    _folder: Path = PrivateAttr(default=Path())
+    _allow_code: bool = PrivateAttr(default=False)
+
+    _explain = field_validator("explain")(_backend)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ModelSpec:
+        for number, column in enumerate(self.inputs):
+            if column in self.inputs[:number]:
+                raise SpecProblem(f"column {column!r} is named twice", "inputs", number)
+            if column == self.target:
+                raise SpecProblem(f"the target {column!r} cannot be an input", "inputs", number)
+        self._check_metrics()
+        self._check_estimator()
+        if self.data.time is None and isinstance(self.train.holdout, timedelta):
+            raise SpecProblem("a duration needs data.time; give a share such as 0.2 or name the time column", "train", "holdout")
+        if self.data.time is None and self.train.window:
+            raise SpecProblem("needs data.time; name the time column", "train", "window")
+        return self
+
+    def _check_metrics(self) -> None:
+        named: list[tuple[str, tuple[str | int, ...]]] = [(self.evaluate.metric, ("evaluate", "metric"))]
+        named += [(metric, ("evaluate", "metrics", number)) for number, metric in enumerate(self.evaluate.metrics)]
+        named += [(gate.metric, ("gates", number, "metric")) for number, gate in enumerate(self.gates) if gate.metric]
+        for metric, place in named:
+            if metric not in METRICS[self.task]:
+                raise _unknown(f"{self.task} metric", metric, METRICS[self.task], "spec_metric_unknown", *place)
+
+    def _check_estimator(self) -> None:
+        if self.train.trainer["type"] != "sklearn":
+            return
+        place = ("train", "trainer", "estimator")
+        named = str(self.train.trainer.get("estimator"))
+        if named not in ESTIMATORS:
+            raise _unknown("estimator", named, ESTIMATORS, "spec_estimator_unknown", *place)
+        if named not in (REGRESSORS if self.task == "regression" else CLASSIFIERS):
+            raise SpecProblem(f"{named} does not do task '{self.task}'", *place)
+
+    @property
+    def folder(self) -> Path:
+        """The model's folder; features.py is looked for here."""
+        return self._folder
+
+    @property
+    def allow_code(self) -> bool:
+        """Whether slots may name installed code; the installation's to say, never the file's."""
+        return self._allow_code
+
+    def at(self, folder: Path, *, allow_code: bool = False) -> ModelSpec:
+        """The same spec, read from *folder*."""
+        placed = self.model_copy()
+        placed._folder = folder
+        placed._allow_code = allow_code
+        return placed
+
+    @property
+    def seed(self) -> int:
+        """The seed of every random choice."""
+        return self.train.seed
+
+    def part(self, *names: str) -> dict[str, Any]:
+        """The named parts as plain JSON values, for a stage's key."""
+        return self.model_dump(mode="json", include=set(names))

@@ -1,0 +1,146 @@
+"""What the events add up to: who is champion, which versions there are, what was in production when."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Event:
+    """One row of the ledger."""
+
+    seq: int
+    id: str
+    time: str
+    actor: str
+    model: str
+    kind: str
+    key: str
+    payload: str
+    prev_hash: str
+    hash: str
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """The payload, parsed."""
+        parsed: dict[str, Any] = json.loads(self.payload)
+        return parsed
+
+    def with_hash(self, value: str) -> Event:
+        """The same event with its hash filled in."""
+        return dataclasses.replace(self, hash=value)
+
+
+@dataclass
+class ModelState:
+    """One model, as the events so far have made it.
+
+    Attributes:
+        datasets: Id of each dataset version -> the event that committed it, oldest first.
+        watermark: What the last committed batch says the next delivery starts after.
+        versions: Version number -> result of the packaging that registered it.
+        champion: The version in production; None before the first deployment.
+        previous: The version in production before it.
+        deployment: The version that is being rolled out; None when none is.
+        served: ``(seq, version)`` of every time that a version took over, oldest first.
+        retrain: The newest request for retraining that no training has answered yet.
+        latest: Stage -> newest event that finished it.
+    """
+
+    datasets: dict[str, Event] = field(default_factory=dict)
+    watermark: str = ""
+    versions: dict[int, Event] = field(default_factory=dict)
+    champion: int | None = None
+    previous: int | None = None
+    deployment: int | None = None
+    served: list[tuple[int, int]] = field(default_factory=list)
+    retrain: Event | None = None
+    latest: dict[str, Event] = field(default_factory=dict)
+
+    @property
+    def dataset(self) -> str | None:
+        """The newest dataset version."""
+        return next(reversed(self.datasets), None)
+
+    def number_of(self, event: Event) -> int:
+        """The version number that the registering *event* got."""
+        return next(number for number, registered in self.versions.items() if registered.id == event.id)
+
+
+@dataclass
+class State:
+    """The fold of the whole ledger."""
+
+    seq: int = 0
+    models: dict[str, ModelState] = field(default_factory=dict)
+    by_key: dict[tuple[str, str, str], Event] = field(default_factory=dict)
+    by_id: dict[str, Event] = field(default_factory=dict)
+
+    def model(self, name: str) -> ModelState:
+        """The state of the model called *name*; an empty one if nothing happened to it yet."""
+        return self.models.get(name) or ModelState()
+
+
+def fold(state: State, event: Event) -> None:
+    """Take *event* into *state*. Kinds that change no state are only indexed."""
+    state.seq = event.seq
+    state.by_id[event.id] = event
+    if event.key:
+        state.by_key[(event.kind, event.model, event.key)] = event
+    model = state.models.setdefault(event.model, ModelState())
+    stage = event.data.get("stage")
+    if stage:
+        model.latest[stage] = event
+    change = _CHANGES.get(event.kind)
+    if change:
+        change(model, event)
+
+
+def _dataset_committed(model: ModelState, event: Event) -> None:
+    model.watermark = event.data["watermark"]
+    model.datasets.setdefault(event.data["dataset"], event)
+
+
+def _version_registered(model: ModelState, event: Event) -> None:
+    # Numbered by the fold, so that two registrations at once need no agreement on who is next.
+    model.versions[len(model.versions) + 1] = event
+
+
+def _deployment_started(model: ModelState, event: Event) -> None:
+    model.deployment = event.data["version"]
+
+
+def _deployment_finished(model: ModelState, event: Event) -> None:
+    version = event.data["version"]
+    if version != model.champion:
+        model.previous, model.champion = model.champion, version
+        model.served.append((event.seq, version))
+    model.deployment = None
+
+
+def _deployment_rolled_back(model: ModelState, event: Event) -> None:
+    model.deployment = None
+
+
+def _retrain_requested(model: ModelState, event: Event) -> None:
+    model.retrain = event
+
+
+def _run_finished(model: ModelState, event: Event) -> None:
+    if event.data.get("stage") == "train":
+        model.retrain = None
+
+
+_CHANGES = {
+    "dataset.committed": _dataset_committed,
+    "version.registered": _version_registered,
+    "deployment.started": _deployment_started,
+    "deployment.finished": _deployment_finished,
+    "deployment.rolled_back": _deployment_rolled_back,
+    "retrain.requested": _retrain_requested,
+    "run.finished": _run_finished,
+}

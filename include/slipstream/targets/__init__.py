@@ -1,0 +1,1 @@
+"""Targets: where a version is put into service."""

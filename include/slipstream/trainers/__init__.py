@@ -1,0 +1,1 @@
+"""Trainers: what fits a model."""

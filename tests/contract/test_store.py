@@ -1,0 +1,250 @@
+"""What every store keeps, over each place that a store can be: a local folder and S3 (a real moto server)."""
+
+from __future__ import annotations
+
+import multiprocessing
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
+from slipstream.errors import ChecksumMismatch, Conflict, NotFound, StoreError
+from slipstream.store import Store
+from slipstream.store.datasets import load_dataset, read_dataset, save_dataset
+
+
+@pytest.fixture(scope="module")
+def s3_server() -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.1)
+    yield f"http://127.0.0.1:{port}"
+    server.terminate()
+    server.wait(10)
+
+
+@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.server)])
+def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "local":
+        return (tmp_path / "store").as_uri()
+    for name, value in {
+        "AWS_ENDPOINT_URL": request.getfixturevalue("s3_server"),
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    import boto3
+
+    bucket = f"bucket-{abs(hash(str(tmp_path)))}"
+    boto3.client("s3").create_bucket(Bucket=bucket)
+    return f"s3://{bucket}/prefix"
+
+
+@pytest.fixture
+def opened(url: str, tmp_path: Path) -> Store:
+    return Store.open(url, cache=tmp_path / "cache")
+
+
+class TestObjects:
+    def test_what_is_put_comes_back(self, opened: Store, tmp_path: Path) -> None:
+        digest = opened.objects.put(b"some bytes")
+        assert opened.objects.put(b"some bytes") == digest
+        assert opened.objects.get(digest) == b"some bytes"
+        assert opened.objects.path(digest).read_bytes() == b"some bytes"
+        file = tmp_path / "file"
+        file.write_bytes(b"more" * 1000)
+        assert opened.objects.get(opened.objects.put_file(file)) == b"more" * 1000
+        assert file.exists()
+
+    def test_json_is_canonical(self, opened: Store) -> None:
+        digest = opened.objects.put_json({"b": 1, "a": [1.5, None, "ä"]})
+        assert opened.objects.put_json({"a": [1.5, None, "ä"], "b": 1}) == digest
+        assert opened.objects.get_json(digest) == {"a": [1.5, None, "ä"], "b": 1}
+
+    def test_unknown_ids_are_named(self, opened: Store) -> None:
+        with pytest.raises(NotFound, match="not in the store"):
+            opened.objects.get("0" * 64)
+        with pytest.raises(NotFound, match="not in the store"):
+            opened.objects.path("0" * 64)
+        with pytest.raises(NotFound, match="no sha256 digest"):
+            opened.objects.get("../../etc/passwd")
+
+    def test_a_changed_blob_is_refused(self, opened: Store, url: str) -> None:
+        digest = opened.objects.put(b"true")
+        if url.startswith("file:"):
+            (Path(url.removeprefix("file://")) / "objects" / digest[:2] / digest).write_bytes(b"fake")
+        else:
+            import boto3
+
+            bucket, _, prefix = url.removeprefix("s3://").partition("/")
+            boto3.client("s3").put_object(Bucket=bucket, Key=f"{prefix}/objects/{digest[:2]}/{digest}", Body=b"fake")
+        for read in (opened.objects.get, opened.objects.path):
+            with pytest.raises(ChecksumMismatch, match="checksum differs"):
+                read(digest)
+
+
+class TestTables:
+    def test_a_key_appends_once(self, opened: Store) -> None:
+        first = opened.tables.append("m", "data", pa.table({"a": [1, 2, 3]}), "k1")
+        assert opened.tables.append("m", "data", pa.table({"a": [1, 2, 3]}), "k1") == first
+        assert [file.rows for file in first] == [3]
+        second = opened.tables.append("m", "data", pa.table({"a": [4], "b": ["x"]}), "k2")
+        assert opened.tables.append("m", "data", pa.table({"a": [1, 2, 3]}), "k1") == first
+        assert {file.path for file in opened.tables.files("m", "data")} == {first[0].path, second[0].path}
+        assert opened.tables.files("m", "nothing") == ()
+
+    def test_a_dataset_version_reads_back_in_order(self, opened: Store) -> None:
+        import duckdb
+
+        files = opened.tables.append("m", "data", pa.table({"a": [3, 1, 2]}), "k1")
+        dataset, manifest = save_dataset(opened.objects, "m", [("a", "BIGINT")], files)
+        event = {"dataset": dataset.id, "manifest": manifest, "watermark": "w"}
+        opened.ledger.append("dataset.committed", "m", event, key="k1")
+        loaded = load_dataset(opened.objects, opened.ledger.state(), "m", dataset.id)
+        assert loaded == dataset
+        with duckdb.connect() as connection:
+            assert read_dataset(opened.tables, loaded, connection).fetchall() == [(3,), (1,), (2,)]
+        with pytest.raises(NotFound, match="no dataset version"):
+            load_dataset(opened.objects, opened.ledger.state(), "m", "f" * 64)
+
+    def test_a_flipped_bit_is_refused(self, opened: Store, url: str) -> None:
+        files = opened.tables.append("m", "data", pa.table({"a": list(range(1000))}), "k1")
+        local = Path(opened.tables.local_files("m", "data", files)[0])
+        data = bytearray(local.read_bytes())
+        data[len(data) // 2] ^= 1
+        local.write_bytes(bytes(data))
+        with pytest.raises(ChecksumMismatch, match="checksum differs"):
+            opened.tables.local_files("m", "data", files)
+
+
+class TestLedger:
+    def test_events_chain_and_fold(self, opened: Store) -> None:
+        for version in (1, 2):
+            opened.ledger.append("version.registered", "m", {"stage": "package", "run": f"package-{version}"}, key=str(version))
+        opened.ledger.append("deployment.started", "m", {"version": 1})
+        assert opened.ledger.state().model("m").deployment == 1
+        opened.ledger.append("deployment.finished", "m", {"version": 1})
+        opened.ledger.append("deployment.finished", "m", {"version": 2})
+        model = opened.ledger.state().model("m")
+        assert (model.champion, model.previous, model.deployment) == (2, 1, None)
+        assert [version for _, version in model.served] == [1, 2]
+        assert opened.ledger.verify() == 5
+        again = Store.open(opened.url)
+        assert again.ledger.verify() == 5
+        assert again.ledger.state().model("m") == model
+
+    def test_a_key_is_committed_once(self, opened: Store) -> None:
+        first = opened.ledger.append("run.finished", "m", {"stage": "train", "run": "train-1"}, key="k")
+        assert opened.ledger.append("run.finished", "m", {"stage": "train", "run": "train-1"}, key="k") == first
+        assert opened.ledger.append("run.finished", "n", {"stage": "train", "run": "train-1"}, key="k") != first
+        assert len(opened.ledger.read()) == 2
+
+    def test_a_check_refuses(self, opened: Store) -> None:
+        def refuse(state: object) -> None:
+            raise Conflict("champion is 8, you compared with 6")
+
+        with pytest.raises(Conflict, match="champion is 8"):
+            opened.ledger.append("deployment.started", "m", {"version": 1}, check=refuse)
+        assert opened.ledger.read() == []
+
+    def test_readers_see_what_others_wrote(self, opened: Store) -> None:
+        other = Store.open(opened.url)
+        assert other.ledger.read() == []
+        for number in range(3):
+            opened.ledger.append("a", "m", {"number": number})
+            assert [event.data["number"] for event in other.ledger.read()] == list(range(number + 1))
+        assert [event.data["number"] for event in other.ledger.read(after=2)] == [2]
+
+    def test_processes_that_race_make_one_line(self, opened: Store) -> None:
+        context = multiprocessing.get_context("spawn")
+        workers = [context.Process(target=_append_many, args=(opened.url, name)) for name in ("a", "b", "c")]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(120)
+        assert [worker.exitcode for worker in workers] == [0, 0, 0]
+        events = opened.ledger.read()
+        assert opened.ledger.verify() == len(events) == 3 * 5 + 1
+        assert len({event.key for event in events if event.kind == "shared"}) == 1
+
+
+def test_compaction_keeps_the_chain(tmp_path: Path) -> None:
+    store = Store.open(tmp_path.as_uri())
+    writer = Store.open(tmp_path.as_uri())
+    for number in range(210):
+        writer.ledger.append("a", "m", {"number": number})
+        if number % 50 == 0:
+            assert len(store.ledger.read()) == number + 1
+    assert store.ledger.verify() == 210
+    assert Store.open(tmp_path.as_uri()).ledger.verify() == 210
+    assert len(DeltaTable(str(tmp_path / "ledger")).file_uris()) < 30
+
+
+def test_a_changed_event_is_found(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    store = Store.open(tmp_path.as_uri())
+    for number in range(3):
+        store.ledger.append("a", "m", {"number": number})
+    for file in sorted((tmp_path / "ledger").glob("*.parquet")):
+        rows = pq.read_table(file).to_pylist()
+        if rows[0]["seq"] == 2:
+            rows[0]["payload"] = '{"number":9}'
+            pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(file)), file)
+    with pytest.raises(StoreError, match="event 2 does not fit the chain"):
+        Store.open(tmp_path.as_uri()).ledger.verify()
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ledger").write_text("in the way")
+    (tmp_path / "objects").write_text("in the way")
+    (tmp_path / "tables").write_text("in the way")
+    store = Store.open(tmp_path.as_uri())
+    for write in (
+        lambda: store.objects.put(b"x"),
+        lambda: store.ledger.append("a", "m", {}),
+        lambda: store.tables.append("m", "data", pa.table({"a": [1]}), "k"),
+    ):
+        with pytest.raises(StoreError, match="cannot be (written|read)") as caught:
+            write()
+        assert str(tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["", "var/store", "http://x/y", "s3://", "file://host/x", "s3://b/p?x=1"])
+def test_a_wrong_url_is_refused(url: str) -> None:
+    with pytest.raises(StoreError, match="write file:///absolute/folder or s3://bucket/prefix"):
+        Store.open(url)
+
+
+def test_an_unreachable_bucket_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret-value")
+    with pytest.raises(StoreError, match="Could not connect") as caught:
+        Store.open("s3://bucket").objects.put(b"x")
+    assert caught.value.code == "storage_unreachable"
+    assert "secret-value" not in str(caught.value)
+
+
+def _append_many(url: str, name: str) -> None:
+    store = Store.open(url)
+    for number in range(5):
+        store.ledger.append("own", "m", {"by": name}, key=f"{name}{number}")
+    store.ledger.append("shared", "m", {"by": name}, key="shared")
