@@ -33,7 +33,17 @@ REGRESSORS: tuple[str, ...] = (
 ESTIMATORS: tuple[str, ...] = CLASSIFIERS + REGRESSORS
 
 METRICS: dict[str, tuple[str, ...]] = {
-    "binary": ("roc_auc", "average_precision", "log_loss", "brier", "accuracy", "balanced_accuracy", "f1", "precision", "recall"),
+    "binary": (
+        "roc_auc",
+        "average_precision",
+        "log_loss",
+        "brier",
+        "accuracy",
+        "balanced_accuracy",
+        "f1",
+        "precision",
+        "recall",
+    ),
     "multiclass": ("log_loss", "accuracy", "balanced_accuracy", "f1_macro"),
     "regression": ("rmse", "mae", "median_absolute_error", "r2", "mape"),
 }

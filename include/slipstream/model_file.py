@@ -33,13 +33,14 @@ def load_spec(path: Path, *, allow_code: bool = False) -> ModelSpec:
         raise SpecError(f"{file}: cannot be read: {error}.", code="spec_not_readable") from error
     spec = parse_spec(text, f"{file.parent.name}/{file.name}")
     if spec.name != file.parent.name:
-        message = f"{file.parent.name}/{file.name}: name is {spec.name!r} but the folder is {file.parent.name!r}; make them equal."
+        folder = file.parent.name
+        message = f"{folder}/{file.name}: name is {spec.name!r} but the folder is {folder!r}; make them equal."
         raise SpecError(message, code="spec_name_differs")
     return spec.at(file.parent.resolve(), allow_code=allow_code)
 
 
 def load_specs(models: Path, *, allow_code: bool = False) -> Iterator[ModelSpec | SpecError]:
-    """The spec of each project under *models*, by name; a file that is wrong yields its error, so one cannot hide the others."""
+    """The spec of each project under *models*, by name; a wrong file yields its error and hides no other."""
     for file in sorted(models.glob(f"*/{FILE}")):
         try:
             yield load_spec(file, allow_code=allow_code)
@@ -76,7 +77,7 @@ def parse_spec(text: str, name: str = FILE) -> ModelSpec:
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of model.yaml, for editors."""
     schema = ModelSpec.model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Slipstream model file", **schema}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Slipstream model file"}
 
 
 def _explained(error: ValidationError, document: strict_yaml.Document, name: str) -> SpecError:
@@ -93,7 +94,9 @@ def _explained(error: ValidationError, document: strict_yaml.Document, name: str
 
 def _is_place(part: str | int, document: strict_yaml.Document, loc: tuple[str | int, ...]) -> bool:
     """Pydantic puts the names of union members and validators into places; those stand nowhere in the file."""
-    return isinstance(part, int) or part == loc[-1] and "[" not in part or any(part in place for place in document.lines)
+    return (
+        isinstance(part, int) or (part == loc[-1] and "[" not in part) or any(part in place for place in document.lines)
+    )
 
 
 def _sentence(problem: Any, place: strict_yaml.Place) -> tuple[str, str | None]:

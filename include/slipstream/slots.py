@@ -175,7 +175,7 @@ class Slot(Generic[T]):
         if allow_code:
             return word
         raise BackendError(
-            f"{self.name}: {shown(word)} names code, which this installation does not allow; set SLIPSTREAM_ALLOW_CODE=1 "
+            f"{self.name}: {shown(word)} names code, which is not allowed here; set SLIPSTREAM_ALLOW_CODE=1 "
             f"if you trust every author of model files, or install it as an entry point of 'slipstream.{self.name}'.",
             code="backend_code_forbidden",
         )
@@ -189,7 +189,7 @@ class Slot(Generic[T]):
 
 SOURCE: Slot[Source] = Slot(
     "source",
-    Source,  # type: ignore[type-abstract]
+    Source,
     {
         "files": "slipstream.sources.files:FilesSource",
         "python": "slipstream.sources.python:PythonSource",
@@ -197,12 +197,12 @@ SOURCE: Slot[Source] = Slot(
 )
 TRAINER: Slot[Trainer] = Slot(
     "trainer",
-    Trainer,  # type: ignore[type-abstract]
+    Trainer,
     {"sklearn": "slipstream.trainers.sklearn:SklearnTrainer"},
 )
 EXPLAINER: Slot[Explainer] = Slot(
     "explainer",
-    Explainer,  # type: ignore[type-abstract]
+    Explainer,
     {
         "permutation": "slipstream.explainers.permutation:PermutationExplainer",
         "shap": "slipstream.explainers.shap:ShapExplainer",
@@ -211,7 +211,7 @@ EXPLAINER: Slot[Explainer] = Slot(
 )
 TARGET: Slot[Target] = Slot(
     "target",
-    Target,  # type: ignore[type-abstract]
+    Target,
     {
         "local": "slipstream.targets.local:LocalTarget",
         "endpoint": "slipstream.targets.endpoint:EndpointTarget",
@@ -219,7 +219,7 @@ TARGET: Slot[Target] = Slot(
 )
 TRACKER: Slot[Tracker] = Slot(
     "tracker",
-    Tracker,  # type: ignore[type-abstract]
+    Tracker,
     {"none": "slipstream.trackers.none:NoTracker", "jsonl": "slipstream.trackers.jsonl:JsonLinesTracker"},
 )
 

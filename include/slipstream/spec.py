@@ -2,82 +2,28 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    PrivateAttr,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from slipstream.estimators import CLASSIFIERS, ESTIMATORS, METRICS, REGRESSORS
 from slipstream.expectations import EXPECTATIONS
+from slipstream.spec_values import Backend, Column, Duration, Name, SpecProblem, duration, unknown
 
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_DURATION = re.compile(r"^([1-9][0-9]{0,5})\s*([mhdw])$")
-_CRON = re.compile(r"^@(hourly|daily|weekly|monthly|quarterly|yearly)$|^([0-9A-Za-z*/,\-?#L]+\s+){4}[0-9A-Za-z*/,\-?#L]+$")
+_CRON = re.compile(
+    r"^@(hourly|daily|weekly|monthly|quarterly|yearly)$|^([0-9A-Za-z*/,\-?#L]+\s+){4}[0-9A-Za-z*/,\-?#L]+$"
+)
 
-
-def _duration(value: object) -> timedelta:
-    if isinstance(value, timedelta):
-        return value
-    match = _DURATION.match(value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError("expected a duration such as 30m, 6h, 14d or 8w")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
-
-
-def _written(value: timedelta) -> str:
-    minutes = int(value.total_seconds() // 60)
-    for unit, size in (("d", 1440), ("h", 60)):
-        if minutes % size == 0:
-            return f"{minutes // size}{unit}"
-    return f"{minutes}m"
-
-
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
-Column = Annotated[str, Field(min_length=1, max_length=128)]
-Duration = Annotated[
-    timedelta, BeforeValidator(_duration, json_schema_input_type=str), PlainSerializer(_written, return_type=str)
-]
-Backend = Annotated[dict[str, Any], Field(json_schema_extra={"required": ["type"]})]
 Task = Literal["binary", "multiclass", "regression"]
-
-
-class SpecProblem(ValueError):
-    """What is wrong, with its stable code and the keys that lead to it from where it was noticed."""
-
-    def __init__(self, message: str, *place: str | int, code: str = "spec_invalid") -> None:
-        super().__init__(message)
-        self.code = code
-        self.place = place
-
-
-def _unknown(what: str, value: str, known: tuple[str, ...], code: str, *place: str | int) -> SpecProblem:
-    near = difflib.get_close_matches(value, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-    return SpecProblem(f"{what} {value!r} isn't in the allowed list; {hint}", *place, code=code)
 
 
 class Part(BaseModel):
     """A part of the model file: frozen, strictly typed, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
-
-
-def _backend(value: dict[str, Any]) -> dict[str, Any]:
-    if not isinstance(value.get("type"), str):
-        raise ValueError("needs a 'type' that names the back end")
-    return value
 
 
 class DataSpec(Part):
@@ -94,8 +40,6 @@ class DataSpec(Part):
     max_rows: int = Field(default=50_000_000, gt=0)
     """A batch with more rows is refused."""
 
-    _source = field_validator("source")(_backend)
-
 
 class Expectation(Part):
     """One rule of the contract."""
@@ -109,7 +53,7 @@ class Expectation(Part):
     @classmethod
     def _known(cls, value: str) -> str:
         if value not in EXPECTATIONS:
-            raise _unknown("expectation", value, EXPECTATIONS, "spec_expectation_unknown")
+            raise unknown("expectation", value, EXPECTATIONS, "spec_expectation_unknown")
         return value
 
     @property
@@ -122,7 +66,7 @@ class ContractSpec(Part):
     """What a batch must be before its rows reach the data table."""
 
     on_failure: Literal["fail", "quarantine", "warn"] = "fail"
-    """`fail`: the task fails; `quarantine`: the bad rows are set aside; `warn`: everything is committed and the failure recorded."""
+    """`fail`: the task fails; `quarantine`: the bad rows are set aside; `warn`: all rows are committed."""
     on_schema_change: Literal["fail", "warn"] = "fail"
     """What an added, removed, renamed or retyped column does."""
     max_quarantine: float = Field(default=0.2, ge=0, le=1)
@@ -147,14 +91,12 @@ class TrainSpec(Part):
     seed: int = 7
     """Seeds every random choice."""
 
-    _trainer = field_validator("trainer")(_backend)
-
     @field_validator("holdout", mode="before")
     @classmethod
     def _share(cls, value: object) -> object:
         if isinstance(value, int | float) and not 0 < value < 1:
             raise ValueError("a share of the rows lies between 0 and 1")
-        return value if isinstance(value, float) else _duration(value)
+        return value if isinstance(value, float) else duration(value)
 
 
 class EvaluateSpec(Part):
@@ -197,7 +139,7 @@ class ApprovalSpec(Part):
 
     mode: Literal["auto", "manual"] = "auto"
     """`auto`: passing the gates is enough; `manual`: a person decides in Airflow's Required Actions."""
-    timeout: Duration = timedelta(days=3)
+    timeout: Duration = Field(default="3d", validate_default=True)
     """No answer by then counts as no."""
 
 
@@ -206,12 +148,10 @@ class DeploySpec(Part):
 
     target: Backend = Field(default_factory=lambda: {"type": "endpoint"})
     """The target: `{type: endpoint}` waits for the running endpoint; `{type: local}` proves the bundle in process."""
-    timeout: Duration = timedelta(minutes=2)
+    timeout: Duration = Field(default="2m", validate_default=True)
     """The endpoint must answer with the version by then."""
     capture: bool = True
     """Whether answered rows are written to the predictions table."""
-
-    _target = field_validator("target")(_backend)
 
 
 class DriftSpec(Part):
@@ -269,7 +209,9 @@ class ScheduleSpec(Part):
                     continue
                 if not _CRON.match(entry):
                     words = "".join(f"'{word}', " for word in known)
-                    raise SpecProblem(f"{entry!r} is neither {words}nor a cron expression such as '0 6 * * *' or '@daily'", dag)
+                    raise SpecProblem(
+                        f"{entry!r} is neither {words}nor a cron expression such as '0 6 * * *' or '@daily'", dag
+                    )
                 crons.append(entry)
             if len(crons) > 1:
                 raise SpecProblem(f"at most one cron expression, got {', '.join(crons)}", dag)
@@ -312,8 +254,6 @@ class ModelSpec(Part):
     _folder: Path = PrivateAttr(default=Path())
     _allow_code: bool = PrivateAttr(default=False)
 
-    _explain = field_validator("explain")(_backend)
-
     @model_validator(mode="after")
     def _consistent(self) -> ModelSpec:
         for number, column in enumerate(self.inputs):
@@ -324,7 +264,9 @@ class ModelSpec(Part):
         self._check_metrics()
         self._check_estimator()
         if self.data.time is None and isinstance(self.train.holdout, timedelta):
-            raise SpecProblem("a duration needs data.time; give a share such as 0.2 or name the time column", "train", "holdout")
+            raise SpecProblem(
+                "a duration needs data.time; give a share such as 0.2 or name the time column", "train", "holdout"
+            )
         if self.data.time is None and self.train.window:
             raise SpecProblem("needs data.time; name the time column", "train", "window")
         return self
@@ -335,7 +277,7 @@ class ModelSpec(Part):
         named += [(gate.metric, ("gates", number, "metric")) for number, gate in enumerate(self.gates) if gate.metric]
         for metric, place in named:
             if metric not in METRICS[self.task]:
-                raise _unknown(f"{self.task} metric", metric, METRICS[self.task], "spec_metric_unknown", *place)
+                raise unknown(f"{self.task} metric", metric, METRICS[self.task], "spec_metric_unknown", *place)
 
     def _check_estimator(self) -> None:
         if self.train.trainer["type"] != "sklearn":
@@ -343,7 +285,7 @@ class ModelSpec(Part):
         place = ("train", "trainer", "estimator")
         named = str(self.train.trainer.get("estimator"))
         if named not in ESTIMATORS:
-            raise _unknown("estimator", named, ESTIMATORS, "spec_estimator_unknown", *place)
+            raise unknown("estimator", named, ESTIMATORS, "spec_estimator_unknown", *place)
         if named not in (REGRESSORS if self.task == "regression" else CLASSIFIERS):
             raise SpecProblem(f"{named} does not do task '{self.task}'", *place)
 

@@ -1,7 +1,7 @@
-"""YAML without surprises: no aliases, no tags, no duplicate keys, the core types of YAML 1.2, and bounds on size and depth.
+"""YAML without surprises: no aliases, tags or duplicate keys, the core types of YAML 1.2, bounds on size and depth.
 
 PyYAML's own loaders turn ``no`` into False and ``12:30:45`` into 45045, keep the last of two equal keys, and expand
-an alias bomb. Here the text is only composed to nodes; the values are built below, with the line of each kept for errors.
+an alias bomb. Here the text is only composed to nodes; the values are built below, keeping the line of each for errors.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from slipstream.errors import SpecError, shown
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
+MAX_DIGITS = 40
 
 Place = tuple[str | int, ...]
 
@@ -34,7 +35,8 @@ _CORE = (
 class _CoreLoader(yaml.SafeLoader):
     """Composes nodes, resolving plain scalars by the core schema of YAML 1.2 only."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+
+_CoreLoader.yaml_implicit_resolvers = {}
 
 
 for _tag, _pattern, _first in _CORE:
@@ -123,6 +125,11 @@ class _Builder:
     def _scalar(self, node: yaml.Node) -> Any:
         text = str(node.value)
         kind = node.tag.rpartition(":")[2]
+        if kind in {"int", "float"} and len(text) > MAX_DIGITS:
+            line = node.start_mark.line + 1
+            raise SpecError(
+                f"{self.name}:{line}: a number of {len(text)} digits; at most {MAX_DIGITS}.", code="spec_yaml"
+            )
         match kind:
             case "str":
                 return text
@@ -133,7 +140,7 @@ class _Builder:
             case "int":
                 return int(text, 0) if text[:2] in {"0o", "0x"} else int(text)
             case "float":
-                return float(text.replace(".inf", "inf").replace(".nan", "nan").lower().replace(".inf", "inf"))
+                return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
         return self._refuse_tag(node, "str")
 
     def _refuse_tag(self, node: yaml.Node, kind: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
+
 from slipstream.errors import ChecksumMismatch, Conflict, NotFound, StoreError
 from slipstream.store import Store
 from slipstream.store.datasets import load_dataset, read_dataset, save_dataset
@@ -137,7 +138,9 @@ class TestTables:
 class TestLedger:
     def test_events_chain_and_fold(self, opened: Store) -> None:
         for version in (1, 2):
-            opened.ledger.append("version.registered", "m", {"stage": "package", "run": f"package-{version}"}, key=str(version))
+            opened.ledger.append(
+                "version.registered", "m", {"stage": "package", "run": f"package-{version}"}, key=str(version)
+            )
         opened.ledger.append("deployment.started", "m", {"version": 1})
         assert opened.ledger.state().model("m").deployment == 1
         opened.ledger.append("deployment.finished", "m", {"version": 1})

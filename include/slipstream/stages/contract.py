@@ -27,7 +27,8 @@ from slipstream.store.objects import canonical_json
 from slipstream.store.state import Event, State
 
 _DECIDING = (
-    "slipstream numpy scipy scikit-learn pandas pyarrow duckdb deltalake skops great-expectations evidently shap bentoml"
+    "slipstream numpy scipy scikit-learn pandas pyarrow duckdb deltalake skops",
+    "great-expectations evidently shap bentoml",
 )
 
 
@@ -70,7 +71,7 @@ def lock_digest() -> str:
 def library_versions() -> dict[str, str]:
     """Installed version of each library that decides results; absent ones are left out."""
     found = {}
-    for name in _DECIDING.split():
+    for name in " ".join(_DECIDING).split():
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -118,7 +119,13 @@ def once(
     started = time.monotonic()
     made = dataclasses.replace(work(run), run=run)
     faultpoint(f"{stage.name}.worked")
-    payload = {"stage": stage.name, "run": run, "seconds": round(time.monotonic() - started, 3), "result": made.figures()}
+    payload = {
+        "stage": stage.name,
+        "run": run,
+        "seconds": round(time.monotonic() - started, 3),
+        "spec": store.objects.put_json(spec.model_dump(mode="json")),
+        "result": made.figures(),
+    }
     if record is not None:
         payload |= record(made, store.ledger.state())
     event = store.ledger.append(stage.event, spec.name, payload, key=key, actor=actor, check=check)
@@ -163,4 +170,6 @@ def _tell_trackers(spec: ModelSpec, stage: Stage, made: Result) -> None:
         try:
             TRACKER.build(config, allow_code=spec.allow_code).record(spec.name, stage.name, made.run, made.figures())
         except (SlipstreamError, OSError) as error:
-            logging.getLogger("slipstream").warning("tracker %s was not told of %s: %s", config["type"], made.run, error)
+            logging.getLogger("slipstream").warning(
+                "tracker %s was not told of %s: %s", config["type"], made.run, error
+            )

@@ -1,7 +1,7 @@
 """Dataset versions: which files of the data table they are, in which order, with which columns.
 
-A dataset version's id is the digest of its ordered file checksums and columns, so that a rerun that writes the same rows
-under other file names makes the same version. Where the files lie stands in a manifest that the ledger event names.
+A dataset version's id is the digest of its ordered file checksums and columns, so that a rerun that writes the same
+rows under other file names makes the same version. Where the files lie stands in a manifest that the event names.
 """
 
 from __future__ import annotations

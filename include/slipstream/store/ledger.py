@@ -11,7 +11,6 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -155,7 +154,7 @@ class Ledger:
         return True
 
     def _compact(self) -> None:
-        """Merge the small files, so that a new reader opens few; who loses against another writer leaves it to the next."""
+        """Merge the small files, so that a new reader opens few; who loses a race leaves it to the next."""
         from deltalake import CommitProperties
         from deltalake.exceptions import DeltaError
 

@@ -62,7 +62,11 @@ class Location:
         """deltalake's storage options: credentials come from the environment, timeouts and retries are bounded."""
         if self.root is not None:
             return None
-        options = {"timeout": f"{READ_TIMEOUT}s", "connect_timeout": f"{CONNECT_TIMEOUT}s", "max_retries": str(ATTEMPTS)}
+        options = {
+            "timeout": f"{READ_TIMEOUT}s",
+            "connect_timeout": f"{CONNECT_TIMEOUT}s",
+            "max_retries": str(ATTEMPTS),
+        }
         options |= {"conditional_put": "etag", "aws_region": os.environ.get("AWS_DEFAULT_REGION", "us-east-1")}
         if self.endpoint:
             options |= {"aws_endpoint": self.endpoint, "allow_http": "true"}

@@ -6,10 +6,13 @@ import hashlib
 import json
 import re
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+
+from typing_extensions import override
 
 from slipstream.errors import ChecksumMismatch, NotFound, StoreError, shown
 from slipstream.store.files import atomic_copy, atomic_write
@@ -17,34 +20,6 @@ from slipstream.store.location import Location
 
 _DIGEST = re.compile(r"^[0-9a-f]{64}$")
 _CHUNK = 1 << 20
-
-
-class Objects(Protocol):
-    """A content-addressed blob store. A digest is the sha256 of the bytes, in hexadecimal."""
-
-    def put(self, data: bytes) -> str:
-        """Keep *data*; returns its digest. Putting what is there already does nothing."""
-        ...
-
-    def put_file(self, path: Path) -> str:
-        """Keep the bytes of the file at *path*, which stays where it is."""
-        ...
-
-    def get(self, digest: str) -> bytes:
-        """The bytes; raises NotFound, or ChecksumMismatch if they changed."""
-        ...
-
-    def path(self, digest: str) -> Path:
-        """A local file with the bytes, verified now; to be read, never written."""
-        ...
-
-    def put_json(self, value: Any) -> str:
-        """Keep *value* as canonical JSON (sorted keys), so that equal values have equal digests."""
-        ...
-
-    def get_json(self, digest: str) -> Any:
-        """The value that was kept by :meth:`put_json`."""
-        ...
 
 
 def sha256_file(path: Path) -> str:
@@ -58,28 +33,41 @@ def canonical_json(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
-class _Json:
-    """JSON on top of ``put`` and ``get``, the same for every place."""
+class Objects(ABC):
+    """A content-addressed blob store. A digest is the sha256 of the bytes, in hexadecimal."""
 
+    @abstractmethod
     def put(self, data: bytes) -> str:
-        raise NotImplementedError
+        """Keep *data*; returns its digest. Putting what is there already does nothing."""
 
+    @abstractmethod
+    def put_file(self, path: Path) -> str:
+        """Keep the bytes of the file at *path*, which stays where it is."""
+
+    @abstractmethod
     def get(self, digest: str) -> bytes:
-        raise NotImplementedError
+        """The bytes; raises NotFound, or ChecksumMismatch if they changed."""
+
+    @abstractmethod
+    def path(self, digest: str) -> Path:
+        """A local file with the bytes, verified now; to be read, never written."""
 
     def put_json(self, value: Any) -> str:
+        """Keep *value* as canonical JSON (sorted keys), so that equal values have equal digests."""
         return self.put(canonical_json(value))
 
     def get_json(self, digest: str) -> Any:
+        """The value that was kept by :meth:`put_json`."""
         return json.loads(self.get(digest))
 
 
-class LocalObjects(_Json):
+class LocalObjects(Objects):
     """Blobs as files of a local folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    @override
     def put(self, data: bytes) -> str:
         digest = hashlib.sha256(data).hexdigest()
         place = self.place(digest)
@@ -87,6 +75,7 @@ class LocalObjects(_Json):
             atomic_write(place, data)
         return digest
 
+    @override
     def put_file(self, path: Path) -> str:
         digest = sha256_file(path)
         place = self.place(digest)
@@ -94,6 +83,7 @@ class LocalObjects(_Json):
             atomic_copy(path, place)
         return digest
 
+    @override
     def get(self, digest: str) -> bytes:
         place = self.place(digest)
         try:
@@ -103,6 +93,7 @@ class LocalObjects(_Json):
         _verify(digest, hashlib.sha256(data).hexdigest(), str(place))
         return data
 
+    @override
     def path(self, digest: str) -> Path:
         place = self.place(digest)
         if not place.exists():
@@ -115,7 +106,7 @@ class LocalObjects(_Json):
         return self.folder / _checked(digest)[:2] / digest
 
 
-class S3Objects(_Json):
+class S3Objects(Objects):
     """Blobs in a bucket, with a local cache of those that were asked for as files."""
 
     def __init__(self, location: Location, cache: Path) -> None:
@@ -125,10 +116,12 @@ class S3Objects(_Json):
 
     @property
     def client(self) -> Any:
+        """The boto3 client, made when it is first needed."""
         if self._client is None:
             self._client = self.location.s3_client()
         return self._client
 
+    @override
     def put(self, data: bytes) -> str:
         digest = hashlib.sha256(data).hexdigest()
         if not self._exists(digest):
@@ -136,6 +129,7 @@ class S3Objects(_Json):
                 self.client.put_object(Bucket=self.location.bucket, Key=self._key(digest), Body=data)
         return digest
 
+    @override
     def put_file(self, path: Path) -> str:
         digest = sha256_file(path)
         if not self._exists(digest):
@@ -143,6 +137,7 @@ class S3Objects(_Json):
                 self.client.upload_file(str(path), self.location.bucket, self._key(digest))
         return digest
 
+    @override
     def get(self, digest: str) -> bytes:
         with self._explained(digest, "GetObject"):
             reply = self.client.get_object(Bucket=self.location.bucket, Key=self._key(digest))
@@ -150,6 +145,7 @@ class S3Objects(_Json):
         _verify(digest, hashlib.sha256(data).hexdigest(), self._key(digest))
         return data
 
+    @override
     def path(self, digest: str) -> Path:
         try:
             return self.cache.path(digest)

@@ -1,0 +1,374 @@
+"""The command line: the same stages without Airflow. Results go to standard output, the rest to standard error."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from slipstream import model_file
+from slipstream.errors import SlipstreamError, SpecError, StageError
+from slipstream.settings import Settings
+from slipstream.spec import ModelSpec
+from slipstream.stages.contract import Result
+from slipstream.store import Store
+
+app = typer.Typer(
+    name="slipstream",
+    help=(
+        "From a table of data to a deployed model that is kept good.\n\n"
+        "The stages pass ids: each prints the id that the next one takes, and takes the newest one if you give none."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+out, err = Console(), Console(stderr=True)
+
+Model = Annotated[str, typer.Argument(help="The model's name: its folder below SLIPSTREAM_MODELS.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ACTOR = "cli"
+
+
+def main() -> None:
+    """Run the command line; an error that Slipstream raises on purpose is one line, with exit code 1."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for noisy in ("great_expectations", "bentoml", "evidently", "botocore", "numexpr", "circus"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        app()
+    except SlipstreamError as error:
+        if "--json" in sys.argv:
+            sys.stderr.write(json.dumps({"error": {"code": error.code, "message": str(error)}}) + "\n")
+        else:
+            err.print(f"error [{error.code}]: {error}", markup=False, highlight=False)
+        sys.exit(1)
+
+
+def _settings() -> Settings:
+    return Settings.from_environment()
+
+
+def _spec(name: str) -> ModelSpec:
+    settings = _settings()
+    return model_file.find_spec(settings.models, name, allow_code=settings.allow_code)
+
+
+def _store() -> Store:
+    return Store.open(_settings().store)
+
+
+def _newest(store: Store, spec: ModelSpec, stage: str, field: str, given: str | None) -> str:
+    """The id that was given, or the newest that *stage* left in its result's *field*."""
+    if given:
+        return given
+    event = store.ledger.state().model(spec.name).latest.get(stage)
+    value = event.data["result"].get(field) if event else None
+    if not value:
+        raise StageError(f"{spec.name} has no finished {stage}; run `slipstream {stage} {spec.name}` first.")
+    return str(value)
+
+
+def _newest_version(store: Store, spec: ModelSpec, given: int | None) -> int:
+    versions = store.ledger.state().model(spec.name).versions
+    if given is None and not versions:
+        raise StageError(f"{spec.name} has no version; run `slipstream package {spec.name}` first.")
+    return given if given is not None else max(versions)
+
+
+def _show(result: Result, as_json: bool) -> None:
+    _print(result.figures(), as_json)
+
+
+def _print(value: Any, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(msgspec.to_builtins(value)) + "\n")
+        return
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for key, entry in msgspec.to_builtins(value).items():
+        text = entry if isinstance(entry, str) else json.dumps(entry, ensure_ascii=False)
+        table.add_row(f"[bold]{key}[/bold]", text if len(text) < 400 else text[:399] + "…")
+    out.print(table, highlight=False)
+
+
+@app.command()
+def models(json_: AsJson = False) -> None:
+    """List the model projects: task, champion, newest dataset version."""
+    settings = _settings()
+    state = _store().ledger.state()
+    rows = []
+    for found in model_file.load_specs(settings.models, allow_code=settings.allow_code):
+        if isinstance(found, SpecError):
+            err.print(f"error [{found.code}]: {found}", markup=False, highlight=False)
+            continue
+        now = state.model(found.name)
+        rows.append(
+            {
+                "model": found.name,
+                "task": found.task,
+                "target": found.target,
+                "versions": len(now.versions),
+                "champion": now.champion,
+                "dataset": (now.dataset or "")[:12],
+            }
+        )
+    _print_rows(rows, json_)
+
+
+def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(rows) + "\n")
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in rows[0] if rows else ():
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*("-" if value in (None, "") else str(value) for value in row.values()))
+    out.print(table, highlight=False)
+
+
+@app.command()
+def plan(
+    model: Annotated[str | None, typer.Argument(help="The model's name; without it, all.")] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of model.yaml, for editors.")] = False,
+    json_: AsJson = False,
+) -> None:
+    """Show which DAGs, tables and schedules a model file gives, and what a change to it will change."""
+    if schema:
+        sys.stdout.write(json.dumps(model_file.json_schema(), indent=2) + "\n")
+        return
+    from slipstream.stages.plan import plan as make
+
+    settings, store = _settings(), _store()
+    names = [model] if model else sorted(file.parent.name for file in settings.models.glob(f"*/{model_file.FILE}"))
+    plans = [make(_spec(name), store) for name in names]
+    if json_:
+        sys.stdout.write(json.dumps(msgspec.to_builtins(plans)) + "\n")
+        return
+    for made in plans:
+        out.print(f"[bold]{made.model}[/bold]   predictions at POST {made.endpoint}", highlight=False)
+        for dag in made.dags:
+            out.print(f"  {dag.id:<24} {dag.does}   (starts: {dag.starts})", highlight=False, markup=False)
+        for name, uri in made.tables:
+            out.print(f"  table {name:<18} {uri}", highlight=False, markup=False)
+        for change in made.changes:
+            anew = ", ".join(change.anew) or "nothing"
+            text = f"  changed {change.key}: {change.before!r} -> {change.after!r}; works anew: {anew}"
+            out.print(text, highlight=False, markup=False)
+        if made.compared and not made.changes:
+            out.print(f"  unchanged since {made.compared}", highlight=False, markup=False)
+
+
+@app.command()
+def ingest(model: Model, json_: AsJson = False) -> None:
+    """Bring the next batch from the source."""
+    from slipstream.stages.ingest import ingest as stage
+
+    _show(stage(_spec(model), _store(), actor=ACTOR), json_)
+
+
+@app.command()
+def validate(
+    model: Model,
+    batch: Annotated[str | None, typer.Option(help="Batch id; default: the newest.")] = None,
+    json_: AsJson = False,
+) -> None:
+    """Check a batch against the contract and commit its good rows."""
+    from slipstream.stages.validate import validate as stage
+
+    spec, store = _spec(model), _store()
+    _show(stage(spec, store, _newest(store, spec, "ingest", "batch", batch), actor=ACTOR), json_)
+
+
+@app.command()
+def train(
+    model: Model,
+    dataset: Annotated[str | None, typer.Option(help="Dataset version; default: the newest.")] = None,
+    json_: AsJson = False,
+) -> None:
+    """Fit a candidate on a dataset version."""
+    from slipstream.stages.train import train as stage
+
+    spec, store = _spec(model), _store()
+    dataset = dataset or store.ledger.state().model(spec.name).dataset
+    if dataset is None:
+        raise StageError(
+            f"{model} has no data yet; run `slipstream ingest {model}` and `slipstream validate {model}` first."
+        )
+    _show(stage(spec, store, dataset, actor=ACTOR), json_)
+
+
+Candidate = Annotated[str | None, typer.Option(help="Id of a training run; default: the newest.")]
+
+
+@app.command()
+def evaluate(model: Model, candidate: Candidate = None, json_: AsJson = False) -> None:
+    """Score a candidate on the held-out rows, beside the champion."""
+    _on_candidate(model, candidate, json_, "evaluate")
+
+
+@app.command()
+def explain(model: Model, candidate: Candidate = None, json_: AsJson = False) -> None:
+    """Say which inputs move a candidate's answers."""
+    _on_candidate(model, candidate, json_, "explain")
+
+
+def _on_candidate(model: str, candidate: str | None, as_json: bool, name: str) -> None:
+    import importlib
+
+    stage: Callable[..., Result] = getattr(importlib.import_module(f"slipstream.stages.{name}"), name)
+    spec, store = _spec(model), _store()
+    _show(stage(spec, store, _newest(store, spec, "train", "run", candidate), actor=ACTOR), as_json)
+
+
+@app.command()
+def package(model: Model, candidate: Candidate = None, json_: AsJson = False) -> None:
+    """Make the signed bundle and the Bento of an evaluated and explained candidate; registers a version."""
+    from slipstream.stages.package import package as stage
+
+    spec, store, settings = _spec(model), _store(), _settings()
+    ids = [
+        _newest(store, spec, name, "run", given)
+        for name, given in (("train", candidate), ("evaluate", None), ("explain", None))
+    ]
+    _show(stage(spec, store, *ids, keys=settings.keys, bentos=settings.bentos, actor=ACTOR), json_)
+
+
+Version = Annotated[int | None, typer.Option(help="Version number; default: the newest.")]
+
+
+@app.command()
+def gate(model: Model, version: Version = None, json_: AsJson = False) -> None:
+    """Judge a version by the gates of the model file."""
+    from slipstream.stages.gate import gate as stage
+
+    spec, store = _spec(model), _store()
+    result = stage(spec, store, _newest_version(store, spec, version), actor=ACTOR)
+    _show(result, json_)
+    if not result.passed:
+        raise typer.Exit(2)
+
+
+@app.command()
+def deploy(model: Model, version: Version = None, json_: AsJson = False) -> None:
+    """Make a version that passed its gates the champion, once the endpoint answers with it."""
+    from slipstream.stages.deploy import deploy as stage
+
+    spec, store, settings = _spec(model), _store(), _settings()
+    _show(stage(spec, store, _newest_version(store, spec, version), endpoint=settings.endpoint, actor=ACTOR), json_)
+
+
+@app.command()
+def monitor(model: Model, json_: AsJson = False) -> None:
+    """Compare what came since training with the training reference; may ask for retraining."""
+    from slipstream.stages.monitor import monitor as stage
+
+    _show(stage(_spec(model), _store(), actor=ACTOR), json_)
+
+
+@app.command()
+def history(model: Model, newest: Annotated[int, typer.Option(min=1, max=10_000)] = 30, json_: AsJson = False) -> None:
+    """What happened to a model, newest first, in plain sentences."""
+    from slipstream.stages.history import history as read
+
+    entries = read(_spec(model), _store(), newest=newest)
+    if json_:
+        sys.stdout.write(json.dumps(msgspec.to_builtins(entries)) + "\n")
+        return
+    _print_rows([{"seq": e.seq, "time": e.time[:19], "who": e.actor, "what": e.text} for e in entries], as_json=False)
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str, typer.Option(help="Address to bind; without keys only the loopback is allowed.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8900,
+) -> None:
+    """Run the endpoint: it follows the ledger and serves every model's champion."""
+    from slipstream.serving.start import start
+
+    start(_settings(), host, port)
+
+
+@app.command()
+def predict(
+    model: Model,
+    rows: Annotated[
+        str, typer.Argument(help='JSON: {"rows": [...]}, a list of rows, or one row; "-" reads standard input.')
+    ],
+    json_: AsJson = False,
+) -> None:
+    """Ask the running endpoint for predictions."""
+    import httpx
+
+    from slipstream.errors import DeployError, RequestError
+
+    given = json.loads(sys.stdin.read() if rows == "-" else rows)
+    body = (
+        given
+        if isinstance(given, dict) and ({"rows", "columns"} & given.keys())
+        else {"rows": given if isinstance(given, list) else [given]}
+    )
+    url = f"{_settings().endpoint}/models/{model}/predict"
+    try:
+        reply = httpx.post(url, json=body, timeout=30)
+    except httpx.HTTPError as error:
+        raise DeployError(
+            f"{url}: {error}; start the endpoint with `make up` or `slipstream serve`.", code="endpoint_unreachable"
+        ) from error
+    if reply.status_code != 200:
+        said = reply.json().get("error", {})
+        raise RequestError(said.get("message", reply.text[:200]), code=said.get("code"), status=reply.status_code)
+    _print(reply.json(), json_)
+
+
+@app.command()
+def verify(json_: AsJson = False) -> None:
+    """Check the store: the ledger's chain, and every file of every dataset version and bundle against its checksum."""
+    from slipstream.stages.verify import verify as check
+
+    _print(check(_store()), json_)
+
+
+class Part(StrEnum):
+    """What `slipstream bundle` prints."""
+
+    manifest = "manifest"
+    card = "card"
+    lineage = "lineage"
+    schema = "schema"
+
+
+@app.command()
+def bundle(
+    model: Model,
+    version: Version = None,
+    part: Annotated[Part, typer.Option(help="What to print.")] = Part.manifest,
+    into: Annotated[Path | None, typer.Option(help="Write all files of the bundle to this new folder.")] = None,
+) -> None:
+    """Show or export the verified files of a version."""
+    from slipstream.stages.verify import export_bundle, read_bundle
+
+    spec, store = _spec(model), _store()
+    number = _newest_version(store, spec, version)
+    if into is not None:
+        out.print(
+            f"{export_bundle(spec, store, number, into)} files of {model}/{number} written to {into}", highlight=False
+        )
+        return
+    sys.stdout.write(json.dumps(read_bundle(spec, store, number, part.value), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""What happened to a model, in plain words: each event of the ledger as one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from slipstream.spec import ModelSpec
+from slipstream.store import Store
+from slipstream.store.state import Event
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a model's history.
+
+    Attributes:
+        seq: Number of the event in the ledger.
+        time: When it was committed, UTC, ISO 8601.
+        actor: Who asked for it.
+        kind: The event's kind.
+        text: What happened, in one sentence.
+        run: Id of the run, if a stage did it.
+        version: The version it concerns, if any.
+        reports: Name -> digest of each HTML report that it made.
+    """
+
+    seq: int
+    time: str
+    actor: str
+    kind: str
+    text: str
+    run: str = ""
+    version: int | None = None
+    reports: tuple[tuple[str, str], ...] = ()
+
+
+def history(spec: ModelSpec, store: Store, *, newest: int = 50) -> list[Entry]:
+    """The last *newest* events of a model, newest first."""
+    model = store.ledger.state().model(spec.name)
+    numbers = {event.id: number for number, event in model.versions.items()}
+    events = store.ledger.read(model=spec.name)[-newest:]
+    return [_entry(event, numbers.get(event.id)) for event in reversed(events)]
+
+
+def _entry(event: Event, number: int | None) -> Entry:
+    data = event.data
+    result = data.get("result", {})
+    version = number or data.get("version") or result.get("version") or None
+    reports = tuple((name, result[name]) for name in ("report", "evidently", "card") if result.get(name))
+    return Entry(
+        event.seq, event.time, event.actor, event.kind, sentence(event, number), data.get("run", ""), version, reports
+    )
+
+
+def sentence(event: Event, number: int | None = None) -> str:
+    """The event in one sentence; *number* is the version number that it registered, if it did."""
+    data = event.data
+    result = data.get("result", {})
+    words = _BY_STAGE.get(data.get("stage", "")) if event.kind == "run.finished" else _BY_KIND.get(event.kind)
+    try:
+        return words({**data, **result, "number": number}) if words else event.kind
+    except KeyError:
+        # An event of another release may lack a field; its kind still says what happened.
+        return event.kind
+
+
+def _count(value: Any, word: str) -> str:
+    return f"{value:,} {word}{'' if value == 1 else 's'}"
+
+
+def _validation(data: dict[str, Any]) -> str:
+    if not data["success"]:
+        return f"The batch of {_count(data['rows'], 'row')} broke the contract: {', '.join(data['failed'])}."
+    aside = f", {data['quarantined']:,} quarantined" if data.get("quarantined") else ""
+    return f"The batch of {_count(data['rows'], 'row')} passed: {data['good']:,} good{aside}."
+
+
+def _gate(data: dict[str, Any]) -> str:
+    refused = [verdict["sentence"] for verdict in data["verdicts"] if not verdict["passed"]]
+    if not refused:
+        return f"Version {data['version']} passed {_count(len(data['verdicts']), 'gate')}."
+    return f"Version {data['version']} was refused: {' '.join(refused)}"
+
+
+def _evaluation(data: dict[str, Any]) -> str:
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in list(data["scores"].items())[:3])
+    against = f", compared with champion {data['champion']}" if data.get("champion") else ""
+    return f"The candidate was evaluated{against}: {figures}."
+
+
+def _deployed(data: dict[str, Any]) -> str:
+    before = f" in place of version {data['previous']}" if data.get("previous") else ""
+    return f"Version {data['version']} serves{before}."
+
+
+_BY_STAGE: dict[str, Callable[[dict[str, Any]], str]] = {
+    "ingest": lambda d: f"A batch of {_count(d['rows'], 'row')} arrived.",
+    "train": lambda d: f"A candidate was trained on {_count(d['rows_train'], 'row')}.",
+    "evaluate": _evaluation,
+    "explain": lambda d: f"The candidate was explained; most important: {', '.join(list(d['importance'])[:3])}.",
+    "gate": _gate,
+}
+_BY_KIND: dict[str, Callable[[dict[str, Any]], str]] = {
+    "validation.finished": _validation,
+    "dataset.committed": lambda d: (
+        f"Dataset version {d['dataset'][:12]} was committed with {_count(d['rows'], 'row')}."
+    ),
+    "version.registered": lambda d: f"Version {d['number']} was packaged and signed ({d['size_bytes'] / 1e6:.1f} MB).",
+    "approval.requested": lambda d: f"Approval of version {d['version']} was asked for.",
+    "approval.decided": lambda d: f"Version {d['version']} was {'approved' if d['approved'] else 'rejected'}.",
+    "deployment.started": lambda d: f"Version {d['version']} is being rolled out.",
+    "deployment.finished": _deployed,
+    "deployment.rolled_back": lambda d: f"Version {d['version']} did not reach the endpoint: {d['reason']}",
+    "drift.measured": lambda d: d.get("verdict") or "A window was compared with the training reference.",
+    "retrain.requested": lambda d: f"Retraining was asked for: {d['reason']}",
+}

@@ -1,0 +1,125 @@
+"""What a model file gives, and what a change to it will change, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from slipstream.spec import ModelSpec
+from slipstream.stages import evaluate, explain, gate, ingest, monitor, package, train, validate
+from slipstream.store import Store
+
+STAGES = {
+    "ingest": ingest.READS,
+    "validate": validate.READS,
+    "train": train.READS,
+    "evaluate": evaluate.READS,
+    "explain": explain.READS,
+    "package": package.READS,
+    "gate": gate.READS,
+    "monitor": monitor.READS,
+}
+"""Stage -> the parts of the model file that its key holds; a change elsewhere reuses its runs."""
+
+_AFTER = {
+    "ingest": ("validate",),
+    "train": ("evaluate", "explain", "package", "gate"),
+    "evaluate": ("package", "gate"),
+    "explain": ("package", "gate"),
+}
+
+
+@dataclass(frozen=True)
+class Dag:
+    """One DAG that the model file gives."""
+
+    id: str
+    starts: str
+    does: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """One value that differs from the model file of the last run."""
+
+    key: str
+    before: Any
+    after: Any
+    anew: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one model file gives.
+
+    Attributes:
+        model: The model's name.
+        dags: Its DAGs.
+        tables: Address of each Delta table.
+        assets: URIs of the assets that its DAGs emit.
+        endpoint: Path of its predictions at the endpoint.
+        changes: What differs from the model file that the last run read; empty if nothing does.
+        compared: The run whose model file was compared; "" if nothing ran yet.
+    """
+
+    model: str
+    dags: tuple[Dag, ...]
+    tables: tuple[tuple[str, str], ...]
+    assets: tuple[str, ...]
+    endpoint: str
+    changes: tuple[Change, ...]
+    compared: str
+
+
+def plan(spec: ModelSpec, store: Store) -> Plan:
+    """What *spec* gives, and how it differs from the model file of the model's last run."""
+    last = store.ledger.state().model(spec.name).latest
+    newest = max((event for event in last.values() if "spec" in event.data), key=lambda event: event.seq, default=None)
+    changes: tuple[Change, ...] = ()
+    if newest is not None:
+        before = store.objects.get_json(newest.data["spec"])
+        changes = tuple(_changes(before, spec.model_dump(mode="json")))
+    return Plan(
+        model=spec.name,
+        dags=_dags(spec),
+        tables=tuple((name, store.tables.uri(spec.name, name)) for name in ("data", "quarantine", "predictions")),
+        assets=(f"slipstream://{spec.name}/data", f"slipstream://{spec.name}/retrain"),
+        endpoint=f"/models/{spec.name}/predict",
+        changes=changes,
+        compared=newest.data["run"] if newest is not None else "",
+    )
+
+
+def _dags(spec: ModelSpec) -> tuple[Dag, ...]:
+    approval = " -> approve" if spec.approval.mode == "manual" else ""
+    return (
+        Dag(f"{spec.name}__ingest", _starts(spec.schedule.ingest), "ingest -> validate"),
+        Dag(
+            f"{spec.name}__train",
+            _starts(spec.schedule.train),
+            f"train -> evaluate, explain -> package -> gate{approval} -> deploy",
+        ),
+        Dag(f"{spec.name}__monitor", _starts(spec.schedule.monitor), "monitor -> may ask for retraining"),
+    )
+
+
+def _starts(schedule: tuple[str, ...]) -> str:
+    words = {"data": "each new dataset version", "retrain": "each request for retraining"}
+    return " or ".join(words.get(entry, f"cron {entry}") for entry in schedule) or "by hand only"
+
+
+def _changes(before: Any, after: Any) -> Iterator[Change]:
+    for key, old, new in _differences(before, after, ()):
+        part = key.partition(".")[0].partition("[")[0]
+        direct = [stage for stage, reads in STAGES.items() if part in reads]
+        anew = {*direct, *(later for stage in direct for later in _AFTER.get(stage, ()))}
+        yield Change(key, old, new, tuple(stage for stage in STAGES if stage in anew))
+
+
+def _differences(before: Any, after: Any, place: tuple[str, ...]) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in dict.fromkeys([*before, *after]):
+            yield from _differences(before.get(key), after.get(key), (*place, key))
+    elif before != after:
+        yield ".".join(place), before, after
