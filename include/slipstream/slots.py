@@ -47,8 +47,11 @@ class Delivery:
 class Source(Protocol):
     """Where batches come from."""
 
-    def fingerprint(self, spec: ModelSpec, watermark: str) -> str:
-        """A digest that changes when there is something new after *watermark*; cheap, reads no rows."""
+    def fingerprint(self, spec: ModelSpec, watermark: str) -> str | None:
+        """What is new after *watermark*, as a digest that needs no reading of rows.
+
+        None when nothing is new; ``""`` when only reading tells, which then is done on every call.
+        """
         ...
 
     def deliver(self, spec: ModelSpec, watermark: str, into: Path) -> Delivery:

@@ -1,0 +1,94 @@
+"""DuckDB as Slipstream uses it: bounded memory, spilling to a folder that is removed, the same bytes for the same rows.
+
+Data is held in six types, so that a column that was an integer in one batch and a bigger integer in the next has not
+changed: BOOLEAN, BIGINT, DOUBLE, VARCHAR, DATE and TIMESTAMP (microseconds, UTC where the origin named a zone).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from slipstream.errors import DataError
+
+if TYPE_CHECKING:
+    import duckdb
+
+MEMORY = "1GiB"
+ROW_GROUP = 122_880
+TYPES = ("BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR", "DATE", "TIMESTAMP")
+_INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "HUGEINT", "UHUGEINT"}
+_TEXTS = ("ENUM", "UUID", "TIME", "JSON")
+
+
+@contextmanager
+def duck(memory: str = MEMORY) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to an empty DuckDB that lives for the ``with`` block; what exceeds *memory* spills to disk."""
+    import duckdb
+
+    with TemporaryDirectory(prefix="slipstream-") as spill, duckdb.connect() as connection:
+        settings = {"memory_limit": memory, "temp_directory": spill, "TimeZone": "UTC"}
+        for name, value in settings.items():
+            connection.execute(f"SET {name} = {literal(value)}")
+        # Extensions would be fetched from the network; rows keep the order of their files.
+        connection.execute("SET autoinstall_known_extensions = false; SET preserve_insertion_order = true")
+        yield connection
+
+
+def quoted(name: str) -> str:
+    """A column name as SQL writes it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text as SQL writes it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def columns_of(relation: duckdb.DuckDBPyRelation) -> tuple[tuple[str, str], ...]:
+    """``(name, DuckDB type)`` of each column."""
+    return tuple((name, str(kind)) for name, kind in zip(relation.columns, relation.types, strict=True))
+
+
+def first_row(relation: duckdb.DuckDBPyRelation) -> tuple[Any, ...]:
+    """The first row, for relations that have one, such as aggregates."""
+    row: tuple[Any, ...] = relation.limit(1).fetchall()[0]
+    return row
+
+
+def typed(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    """The same rows in Slipstream's six types; NaN becomes NULL, because both mean that the value is missing.
+
+    Raises:
+        DataError: ``data_type_unsupported`` for a column of a nested or binary type.
+    """
+    columns = columns_of(relation)
+    return relation.project(", ".join(f"{_cast(name, kind)} AS {quoted(name)}" for name, kind in columns))
+
+
+def write_parquet(relation: duckdb.DuckDBPyRelation, path: Path) -> None:
+    """Write the rows to a Parquet file; equal rows in equal order give equal bytes, whatever the number of threads."""
+    relation.write_parquet(str(path), compression="zstd", row_group_size=ROW_GROUP)
+
+
+def _cast(name: str, kind: str) -> str:
+    column = quoted(name)
+    if kind in {"DOUBLE", "FLOAT"}:
+        return f"CASE WHEN isnan({column}) THEN NULL ELSE {column}::DOUBLE END"
+    if kind in TYPES:
+        return column
+    if kind in _INTEGERS:
+        return f"{column}::BIGINT"
+    if kind.startswith("DECIMAL"):
+        return f"{column}::DOUBLE"
+    if kind.startswith("TIMESTAMP"):
+        return f"{column}::TIMESTAMP"
+    if kind.startswith(_TEXTS):
+        return f"{column}::VARCHAR"
+    if kind in {'"NULL"', "NULL"}:
+        return f"{column}::VARCHAR"
+    message = f"column {name!r} is of type {kind}, which a table of inputs cannot hold; take it apart in features.py."
+    raise DataError(message, code="data_type_unsupported")

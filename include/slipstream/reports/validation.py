@@ -1,0 +1,38 @@
+"""The page about one batch: what its contract found, which rows were set aside, what changed in its columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from slipstream.reports.page import render
+
+
+def page(result: Mapping[str, Any]) -> bytes:
+    """The HTML report of the JSON result that the stage *validate* keeps."""
+    return render("validation.html", title="Validation", **{**result, **_told(result)})
+
+
+def _told(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What the page shows beside the bare result."""
+    done = result["result"]
+    rows = max(int(done["rows"]), 1)
+    missing = sorted(((name, count) for name, count in result["missing"].items() if count), key=lambda item: -item[1])
+    return {
+        "verdict": _verdict(done),
+        "missing": [(name, count, count / rows) for name, count in missing],
+        "expectations": [
+            {**item, "share": item["unexpected"] / max(int(item["judged"]), 1)} for item in result["expectations"]
+        ],
+    }
+
+
+def _verdict(done: Mapping[str, Any]) -> str:
+    """The outcome in one sentence."""
+    if not done["success"]:
+        return f"Refused: {done['message']}"
+    if done["quarantined"]:
+        return f"Accepted: {done['good']:,} good rows, {done['quarantined']:,} set aside in quarantine."
+    if done["failed"]:
+        return f"Accepted with a warning: all {done['good']:,} rows, though the contract was not met."
+    return f"Accepted: all {done['good']:,} rows met the contract."

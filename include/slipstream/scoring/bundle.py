@@ -1,0 +1,161 @@
+"""The bundle: the files of one model version, named by a signed manifest. Nothing in it depends on time or place.
+
+A bundle's id is the digest of ``manifest.json``, which holds the sha256 and size of every other file, the name of the
+key and the signature. Everything is verified before anything is loaded; a file more or less is refused like a changed
+one. Bundles lie in the store as objects, or in a folder (inside a Bento) as files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slipstream.errors import BundleError, NotFound, shown
+from slipstream.scoring import signing
+from slipstream.store import Store
+from slipstream.store.files import atomic_write
+from slipstream.store.objects import canonical_json
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+PUBLIC_KEY = "signer.pub"
+FILES = (
+    "model.skops",
+    "schema.json",
+    "golden.jsonl",
+    "profile.parquet",
+    "background.parquet",
+    "card.json",
+    "lineage.json",
+)
+"""Every bundle has exactly these files."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle.
+
+    Attributes:
+        digest: Its id.
+        model: The model's name.
+        key: Name of the key that signed it.
+        files: Name -> bytes, each as the manifest says.
+        manifest: The manifest as it is kept.
+        public: The public key, PEM.
+    """
+
+    digest: str
+    model: str
+    key: str
+    files: Mapping[str, bytes]
+    manifest: bytes
+    public: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its files."""
+        return sum(map(len, self.files.values()))
+
+    def json(self, name: str) -> Any:
+        """The parsed JSON file of that name."""
+        return json.loads(self.files[name])
+
+    def write(self, folder: Path) -> int:
+        """Write all files to *folder*, so that :func:`read_bundle` reads them; returns their number."""
+        whole = {**self.files, MANIFEST: self.manifest, PUBLIC_KEY: self.public}
+        for name, data in whole.items():
+            atomic_write(folder / name, data)
+        return len(whole)
+
+
+def save_bundle(store: Store, model: str, files: Mapping[str, bytes], key: signing.SigningKey) -> Bundle:
+    """Sign *files* and keep them in the store; the same files and key give the same id."""
+    if set(files) != set(FILES):
+        raise BundleError(f"{model}: a bundle has the files {', '.join(FILES)}; got {', '.join(sorted(files))}.")
+    entries = {name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)} for name, data in files.items()}
+    said = {"format": FORMAT, "model": model, "files": entries}
+    manifest = canonical_json({**said, "key": key.name, "signature": key.sign(canonical_json(said))})
+    for data in files.values():
+        store.objects.put(data)
+    store.objects.put(key.public)
+    return Bundle(store.objects.put(manifest), model, key.name, dict(files), manifest, key.public)
+
+
+def open_bundle(store: Store, digest: str, pinned: frozenset[str] = frozenset()) -> Bundle:
+    """The bundle of that id, verified: signature first, then every file.
+
+    Args:
+        pinned: Names of the only keys to believe; without any, those that the ledger records for the model.
+
+    Raises:
+        NotFound: ``bundle_not_found``.
+        BundleError: ``model_digest_mismatch`` or ``model_signature_invalid``.
+        ChecksumMismatch: an object is not what was written.
+    """
+    try:
+        manifest = store.objects.get(digest)
+    except NotFound as error:
+        raise NotFound(f"The store has no bundle {shown(digest[:16])}.", code="bundle_not_found") from error
+    said, name, signature = _parsed(manifest)
+    public = signing.published_key(store, said["model"], name, pinned)
+    signing.verify(public, signature, canonical_json(said))
+    files = {}
+    for file, entry in said["files"].items():
+        try:
+            files[file] = store.objects.get(entry["sha256"])
+        except NotFound as error:
+            raise BundleError(f"{file}: missing from the store; restore it from a backup.") from error
+    return _checked(Bundle(digest, said["model"], name, files, manifest, public), said)
+
+
+def read_bundle(folder: Path, pinned: frozenset[str] = frozenset()) -> Bundle:
+    """The bundle in *folder*, verified; see :mod:`slipstream.scoring.signing` for what its own key proves.
+
+    Raises:
+        BundleError: ``model_digest_mismatch`` or ``model_signature_invalid``.
+    """
+    try:
+        found = {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
+    except OSError as error:
+        raise BundleError(f"{folder}: no bundle can be read here: {error.strerror}.") from error
+    if MANIFEST not in found or PUBLIC_KEY not in found:
+        raise BundleError(f"{folder}: {MANIFEST} or {PUBLIC_KEY} is missing; this is no bundle.")
+    manifest, public = found.pop(MANIFEST), found.pop(PUBLIC_KEY)
+    said, name, signature = _parsed(manifest)
+    if hashlib.sha256(public).hexdigest() != name or (pinned and name not in pinned):
+        message = f"{folder}: signed with key {shown(name[:16])}, which is not trusted here."
+        raise BundleError(message, code="model_signature_invalid")
+    signing.verify(public, signature, canonical_json(said))
+    digest = hashlib.sha256(manifest).hexdigest()
+    return _checked(Bundle(digest, said["model"], name, found, manifest, public), said)
+
+
+def _parsed(manifest: bytes) -> tuple[dict[str, Any], str, str]:
+    """What a manifest says, the name of its key and its signature."""
+    try:
+        said = json.loads(manifest)
+        name, signature = str(said.pop("key")), str(said.pop("signature"))
+        entries = said["files"].values()
+        whole = said["format"] == FORMAT and all(set(entry) == {"sha256", "size"} for entry in entries)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BundleError(f"{MANIFEST}: is no manifest.") from error
+    if not whole or not isinstance(said.get("model"), str):
+        raise BundleError(f"{MANIFEST}: not of format {FORMAT}; package the model again.")
+    return said, name, signature
+
+
+def _checked(bundle: Bundle, said: Mapping[str, Any]) -> Bundle:
+    """The same bundle, if it holds exactly the files of the format, each as *said*."""
+    for name in sorted(set(bundle.files) | set(said["files"]) | set(FILES)):
+        if name not in bundle.files:
+            raise BundleError(f"{name}: missing from the bundle of {bundle.model}.")
+        if name not in said["files"] or name not in FILES:
+            raise BundleError(f"{shown(name)}: not a file of the bundle of {bundle.model}; remove it.")
+        data, entry = bundle.files[name], said["files"][name]
+        if len(data) != entry["size"] or hashlib.sha256(data).hexdigest() != entry["sha256"]:
+            raise BundleError(f"{name}: digest differs (bundle of {bundle.model}); restore it from a backup.")
+    return bundle

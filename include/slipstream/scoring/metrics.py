@@ -1,0 +1,304 @@
+"""Metrics by the names of :data:`slipstream.estimators.METRICS`, and bootstrap intervals around them. Pure NumPy.
+
+Truth and answers are arrays over the same ``n`` rows:
+
+========== ============================ =======================================
+task       truth                        answer
+========== ============================ =======================================
+binary     0 or 1, shape ``(n,)``       probability of 1, shape ``(n,)``
+multiclass class number, shape ``(n,)`` probabilities, shape ``(n, classes)``
+regression value, shape ``(n,)``        value, shape ``(n,)``
+========== ============================ =======================================
+
+Every metric is prepared once (sorted, or reduced to a loss for each row) and then weighed by how often each row was
+drawn, so that hundreds of resamples cost a few passes over one matrix instead of hundreds of evaluations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slipstream.estimators import LOWER_IS_BETTER
+
+Floats = NDArray[np.float64]
+Weigh = Callable[[Floats], Floats]
+"""Weights of shape ``(draws, n)`` -> values of the metric, shape ``(draws,)``; NaN where it is not defined."""
+
+LEVEL = 0.95
+_CELLS = 4_000_000
+"""So many weights are held at once: 32 MB."""
+_TINY = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure with its percentile-bootstrap interval; None where it is not defined.
+
+    Attributes:
+        value: On the rows themselves.
+        low: 2.5 % of the resamples lie below.
+        high: 2.5 % of the resamples lie above.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+def measure(metric: str, truth: Any, answer: Any) -> float:
+    """The metric on these rows; NaN where it is not defined (such as roc_auc of one class)."""
+    weigh = _prepare(metric, truth, answer)
+    return float(weigh(np.ones((1, len(truth))))[0])
+
+
+def figures(metrics: Sequence[str], truth: Any, answer: Any, *, draws: int, seed: int) -> dict[str, Figure]:
+    """Each metric with its interval."""
+    drawn = resample(metrics, truth, answer, draws=draws, seed=seed)
+    return {metric: figure(measure(metric, truth, answer), drawn[metric]) for metric in metrics}
+
+
+def resample(metrics: Sequence[str], truth: Any, answer: Any, *, draws: int, seed: int) -> dict[str, Floats]:
+    """Each metric on *draws* bootstrap resamples of the rows, shape ``(draws,)``.
+
+    The same seed and number of rows give the same resamples, so two models on the same rows are compared pairwise by
+    subtracting what this returns for each (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
+    """
+    weighers = {metric: _prepare(metric, truth, answer) for metric in metrics}
+    parts: dict[str, list[Floats]] = {metric: [] for metric in metrics}
+    for weights in _draw(len(truth), draws, seed):
+        for metric, weigh in weighers.items():
+            parts[metric].append(weigh(weights))
+    return {metric: np.concatenate(values) for metric, values in parts.items()}
+
+
+def figure(value: float, drawn: Floats) -> Figure:
+    """*value* with the percentile interval of what was *drawn*; resamples on which it was not defined are left out."""
+    known = drawn[np.isfinite(drawn)]
+    if not np.isfinite(value) or not len(known):
+        return Figure(float(value) if np.isfinite(value) else None, None, None)
+    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Figure(float(value), float(low), float(high))
+
+
+def loss(metric: str, better: float, worse: float) -> float:
+    """By how much *worse* is worse than *better* (negative if it is in truth the better one), whatever the metric's sense."""
+    return worse - better if metric in LOWER_IS_BETTER else better - worse
+
+
+def holds(metric: str, value: float, bound: float) -> bool:
+    """Whether *value* is at least as good as *bound*."""
+    return loss(metric, bound, value) <= 0
+
+
+def _draw(rows: int, draws: int, seed: int) -> Iterator[Floats]:
+    """How often each row is drawn in each resample: blocks of shape ``(some, rows)``."""
+    random = np.random.default_rng(seed)
+    block = max(1, _CELLS // max(rows, 1))
+    for begin in range(0, draws, block):
+        size = min(block, draws - begin)
+        counts = [np.bincount(random.integers(0, rows, rows), minlength=rows) for _ in range(size)]
+        yield np.asarray(counts, dtype=np.float64)
+
+
+def _prepare(metric: str, truth: Any, answer: Any) -> Weigh:
+    truth, answer = np.asarray(truth), np.asarray(answer, dtype=np.float64)
+    if metric in _ROW_LOSS:
+        return _mean_of(_ROW_LOSS[metric](truth, answer))
+    return _WEIGHERS[metric](truth, answer)
+
+
+def _sums(weights: Floats, values: Floats) -> Floats:
+    """Weighted sums, shape ``(draws,)``. Not by BLAS, whose sums change with the number of threads."""
+    return np.einsum("dn,n->d", weights, values)
+
+
+def _mean_of(values: Floats) -> Weigh:
+    return lambda weights: _sums(weights, values) / weights.sum(axis=1)
+
+
+def _share(part: Floats, whole: Floats, otherwise: float = 0.0) -> Floats:
+    return np.divide(part, whole, out=np.full(np.broadcast(part, whole).shape, otherwise), where=whole > 0)
+
+
+# One loss for each row: the metric is their mean.
+
+
+def _log_loss(truth: Any, answer: Floats) -> Floats:
+    held = np.clip(answer, _TINY, 1 - _TINY)
+    if answer.ndim == 1:
+        return -np.log(np.where(truth == 1, held, 1 - held))
+    chosen: Floats = held[np.arange(len(truth)), truth]
+    return -np.log(chosen)
+
+
+def _brier(truth: Any, answer: Floats) -> Floats:
+    return (answer - truth) ** 2
+
+
+def _hit(truth: Any, answer: Floats) -> Floats:
+    return (decide(answer) == truth).astype(np.float64)
+
+
+def _absolute(truth: Any, answer: Floats) -> Floats:
+    return np.abs(answer - truth)
+
+
+def _relative(truth: Any, answer: Floats) -> Floats:
+    return np.abs(answer - truth) / np.maximum(np.abs(truth), _TINY)
+
+
+def decide(answer: Floats) -> NDArray[np.int64]:
+    """The class that is answered: the most probable; at exactly one half the first, as scikit-learn does."""
+    if answer.ndim == 1:
+        return (answer > 0.5).astype(np.int64)
+    return answer.argmax(axis=1)
+
+
+# The others.
+
+
+def _roc_auc(truth: Any, answer: Floats) -> Weigh:
+    """Area under the ROC curve by ranks: the share of (negative, positive) pairs in the right order, ties counting half.
+
+    Hanley and McNeil, Radiology 143 (1982), 29-36.
+    """
+    order, starts = _ties(answer)
+    positive = (truth == 1)[order].astype(np.float64)
+
+    def weigh(weights: Floats) -> Floats:
+        drawn = weights[:, order]
+        up = np.add.reduceat(drawn * positive, starts, axis=1)
+        down = np.add.reduceat(drawn, starts, axis=1) - up
+        below = np.cumsum(down, axis=1)
+        right = np.einsum("dg,dg->d", up, below - down / 2)
+        return _share(right, up.sum(axis=1) * below[:, -1], np.nan)
+
+    return weigh
+
+
+def _average_precision(truth: Any, answer: Floats) -> Weigh:
+    """The sum of precisions weighted by the gain in recall, without interpolation."""
+    order, starts = _ties(-answer)
+    positive = (truth == 1)[order].astype(np.float64)
+
+    def weigh(weights: Floats) -> Floats:
+        drawn = weights[:, order]
+        up = np.add.reduceat(drawn * positive, starts, axis=1)
+        every = np.cumsum(np.add.reduceat(drawn, starts, axis=1), axis=1)
+        precision = _share(np.cumsum(up, axis=1), every)
+        return _share(np.einsum("dg,dg->d", precision, up), up.sum(axis=1), np.nan)
+
+    return weigh
+
+
+def _ties(values: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The order that sorts *values*, and where in it each new value begins."""
+    order = np.argsort(values, kind="stable")
+    ranked = values[order]
+    starts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
+    return order, starts
+
+
+def _of_cells(reduce: Callable[[Floats], Floats]) -> Callable[[Any, Floats], Weigh]:
+    """A metric of the confusion matrix: *reduce* takes ``(draws, truth, decided)``."""
+
+    def prepare(truth: Any, answer: Floats) -> Weigh:
+        size = 2 if answer.ndim == 1 else answer.shape[1]
+        cell = np.asarray(truth, dtype=np.int64) * size + decide(answer)
+
+        def weigh(weights: Floats) -> Floats:
+            cells = [np.bincount(cell, weights=row, minlength=size * size) for row in weights]
+            return reduce(np.asarray(cells).reshape(-1, size, size))
+
+        return weigh
+
+    return prepare
+
+
+def _recalls(cells: Floats) -> Floats:
+    """Mean recall over the classes that occur."""
+    recall = _share(np.einsum("dcc->dc", cells), cells.sum(axis=2), np.nan)
+    mean: Floats = np.nanmean(recall, axis=1)
+    return mean
+
+
+def _f1_of_each(cells: Floats) -> Floats:
+    hit = np.einsum("dcc->dc", cells)
+    return _share(2 * hit, cells.sum(axis=1) + cells.sum(axis=2), np.nan)
+
+
+def _f1_macro(cells: Floats) -> Floats:
+    mean: Floats = np.nanmean(_f1_of_each(cells), axis=1)
+    return mean
+
+
+def _f1(cells: Floats) -> Floats:
+    return np.nan_to_num(_f1_of_each(cells)[:, 1], nan=0.0)
+
+
+def _precision(cells: Floats) -> Floats:
+    return _share(cells[:, 1, 1], cells[:, :, 1].sum(axis=1))
+
+
+def _recall(cells: Floats) -> Floats:
+    return _share(cells[:, 1, 1], cells[:, 1, :].sum(axis=1))
+
+
+def _rmse(truth: Any, answer: Floats) -> Weigh:
+    mean = _mean_of((answer - truth) ** 2)
+    return lambda weights: np.sqrt(mean(weights))
+
+
+def _r2(truth: Any, answer: Floats) -> Weigh:
+    # Around the mean of all rows: sums of squares of large values would cancel.
+    centred = np.asarray(truth, dtype=np.float64) - np.mean(truth)
+    missed = (answer - truth) ** 2
+
+    def weigh(weights: Floats) -> Floats:
+        total = weights.sum(axis=1)
+        spread = _sums(weights, centred**2) - _sums(weights, centred) ** 2 / total
+        return 1 - _share(_sums(weights, missed), spread, np.nan)
+
+    return weigh
+
+
+def _median_absolute_error(truth: Any, answer: Floats) -> Weigh:
+    errors = np.abs(answer - truth)
+    order = np.argsort(errors, kind="stable")
+    ranked = errors[order]
+    last = len(ranked) - 1
+
+    def weigh(weights: Floats) -> Floats:
+        passed = np.cumsum(weights[:, order], axis=1)
+        total = passed[:, -1:]
+        lower = np.minimum((passed <= (total - 1) // 2).sum(axis=1), last)
+        upper = np.minimum((passed <= total // 2).sum(axis=1), last)
+        return (ranked[lower] + ranked[upper]) / 2
+
+    return weigh
+
+
+_ROW_LOSS: dict[str, Callable[[Any, Floats], Floats]] = {
+    "log_loss": _log_loss,
+    "brier": _brier,
+    "accuracy": _hit,
+    "mae": _absolute,
+    "mape": _relative,
+}
+_WEIGHERS: dict[str, Callable[[Any, Floats], Weigh]] = {
+    "roc_auc": _roc_auc,
+    "average_precision": _average_precision,
+    "balanced_accuracy": _of_cells(_recalls),
+    "f1": _of_cells(_f1),
+    "f1_macro": _of_cells(_f1_macro),
+    "precision": _of_cells(_precision),
+    "recall": _of_cells(_recall),
+    "rmse": _rmse,
+    "r2": _r2,
+    "median_absolute_error": _median_absolute_error,
+}

@@ -1,0 +1,98 @@
+"""Batches from files, local or in S3, CSV or Parquet: whatever matches the path and was not read yet is one batch.
+
+A file is known by what it holds, not by its name: the same file under another name brings nothing, a file whose content
+changed comes again. The watermark is the list of what was read so far.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from slipstream.duck import duck, typed, write_parquet
+from slipstream.errors import SourceError, shown
+from slipstream.slots import Delivery
+from slipstream.sources.csv_reader import CsvFormat, read_csv
+from slipstream.sources.listing import Found, local_copy, matching, refuse_changed
+from slipstream.sources.parquet_reader import read_parquet
+from slipstream.spec import ModelSpec
+
+_FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet"}
+
+
+@dataclass(frozen=True)
+class FilesSource:
+    """A source that reads files.
+
+    Attributes:
+        path: A file or a glob: relative to the model's folder, absolute, or ``s3://bucket/prefix/*.csv``.
+        format: ``csv``, ``parquet``, or ``auto``: by the ending of the name.
+        types: CSV: column -> DuckDB type, where the type that the values suggest is wrong (``zip: VARCHAR``).
+        nulls: CSV: texts that mean "missing", beside the empty one.
+        delimiter: CSV: the character between fields; without it the one that the header line suggests.
+        max_bytes: The largest number of bytes read into one batch.
+    """
+
+    path: str
+    format: str = "auto"
+    types: Mapping[str, str] = field(default_factory=dict)
+    nulls: Sequence[str] = ("NA",)
+    delimiter: str = ""
+    max_bytes: int = 2 << 30
+
+    def fingerprint(self, spec: ModelSpec, watermark: str) -> str | None:
+        """A digest of the files that were not read yet."""
+        new = self._new(spec, watermark)
+        return hashlib.sha256(json.dumps([file.stamp for file in new]).encode()).hexdigest() if new else None
+
+    def deliver(self, spec: ModelSpec, watermark: str, into: Path) -> Delivery:
+        """Read the new files, in the order of their names, into one Parquet file.
+
+        Raises:
+            SourceError: no such file, a scheme that is not allowed, too large, changed while it was read.
+            DataError: ``data_csv_malformed``, ``data_parquet_malformed``, ``data_schema_changed`` (the files differ),
+                ``data_too_many_rows``.
+        """
+        new = self._new(spec, watermark)
+        if not new:
+            return Delivery(None, watermark)
+        total = sum(file.size for file in new)
+        if total > self.max_bytes:
+            message = f"source {self.path}: {total} bytes in {len(new)} new files, more than {self.max_bytes} bytes; "
+            raise SourceError(f"{message}deliver less at once, or raise the source's max_bytes.", code="source_too_large")
+        target = into / "delivered.parquet"
+        copies = {local_copy(file, into): file.name for file in new}
+        with duck() as connection:
+            if self._format(new) == "csv":
+                read_csv(connection, copies, CsvFormat(self.types, self.nulls, self.delimiter, self.max_bytes), target)
+            else:
+                read_parquet(connection, copies, spec.data.max_rows, target)
+        for file in new:
+            refuse_changed(file)
+        stamps = sorted({*json.loads(watermark or "[]"), *(file.stamp for file in new)})
+        return Delivery(target, json.dumps(stamps, separators=(",", ":")), tuple(file.name for file in new))
+
+    def _new(self, spec: ModelSpec, watermark: str) -> list[Found]:
+        """The files that were not read yet, each content once."""
+        read = set(json.loads(watermark or "[]"))
+        found = matching(self.path, spec.folder)
+        if not found and not read:
+            message = f"source: no file matches {shown(self.path)} (looked from {spec.folder}); mend the path."
+            raise SourceError(message, code="source_no_files")
+        first = {file.stamp: file for file in reversed(found) if file.stamp not in read}
+        return sorted(first.values(), key=lambda file: file.name)
+
+    def _format(self, new: Sequence[Found]) -> str:
+        if self.format in {"csv", "parquet"}:
+            return self.format
+        if self.format != "auto":
+            message = f"source: format {shown(self.format)} is not known; write csv, parquet or auto."
+            raise SourceError(message, code="source_format_unknown")
+        formats = {_FORMATS.get(PurePosixPath(file.name.removesuffix(".gz")).suffix.lower(), "") for file in new}
+        if len(formats) == 1 and "" not in formats:
+            return formats.pop()
+        message = f"source {self.path}: the endings of the files do not tell one format; add format: csv or format: parquet."
+        raise SourceError(message, code="source_format_unknown")

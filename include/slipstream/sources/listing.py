@@ -1,0 +1,138 @@
+"""Which files a path names, locally or in S3, and how each is told from one that was read before: by its content."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from slipstream.errors import SourceError, shown
+from slipstream.store.location import Location
+from slipstream.store.objects import sha256_file
+
+MAX_FILES = 100_000
+_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Found:
+    """One file.
+
+    Attributes:
+        name: Its path, or its ``s3://`` URL.
+        size: Its bytes.
+        stamp: What tells its content: the sha256 of a local file, the ETag of an object in S3.
+        changed: When a local file was last changed, in nanoseconds; 0 in S3.
+    """
+
+    name: str
+    size: int
+    stamp: str
+    changed: int = 0
+
+
+def matching(path: str, folder: Path) -> list[Found]:
+    """The files that *path* names, in the order of their names; a relative path starts at *folder*.
+
+    Raises:
+        SourceError: ``source_scheme_forbidden``, ``source_unreadable`` or ``source_too_many_files``.
+    """
+    scheme = _SCHEME.match(path)
+    if scheme and scheme[1].lower() != "s3":
+        message = f"source {shown(path)}: scheme {scheme[1]!r} is not allowed (a local path or s3)."
+        raise SourceError(message, code="source_scheme_forbidden")
+    found: list[Found] = []
+    for file in _in_s3(path) if scheme else _local(folder, path):
+        found.append(file)
+        if len(found) > MAX_FILES:
+            message = f"source {path}: more than {MAX_FILES} files match; name fewer, or join them."
+            raise SourceError(message, code="source_too_many_files")
+    return sorted(found, key=lambda file: file.name)
+
+
+def local_copy(file: Found, into: Path) -> Path:
+    """The file itself if it is local, else a copy of the object in folder *into*.
+
+    Raises:
+        SourceError: ``source_unreadable``, or ``source_changed`` if the object is no longer the one that was listed.
+    """
+    if not file.name.startswith("s3://"):
+        return Path(file.name)
+    location = Location.parse(file.name)
+    copy = into / f"{file.stamp}-{Path(file.name).name}"
+    with _explained(file.name):
+        reply = location.s3_client().get_object(Bucket=location.bucket, Key=location.prefix, IfMatch=file.stamp)
+        with copy.open("wb") as target:
+            left = file.size
+            while data := reply["Body"].read(min(_CHUNK, left)):
+                target.write(data)
+                left -= len(data)
+    return copy
+
+
+def refuse_changed(file: Found) -> None:
+    """Raise SourceError ``source_changed`` if a local file is not as it was when it was listed."""
+    if file.changed:
+        now = Path(file.name).stat()
+        if (now.st_size, now.st_mtime_ns) != (file.size, file.changed):
+            message = f"{file.name}: changed while it was read; run again when it is complete."
+            raise SourceError(message, code="source_changed")
+
+
+def _local(folder: Path, path: str) -> Iterator[Found]:
+    full = str(folder / path)
+    try:
+        for name in glob.iglob(full, recursive=True):
+            file = Path(name)
+            if file.is_file():
+                facts = file.stat()
+                yield Found(name, facts.st_size, _digest(name, facts.st_size, facts.st_mtime_ns), facts.st_mtime_ns)
+    except OSError as error:
+        message = f"{error.filename or full}: cannot be read: {error.strerror}."
+        raise SourceError(message) from error
+
+
+@lru_cache(maxsize=10_000)
+def _digest(name: str, size: int, changed: int) -> str:
+    """The sha256 of the file, which is asked for twice in one ingest; *size* and *changed* tell when to read it anew."""
+    return sha256_file(Path(name))
+
+
+def _in_s3(path: str) -> Iterator[Found]:
+    bucket, _, pattern = path.removeprefix("s3://").partition("/")
+    fixed = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
+    location = Location.parse(f"s3://{bucket}")
+    with _explained(path):
+        pages = location.s3_client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=fixed)
+        for page in pages:
+            for entry in page.get("Contents", ()):
+                key = entry["Key"]
+                if key == pattern or (fixed != pattern and fnmatchcase(key, pattern)):
+                    yield Found(f"s3://{bucket}/{key}", entry["Size"], entry["ETag"].strip('"'))
+
+
+class _explained:  # noqa: N801 - used as a word, like contextmanager's functions, but safe around a generator
+    """Say which request failed and why, without headers or credentials."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        if isinstance(error, ClientError):
+            word = str(error.response.get("Error", {}).get("Code", ""))
+            if word in {"PreconditionFailed", "412"}:
+                raise SourceError(f"{self.name}: changed while it was read; run again.", code="source_changed") from error
+            raise SourceError(f"{self.name}: {word} ({error.operation_name}).") from error
+        if isinstance(error, BotoCoreError):
+            raise SourceError(f"{self.name}: {error}.") from error

@@ -1,0 +1,86 @@
+"""Batches from a function of the model folder's features.py: an API, a query, a package's data files.
+
+The function is asked with the watermark of the last committed batch and a DuckDB connection of bounded memory::
+
+    def next_month(watermark: str, duck: duckdb.DuckDBPyConnection) -> tuple[duckdb.DuckDBPyRelation, str] | None:
+        ...
+        return rows, "2013-04"      # these rows, and where the next batch starts; None: nothing new
+
+*rows* may also be an Arrow table, a pandas frame or the path of a Parquet file. The watermark is any text; at first it
+is ``""``. It moves only when a batch is committed, so a batch that failed comes again.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slipstream.duck import duck, typed, write_parquet
+from slipstream.errors import SlipstreamError, SourceError, SpecError, shown
+from slipstream.project import load_function
+from slipstream.slots import Delivery
+from slipstream.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True)
+class PythonSource:
+    """A source that calls ``function(watermark, duck)`` of features.py."""
+
+    function: str
+
+    def fingerprint(self, spec: ModelSpec, watermark: str) -> str | None:
+        """``""``: only calling the function tells what there is."""
+        return ""
+
+    def deliver(self, spec: ModelSpec, watermark: str, into: Path) -> Delivery:
+        """Call the function and keep its rows; raises SourceError with what went wrong in it."""
+        place = f"{spec.name}/features.py: {self.function}"
+        function = load_function(spec, self.function)
+        try:
+            inspect.signature(function).bind(watermark, None)
+        except TypeError as error:
+            message = f"{place}: {error}; it is called with (watermark, duck)."
+            raise SpecError(message, code="features_function_signature") from error
+        with duck() as connection:
+            try:
+                answer = function(watermark, connection)
+                if answer is None:
+                    return Delivery(None, watermark, (self.function,))
+                rows, after = _checked(answer, place)
+                file = into / "delivered.parquet"
+                write_parquet(typed(_relation(rows, connection, place)), file)
+            except SlipstreamError:
+                raise
+            except Exception as error:
+                message = f"{place}({shown(watermark)}): {type(error).__name__}: {error}"
+                raise SourceError(message, code="source_function_failed") from error
+        return Delivery(file, after, (self.function,))
+
+
+def _checked(answer: Any, place: str) -> tuple[Any, str]:
+    match answer:
+        case (rows, str(watermark)):
+            return rows, watermark
+    message = f"{place}: returned {shown(type(answer).__name__)}; return (rows, watermark) with a text watermark, or None."
+    raise SourceError(message, code="source_function_answer")
+
+
+def _relation(rows: Any, connection: duckdb.DuckDBPyConnection, place: str) -> duckdb.DuckDBPyRelation:
+    """What the function gave as rows, as a relation."""
+    if isinstance(rows, Path):
+        return connection.read_parquet(str(rows))
+    kind = type(rows).__name__
+    if kind == "DuckDBPyRelation":
+        found: duckdb.DuckDBPyRelation = rows
+        return found
+    if kind in {"Table", "RecordBatchReader"}:
+        return connection.from_arrow(rows)
+    if kind == "DataFrame":
+        return connection.from_df(rows)
+    message = f"{place}: rows are of type {kind!r}; give a DuckDB relation, an Arrow table, a pandas frame or a Path."
+    raise SourceError(message, code="source_function_answer")

@@ -1,0 +1,81 @@
+"""A batch: the typed rows that one ingest landed as objects, and between which two watermarks they lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from slipstream.errors import NotFound, StageError, shown
+from slipstream.store import Store
+
+if TYPE_CHECKING:
+    import duckdb
+
+_LONG = 500
+_KEPT = "object:"
+POSITION = "file_row_number"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch.
+
+    Attributes:
+        id: Digest of its manifest.
+        model: The model.
+        columns: ``(name, DuckDB type)`` of each column, in order.
+        file: Digest of the Parquet object that holds the rows.
+        rows: Number of rows.
+        after: The watermark that the batch follows, as the ledger records it.
+        watermark: The watermark that committing it sets.
+    """
+
+    id: str
+    model: str
+    columns: tuple[tuple[str, str], ...]
+    file: str
+    rows: int
+    after: str
+    watermark: str
+
+    def read(self, store: Store, connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
+        """The rows, verified, with their position (from 0) in column :data:`POSITION` after all others."""
+        return connection.read_parquet(str(store.objects.path(self.file)), file_row_number=True)
+
+
+def save_batch(store: Store, fields: dict[str, Any]) -> str:
+    """Keep the manifest of a batch; returns the batch's id. *fields* are those of :class:`Batch` but for the id."""
+    return store.objects.put_json({"kind": "batch", **fields})
+
+
+def load_batch(store: Store, model: str, batch: str) -> Batch:
+    """The batch of that id.
+
+    Raises:
+        StageError: ``batch_not_found`` if the id names no batch of this model.
+    """
+    try:
+        found: Any = store.objects.get_json(batch)
+    except (NotFound, ValueError) as error:
+        raise _not_found(model, batch) from error
+    if not isinstance(found, dict) or found.pop("kind", None) != "batch" or found.get("model") != model:
+        raise _not_found(model, batch)
+    columns = tuple((name, kind) for name, kind in found.pop("columns"))
+    return Batch(id=batch, columns=columns, **found)
+
+
+def recorded(store: Store, watermark: str) -> str:
+    """The watermark as events carry it: as it is, or, where it is long, the name of an object that holds it."""
+    return watermark if len(watermark) <= _LONG else _KEPT + store.objects.put(watermark.encode())
+
+
+def in_full(store: Store, watermark: str) -> str:
+    """The watermark as the source gave it; the reverse of :func:`recorded`."""
+    if not watermark.startswith(_KEPT):
+        return watermark
+    return store.objects.get(watermark.removeprefix(_KEPT)).decode()
+
+
+def _not_found(model: str, batch: str) -> StageError:
+    message = f"{model} has no batch {shown(batch)}; ingest prints the ids of batches."
+    return StageError(message, code="batch_not_found")

@@ -1,0 +1,186 @@
+"""What goes into a bundle beside the model: schema, golden rows, background sample, reference profile, lineage."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import platform
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from slipstream.scoring import skops_file
+from slipstream.scoring.schema import MAX_CATEGORIES, Field, Schema, kind_of
+from slipstream.scoring.scorer import Answers, Scorer, SklearnEngine
+from slipstream.spec import ModelSpec
+from slipstream.stages.contract import library_versions
+from slipstream.stages.split import Part, Split, quoted
+from slipstream.stages.train import Trained, Training
+from slipstream.store import Store
+from slipstream.store.objects import canonical_json
+
+if TYPE_CHECKING:
+    import duckdb
+    import pandas as pd
+
+BACKGROUND_ROWS = 2000
+HOLDOUT_ROWS = 20_000
+GOLDEN_ROWS, EDGE_ROWS = 24, 40
+ANSWER = "slipstream_prediction"
+"""Column of background.parquet with the model's answer: the number, the probability of the positive label, or the label."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the files of one bundle are made from."""
+
+    spec: ModelSpec
+    store: Store
+    trained: Trained
+    training: Training
+    cut: Split
+
+
+def bundle_files(sources: Sources, card: dict[str, Any]) -> dict[str, bytes]:
+    """The content of every file of the bundle, by name; the same sources give the same bytes."""
+    model = sources.store.objects.get(sources.trained.model)
+    with sources.cut.open() as relation:
+        train = sources.cut.rows(relation, "train")
+        schema = _schema(sources, train)
+        scorer = Scorer(schema, (), SklearnEngine(schema, skops_file.load(model)))
+        background = _sample(sources, relation, "train", BACKGROUND_ROWS)
+        profile = _profile(sources, scorer, train, _sample(sources, relation, "holdout", HOLDOUT_ROWS))
+    return {
+        "model.skops": model,
+        "schema.json": canonical_json(msgspec.to_builtins(schema)),
+        "golden.jsonl": _golden(scorer, background),
+        "profile.parquet": profile,
+        "background.parquet": _parquet(background.assign(**{ANSWER: answers(scorer, background)})),
+        "card.json": canonical_json(card),
+        "lineage.json": canonical_json(lineage(sources)),
+    }
+
+
+def lineage(sources: Sources) -> dict[str, Any]:
+    """Where the version comes from: data, code, model file, libraries, seeds, threads and machine."""
+    features = sources.spec.folder / "features.py"
+    return {
+        "candidate": sources.trained.candidate,
+        "dataset": sources.trained.dataset,
+        "model": sources.trained.model,
+        "training": sources.trained.details,
+        "spec": hashlib.sha256(canonical_json(sources.spec.model_dump(mode="json"))).hexdigest(),
+        "features": hashlib.sha256(features.read_bytes()).hexdigest() if features.is_file() else "",
+        "boundaries": msgspec.to_builtins(sources.training.boundaries),
+        "seed": sources.training.seed,
+        "threads": sources.training.threads,
+        "libraries": library_versions(),
+        "machine": _machine(),
+    }
+
+
+def answers(scorer: Scorer, frame: pd.DataFrame) -> list[Any]:
+    """The model's answer per row of *frame*, as one plain column: number, probability of the positive label, or label."""
+    said = scorer.predict(_columns(scorer.schema, frame))
+    return said.probabilities if scorer.schema.task == "binary" and said.probabilities else said.predictions
+
+
+def _schema(sources: Sources, train: duckdb.DuckDBPyRelation) -> Schema:
+    fields = tuple(_field(train, name, kind) for name, kind in sources.training.inputs)
+    training = sources.training
+    return Schema(training.task, training.target, fields, training.classes, training.positive)
+
+
+def _field(train: duckdb.DuckDBPyRelation, name: str, duck: str) -> Field:
+    column, kind = quoted(name), kind_of(duck)
+    missing, least, most = train.aggregate(f"count(*) - count({column}), min({column}), max({column})").fetchall()[0]
+    if kind != "string":
+        return Field(name, kind, bool(missing), low=float(least), high=float(most))
+    seen = train.filter(f"{column} IS NOT NULL").aggregate(f"{column} AS word").limit(MAX_CATEGORIES + 1).fetchall()
+    words = tuple(sorted(word for (word,) in seen))
+    return Field(name, kind, bool(missing), categories=words if len(words) <= MAX_CATEGORIES else None)
+
+
+def _sample(sources: Sources, relation: duckdb.DuckDBPyRelation, part: Part, at_most: int) -> pd.DataFrame:
+    """Evenly spaced rows of *part*: inputs and target."""
+    names = ", ".join(quoted(name) for name in (*sources.spec.inputs, sources.spec.target))
+    rows = sources.cut.rows(relation, part)
+    counts = sources.training.counts
+    step = -(-(counts.train if part == "train" else counts.holdout) // at_most)
+    numbered = rows.project(f"{names}, row_number() OVER () AS slipstream_row")
+    frame: pd.DataFrame = numbered.filter(f"(slipstream_row - 1) % {step} = 0").order("slipstream_row").df()
+    return frame.drop(columns="slipstream_row")
+
+
+def _profile(sources: Sources, scorer: Scorer, train: duckdb.DuckDBPyRelation, holdout: pd.DataFrame) -> bytes:
+    """Statistics of every input over all training rows, and of the answer over rows that were not trained on."""
+    from slipstream.scoring.profile import profile, to_parquet
+
+    return to_parquet(profile(train, scorer.schema, answers(scorer, holdout)))
+
+
+def _golden(scorer: Scorer, background: pd.DataFrame) -> bytes:
+    """Rows with expected answers: evenly spaced ones, then one with each input at its edges, null or unseen."""
+    chosen = background.iloc[:: max(1, -(-len(background) // GOLDEN_ROWS))]
+    columns = _columns(scorer.schema, chosen)
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    edges = [{**rows[0], field.name: value} for field in scorer.schema.inputs for value in _edges(field)]
+    rows += edges[:: max(1, -(-len(edges) // EDGE_ROWS))]
+    said = scorer.predict({name: [row[name] for row in rows] for name in scorer.schema.names})
+    return b"".join(_golden_line(row, said, number) for number, row in enumerate(rows))
+
+
+def _golden_line(row: dict[str, Any], said: Answers, number: int) -> bytes:
+    entry = {"row": row, "prediction": said.predictions[number]}
+    if said.probabilities is not None:
+        entry["probability"] = said.probabilities[number]
+    return json.dumps(entry, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+
+def _edges(field: Field) -> list[Any]:
+    """The values at the edges of what *field* was in training."""
+    nothing = [None] if field.nullable else []
+    if field.type == "string":
+        return [*nothing, "never seen in training", *(field.categories or ())[:1]]
+    typed = {"boolean": bool, "integer": int, "number": float}[field.type]
+    return [*nothing, *(typed(edge) for edge in (field.low, field.high) if edge is not None)]
+
+
+def _columns(schema: Schema, frame: pd.DataFrame) -> dict[str, list[Any]]:
+    """The inputs of *frame* as JSON values, typed as the schema says."""
+    typed = {"boolean": bool, "integer": int, "number": float, "string": str}
+    columns = {}
+    for field in schema.inputs:
+        values, missing = frame[field.name].tolist(), frame[field.name].isna().tolist()
+        made = typed[field.type]
+        columns[field.name] = [
+            None if absent else made(value) for value, absent in zip(values, missing, strict=True)
+        ]
+    return columns
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
+    return buffer.getvalue()
+
+
+def _machine() -> dict[str, Any]:
+    """The processor and the BLAS: what may round differently elsewhere."""
+    from threadpoolctl import threadpool_info
+
+    pools = {
+        (pool["internal_api"], pool.get("version") or "", pool.get("architecture", "")) for pool in threadpool_info()
+    }
+    return {
+        "architecture": platform.machine(),
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "pools": [" ".join(part for part in pool if part) for pool in sorted(pools)],
+    }

@@ -1,0 +1,182 @@
+"""Train: fits a candidate on the training rows of a dataset version. The same dataset and spec give the same candidate."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import msgspec
+
+from slipstream.errors import DataError
+from slipstream.slots import TRAINER
+from slipstream.spec import ModelSpec
+from slipstream.stages.contract import Result, Stage, find_result, library_versions, once, run_key
+from slipstream.stages.split import Boundaries, Counts, Split, split
+from slipstream.store import Store
+
+STAGE = Stage("train", version=1)
+
+_log = logging.getLogger("slipstream")
+
+
+@dataclass(frozen=True)
+class Trained(Result):
+    """A candidate.
+
+    Attributes:
+        candidate: Its id, which is the run's.
+        model: Digest of the fitted estimator (skops, canonical bytes).
+        dataset: The dataset version that it was trained on.
+        details: Digest of the :class:`Training` record.
+        cutoff: Where the held-out rows begin (ISO 8601); empty for data without event time.
+    """
+
+    candidate: str
+    model: str
+    dataset: str
+    details: str
+    rows_train: int
+    rows_holdout: int
+    rows_unlabelled: int
+    cutoff: str
+
+
+@dataclass(frozen=True)
+class Training:
+    """All that a later stage must know of how a candidate was made; kept as a JSON object.
+
+    Attributes:
+        inputs: ``(name, DuckDB type)`` of each input, in order.
+        classes: The labels in the order of ``predict_proba``; empty for regression.
+        positive: For a binary task the label whose probability is meant: True, 1, or the last in the alphabet.
+        trainer: The spec's trainer.
+        threads: OpenMP threads at fitting.
+        libraries: Versions of the libraries that decide the result.
+    """
+
+    task: str
+    target: str
+    inputs: tuple[tuple[str, str], ...]
+    classes: tuple[bool | int | str, ...]
+    positive: bool | int | str | None
+    boundaries: Boundaries
+    counts: Counts
+    trainer: dict[str, Any]
+    seed: int
+    threads: int
+    libraries: dict[str, str]
+
+
+def train(spec: ModelSpec, store: Store, dataset: str, *, actor: str = "") -> Trained:
+    """Fit a candidate on the training rows of *dataset*.
+
+    Raises:
+        NotFound: ``dataset_not_found``.
+        SpecError: the trainer does not take its parameters, or an input is no number or word.
+        DataError: ``data_too_few_rows``, ``data_target_unusable``, ``data_not_finite``, ``data_column_degenerate``,
+            ``data_split_empty``.
+    """
+    part = spec.part("task", "target", "inputs", "train") | {"time": spec.data.time, "key": list(spec.data.key)}
+    key = run_key(STAGE, part, {"dataset": dataset})
+    return once(STAGE, spec, store, key, lambda run: _train(spec, store, dataset, run), result=Trained, actor=actor)
+
+
+def load_training(spec: ModelSpec, store: Store, candidate: str) -> tuple[Trained, Training]:
+    """The finished training of that candidate and its record; raises StageError ``run_not_found``."""
+    trained = find_result(store, spec, candidate, Trained)
+    return trained, msgspec.convert(store.objects.get_json(trained.details), Training)
+
+
+def _train(spec: ModelSpec, store: Store, dataset: str, run: str) -> Trained:
+    from slipstream.scoring import skops_file
+
+    cut = split(spec, store, dataset)
+    counts = cut.counts()
+    frame = cut.frame("train")
+    _check(spec, frame)
+    _log.info("%s: fitting %s on %s rows", spec.name, spec.train.trainer.get("estimator", ""), f"{counts.train:,}")
+    trainer = TRAINER.build(spec.train.trainer, allow_code=spec.allow_code)
+    estimator = trainer.fit(spec, frame[[*spec.inputs, spec.target]], spec.seed)
+    model = store.objects.put(skops_file.dump(estimator))
+    _log.info("%s: fitted candidate %s", spec.name, run)
+    training = _record(spec, cut, counts, estimator)
+    return Trained(
+        candidate=run,
+        model=model,
+        dataset=dataset,
+        details=store.objects.put_json(asdict(training)),
+        rows_train=counts.train,
+        rows_holdout=counts.holdout,
+        rows_unlabelled=counts.unlabelled,
+        cutoff=cut.boundaries.cutoff,
+    )
+
+
+def _record(spec: ModelSpec, cut: Split, counts: Counts, estimator: Any) -> Training:
+    classes = () if spec.task == "regression" else tuple(estimator.classes_.tolist())
+    return Training(
+        task=spec.task,
+        target=spec.target,
+        inputs=cut.inputs,
+        classes=classes,
+        positive=classes[1] if spec.task == "binary" else None,
+        boundaries=cut.boundaries,
+        counts=counts,
+        trainer=dict(spec.train.trainer),
+        seed=spec.seed,
+        threads=_threads(),
+        libraries=library_versions(),
+    )
+
+
+def _threads() -> int:
+    from threadpoolctl import threadpool_info
+
+    return max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "openmp"), default=1)
+
+
+def _check(spec: ModelSpec, frame: Any) -> None:
+    """Refuse what no estimator can learn from, in words; *frame* holds the training rows."""
+    if len(frame) < spec.train.min_rows:
+        message = f"{spec.name}: {len(frame):,} training rows, train.min_rows asks for {spec.train.min_rows:,}."
+        raise DataError(message, code="data_too_few_rows")
+    _check_inputs(spec, frame)
+    _check_target(spec, frame[spec.target])
+
+
+def _check_inputs(spec: ModelSpec, frame: Any) -> None:
+    import numpy as np
+
+    for name in spec.inputs:
+        column = frame[name]
+        if column.isna().all():
+            message = f"{spec.name}: column {name!r} all null ({len(frame):,} training rows); take it out of 'inputs'."
+            raise DataError(message, code="data_column_degenerate")
+        if column.dtype.kind == "f" and np.isinf(column).any():
+            count = int(np.isinf(column).sum())
+            message = f"{spec.name}: column {name!r} is infinite in {count:,} training rows; mend it in the source or features.py."
+            raise DataError(message, code="data_not_finite")
+
+
+def _check_target(spec: ModelSpec, target: Any) -> None:
+    import numpy as np
+
+    def unusable(text: str) -> DataError:
+        return DataError(f"{spec.name}: target {spec.target!r} {text}", code="data_target_unusable")
+
+    if spec.task == "regression":
+        if target.dtype.kind not in "iuf":
+            raise unusable(f"holds {target.dtype} values, a regression needs numbers; mend it or change 'task'.")
+        if np.isinf(target).any():
+            message = f"{spec.name}: target {spec.target!r} is infinite in {int(np.isinf(target).sum()):,} rows; mend the source."
+            raise DataError(message, code="data_not_finite")
+        return
+    classes = sorted(target.unique().tolist(), key=str)
+    if target.dtype.kind not in "biufO" or (target.dtype.kind == "f" and any(value % 1 for value in classes)):
+        raise unusable(f"holds {target.dtype} values, a classification needs booleans, whole numbers or words.")
+    if len(classes) < 2:
+        raise unusable(f"has {len(classes)} class ({', '.join(map(str, classes))}) in the training rows; two are needed.")
+    if spec.task == "binary" and (len(classes) > 2 or (target.dtype.kind in "iuf" and classes != [0, 1])):
+        found = ", ".join(map(str, classes[:5]))
+        raise unusable(f"holds {len(classes)} values ({found}); 'binary' needs a boolean, 0 and 1, or two words.")

@@ -1,0 +1,247 @@
+"""Validate: judge a batch by the contract and commit its good rows; nothing else writes to the data table."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from slipstream.duck import duck, quoted
+from slipstream.errors import ContractFailed, DataError
+from slipstream.spec import ModelSpec
+from slipstream.stages.batch import POSITION, Batch, load_batch
+from slipstream.stages.batch_check import check_keys, check_values
+from slipstream.stages.commit import Rejected, base_columns, commit, find_commit, good_rows, set_aside
+from slipstream.stages.contract import Result, Stage, once, run_key
+from slipstream.stages.expectations_gx import Judgement, judge
+from slipstream.stages.schema_check import Change, check_named, compare
+from slipstream.store import Store
+
+if TYPE_CHECKING:
+    import duckdb
+
+VALIDATE = Stage("validate", 1, event="validation.finished")
+
+
+@dataclass(frozen=True)
+class Validated(Result):
+    """How a batch fared.
+
+    Attributes:
+        batch: Id of the batch.
+        dataset: Id of the dataset version that it made; ``""`` if it was refused.
+        rows: Rows of the batch; ``good + quarantined`` if it was not refused.
+        good: Rows that met the contract, or all where the contract only warns.
+        quarantined: Rows that were set aside.
+        added: Good rows that are new in the dataset version.
+        known: Good rows left out, because their key was already in the table.
+        success: Whether the good rows were committed.
+        failed: Names of the expectations that were not met, also where the contract says ``quarantine`` or ``warn``.
+        code: Stable code of what made the batch be refused; ``""`` if it was not.
+        message: The same in a sentence.
+        rejected: Digest of the list of rows set aside.
+        details: Digest of the JSON result.
+        report: Digest of the HTML report.
+    """
+
+    batch: str
+    dataset: str = ""
+    rows: int = 0
+    good: int = 0
+    quarantined: int = 0
+    added: int = 0
+    known: int = 0
+    success: bool = False
+    failed: tuple[str, ...] = ()
+    code: str = ""
+    message: str = ""
+    rejected: str = ""
+    details: str = ""
+    report: str = ""
+
+
+def validate(spec: ModelSpec, store: Store, batch: str, *, actor: str = "") -> Validated:
+    """Judge the batch of id *batch*; commit its good rows, set the bad ones aside, or refuse it, as the contract says.
+
+    What was found is recorded in any case, once: a second call gives the same answer, or raises the same error.
+
+    Raises:
+        ContractFailed: the contract was broken and does not say ``warn``, or more rows than ``max_quarantine`` broke it.
+        DataError: the batch is empty, or its columns, keys, times or numbers are not usable.
+        SpecError: an expectation has wrong arguments; nothing is recorded.
+        StageError: no such batch, or the table moved on since it was read.
+    """
+    landed = load_batch(store, spec.name, batch)
+    part = spec.part("name", "task", "target", "inputs", "contract") | {
+        "time": spec.data.time,
+        "key": list(spec.data.key),
+    }
+    key = run_key(VALIDATE, part, {"batch": batch})
+    done = find_commit(spec, store, key)
+    if done is not None:
+        return dataclasses.replace(msgspec.convert(done.data["result"], Validated), reused=True)
+    found = once(
+        VALIDATE, spec, store, key, lambda run: _judged(spec, store, landed, run), result=Validated, actor=actor
+    )
+    if not found.success:
+        raise ContractFailed(found.message, found.failed) if found.code == ContractFailed.code else DataError(
+            found.message, code=found.code
+        )
+    rejected = Rejected(found.rejected, found.quarantined)
+    event = commit(spec, store, landed, rejected, found, key=key, actor=actor)
+    return msgspec.convert(event.data["result"], Validated)
+
+
+@dataclass(frozen=True)
+class _Findings:
+    """What judging a batch found; the parts fill up as far as judging got."""
+
+    changes: tuple[Change, ...] = ()
+    missing: dict[str, int] = dataclasses.field(default_factory=dict)
+    judgements: tuple[Judgement, ...] = ()
+    rejected: Rejected = Rejected()
+
+
+def _judged(spec: ModelSpec, store: Store, batch: Batch, run: str) -> Validated:
+    """Judge, set bad rows aside, and write the result and the report."""
+    findings = _Findings()
+    refusal: DataError | None = None
+    try:
+        for findings in _steps(spec, store, batch):  # noqa: B007 - each step's findings are kept should the next one raise
+            pass
+    except DataError as error:
+        refusal = error
+    failed = tuple(item.name for item in findings.judgements if not item.met)
+    quarantined = 0 if refusal else findings.rejected.rows
+    if not refusal:
+        set_aside(spec, store, batch, findings.rejected, run)
+    result = Validated(
+        batch=batch.id,
+        rows=batch.rows,
+        good=0 if refusal else batch.rows - quarantined,
+        quarantined=quarantined,
+        success=refusal is None,
+        failed=failed or tuple(getattr(refusal, "failed", ())),
+        code=refusal.code if refusal else "",
+        message=str(refusal) if refusal else "",
+        rejected="" if refusal else findings.rejected.file,
+    )
+    return _reported(spec, store, findings, result)
+
+
+def _steps(spec: ModelSpec, store: Store, batch: Batch) -> Any:
+    """Judge step by step, yielding what is known after each; raises DataError at the first reason to refuse."""
+    findings = _Findings()
+    with duck() as connection:
+        rows = batch.read(store, connection)
+        if not batch.rows:
+            check_values(spec, batch, rows)
+        findings = dataclasses.replace(findings, changes=compare(base_columns(spec, store), batch.columns))
+        yield findings
+        _check_changes(spec, findings.changes)
+        check_named(spec, batch.columns)
+        findings = dataclasses.replace(findings, missing=check_values(spec, batch, rows))
+        yield findings
+        if spec.contract.expectations:
+            judgements = judge(spec, lambda names: _frame(rows, batch, names))
+            findings = dataclasses.replace(findings, judgements=tuple(judgements))
+            yield findings
+            findings = dataclasses.replace(findings, rejected=_rejected(spec, store, batch, judgements, connection))
+            yield findings
+        check_keys(spec, good_rows(store, batch, findings.rejected, connection))
+
+
+def _check_changes(spec: ModelSpec, changes: Sequence[Change]) -> None:
+    if changes and spec.contract.on_schema_change == "fail":
+        said = "; ".join(change.sentence for change in changes)
+        message = f"{said}. Deliver the columns as before, or let contract.on_schema_change be warn."
+        raise DataError(message, code="data_schema_changed")
+
+
+def _frame(rows: duckdb.DuckDBPyRelation, batch: Batch, names: Sequence[str]) -> Any:
+    """The named columns as a pandas frame in the order of the batch, so that its index is the position."""
+    chosen = names or [batch.columns[0][0]]
+    return rows.order(POSITION).project(", ".join(map(quoted, chosen))).df()
+
+
+def _rejected(
+    spec: ModelSpec,
+    store: Store,
+    batch: Batch,
+    judgements: Sequence[Judgement],
+    connection: duckdb.DuckDBPyConnection,
+) -> Rejected:
+    """The rows to set aside; raises ContractFailed where the contract asks for failure, or setting aside is no answer."""
+    broken = [item for item in judgements if not item.met]
+    if not broken or spec.contract.on_failure == "warn":
+        return Rejected()
+    names = tuple(item.name for item in broken)
+    if spec.contract.on_failure == "fail":
+        raise ContractFailed(f"{spec.name}: the batch broke its contract: {_told(broken)}.", names)
+    whole = [item for item in broken if not item.rows]
+    if whole:
+        message = f"{spec.name}: the batch as a whole broke its contract, no single rows did: {_told(whole)}."
+        raise ContractFailed(message, names)
+    rejected = _kept(store, broken, connection)
+    share = rejected.rows / batch.rows
+    if share > spec.contract.max_quarantine:
+        limit = f"{share:.1%} of the rows broke it, more than contract.max_quarantine ({spec.contract.max_quarantine:.1%})"
+        raise ContractFailed(f"{spec.name}: the batch broke its contract: {limit}: {_told(broken)}.", names)
+    return rejected
+
+
+def _told(broken: Sequence[Judgement]) -> str:
+    return "; ".join(
+        f"{item.name}: {item.unexpected} of {item.judged} rows, e.g. {item.sample[0]}"
+        if item.unexpected and item.sample
+        else f"{item.name}: observed {item.observed or 'nothing that fits'}"
+        for item in broken
+    )
+
+
+def _kept(store: Store, broken: Sequence[Judgement], connection: duckdb.DuckDBPyConnection) -> Rejected:
+    """Keep which rows broke which expectations as a Parquet object."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    why: dict[int, list[str]] = {}
+    for item in broken:
+        for position in item.rows:
+            why.setdefault(position, []).append(item.name)
+    positions = sorted(why)
+    table = pa.table(
+        {
+            POSITION: pa.array(positions, pa.int64()),
+            "failed_expectation": pa.array(["; ".join(why[position]) for position in positions], pa.string()),
+        }
+    )
+    with TemporaryDirectory(prefix="slipstream-") as folder:
+        file = Path(folder) / "rejected.parquet"
+        pq.write_table(table, file, compression="zstd")
+        return Rejected(store.objects.put_file(file), len(positions))
+
+
+def _reported(spec: ModelSpec, store: Store, findings: _Findings, result: Validated) -> Validated:
+    """Keep the result as JSON and as a page."""
+    from slipstream.reports.validation import page
+
+    told = {
+        "model": spec.name,
+        "contract": spec.part("contract")["contract"],
+        "result": {name: value for name, value in result.figures().items() if name not in {"run", "reused"}},
+        "changes": [dataclasses.asdict(change) | {"sentence": change.sentence} for change in findings.changes],
+        "missing": findings.missing,
+        "expectations": [
+            {name: value for name, value in dataclasses.asdict(item).items() if name != "rows"}
+            for item in findings.judgements
+        ],
+    }
+    plain = msgspec.to_builtins(told)
+    return dataclasses.replace(
+        result, details=store.objects.put_json(plain), report=store.objects.put(page(plain))
+    )

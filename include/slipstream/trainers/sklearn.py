@@ -1,0 +1,146 @@
+"""Trains with scikit-learn: one estimator of the allow-list behind preprocessing that follows from the data's types.
+
+The pipeline is made of plain scikit-learn parts, so that it can be kept without pickle and compiled for serving:
+``Pipeline(prepare=ColumnTransformer(numbers=..., words=...), model=estimator)``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from slipstream.errors import SpecError, StageError, shown
+from slipstream.estimators import ESTIMATORS
+from slipstream.spec import ModelSpec
+
+MOST_CATEGORIES = 30
+"""With one-hot encoding: the rarest values of a column beyond so many share one indicator."""
+
+_SETTLED = {
+    "random_state": "set train.seed instead",
+    "n_jobs": "threads are the installation's to say, and results do not depend on them",
+}
+
+
+@dataclass(frozen=True)
+class SklearnTrainer:
+    """Fits one scikit-learn estimator.
+
+    Attributes:
+        estimator: Its import path, one of :data:`slipstream.estimators.ESTIMATORS`.
+        parameters: Its constructor's arguments.
+    """
+
+    estimator: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def fit(self, spec: ModelSpec, frame: Any, seed: int) -> Any:
+        """A fitted pipeline that takes a frame of the inputs.
+
+        Args:
+            spec: The model.
+            frame: Inputs (float64 or str, missing NaN or None) and target, shape ``(n, inputs + 1)``.
+            seed: Becomes ``random_state`` where the estimator has one.
+
+        Raises:
+            SpecError: ``spec_estimator_unknown``, ``spec_parameter_unknown`` or ``spec_parameter_invalid``.
+            StageError: ``training_failed`` with what the estimator said.
+        """
+        from joblib import cpu_count, parallel_config
+        from sklearn.pipeline import Pipeline
+        from sklearn.utils._param_validation import InvalidParameterError
+        from threadpoolctl import threadpool_limits
+
+        inputs = frame[list(spec.inputs)]
+        model = self._model(spec, seed)
+        pipeline = Pipeline([("prepare", _preparation(inputs, model, self.estimator)), ("model", model)])
+        try:
+            # Sums in BLAS come out differently on another number of threads, so it gets one; trees do not depend on it.
+            with threadpool_limits(limits=1, user_api="blas"), parallel_config("threading", n_jobs=cpu_count()):
+                pipeline.fit(inputs, labels(frame[spec.target]))
+        except InvalidParameterError as error:
+            raise SpecError(f"{spec.name}: train.trainer.parameters: {error}", code="spec_parameter_invalid") from error
+        except ValueError as error:
+            raise StageError(f"{spec.name}: {self.estimator} cannot be fitted: {error}", code="training_failed") from error
+        return pipeline
+
+    def _model(self, spec: ModelSpec, seed: int) -> Any:
+        import importlib
+
+        if self.estimator not in ESTIMATORS:
+            message = f"{spec.name}: estimator {shown(self.estimator)} isn't in the allowed list."
+            raise SpecError(message, code="spec_estimator_unknown")
+        module, _, name = self.estimator.rpartition(".")
+        kind = getattr(importlib.import_module(module), name)
+        takes = [argument for argument in inspect.signature(kind).parameters if argument not in _SETTLED]
+        for parameter in self.parameters:
+            if parameter not in takes:
+                raise _unknown_parameter(spec, name, parameter, takes)
+        made = kind(**self.parameters)
+        return made.set_params(random_state=seed) if "random_state" in made.get_params() else made
+
+
+def labels(target: Any) -> Any:
+    """The target column as an array that scikit-learn takes and JSON can tell: bool, int64, float64 or str, shape ``(n,)``.
+
+    Whole numbers that came as float are made int, because 1.0 and 1 are the same class.
+    """
+    import numpy as np
+
+    values = target.to_numpy()
+    if values.dtype == object:
+        return values.astype(bool if all(isinstance(value, bool) for value in values) else str)
+    if values.dtype.kind == "f" and np.all(np.mod(values, 1) == 0):
+        return values.astype(np.int64)
+    return values if values.dtype.kind in "bf" else values.astype(np.int64)
+
+
+def _preparation(inputs: Any, model: Any, path: str) -> Any:
+    """Scaling for what measures distances, numbers in place of words for trees, imputation for what cannot miss a value."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.utils import get_tags
+
+    words = [name for name in inputs.columns if inputs[name].dtype == object]
+    numbers = [name for name in inputs.columns if name not in words]
+    takes_missing = get_tags(model).input_tags.allow_nan
+    parts = []
+    if numbers:
+        parts.append(("numbers", _numbers(takes_missing, path), numbers))
+    if words:
+        parts.append(("words", _words(takes_missing, path), words))
+    return ColumnTransformer(parts, verbose_feature_names_out=False)
+
+
+def _numbers(takes_missing: bool, path: str) -> Any:
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    steps: list[tuple[str, Any]] = []
+    if not takes_missing:
+        steps.append(("impute", SimpleImputer(strategy="median", keep_empty_features=True)))
+    if path.startswith(("sklearn.linear_model.", "sklearn.neighbors.")):
+        steps.append(("scale", StandardScaler()))
+    return Pipeline(steps) if steps else "passthrough"
+
+
+def _words(takes_missing: bool, path: str) -> Any:
+    """Encodes words; a word not seen in training counts as missing, or as the rare words' indicator."""
+    import numpy as np
+    from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
+
+    if not path.startswith(("sklearn.tree.", "sklearn.ensemble.")):
+        return OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MOST_CATEGORIES, sparse_output=False)
+    absent = np.nan if takes_missing else -1.0
+    return OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=absent, encoded_missing_value=absent)
+
+
+def _unknown_parameter(spec: ModelSpec, name: str, parameter: str, takes: list[str]) -> SpecError:
+    near = difflib.get_close_matches(parameter, takes, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(takes)}."
+    hint = f"{_SETTLED[parameter]}." if parameter in _SETTLED else hint
+    message = f"{spec.name}: train.trainer.parameters: {name} takes no {shown(parameter)} here; {hint}"
+    return SpecError(message, code="spec_parameter_unknown")

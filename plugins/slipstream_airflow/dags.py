@@ -1,0 +1,176 @@
+"""The DAGs that a model file gives: ``<model>__ingest``, ``<model>__train`` and ``<model>__monitor``.
+
+Everything here runs each time that Airflow parses a DAG file and again at the start of each task, so nothing heavy is
+imported, and a task's process builds the DAGs of its own model only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import DAG, AssetAny, AssetOrTimeSchedule, CronTriggerTimetable, Param, get_parsing_context
+from airflow.sdk.exceptions import AirflowTimetableInvalid
+
+from slipstream import model_file
+from slipstream.errors import SlipstreamError, SpecError
+from slipstream.settings import Settings
+from slipstream.spec import ModelSpec
+from slipstream_airflow.assets import data_asset, retrain_asset
+from slipstream_airflow.docs import dag_text
+from slipstream_airflow.notifiers import alerts
+from slipstream_airflow.operators import (
+    ApproveOperator,
+    DeployOperator,
+    EvaluateOperator,
+    ExplainOperator,
+    GateOperator,
+    IngestOperator,
+    MonitorOperator,
+    PackageOperator,
+    TrainOperator,
+    ValidateOperator,
+)
+
+if TYPE_CHECKING:
+    from airflow.sdk import Asset
+
+RETRIES: dict[str, Any] = {
+    "retries": 5,
+    "retry_delay": timedelta(seconds=10),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=5),
+}
+"""10, 20, 40, 80 and 160 s: longer than an api-server needs to come back, which was measured to use up three tries."""
+
+
+def all_dags() -> dict[str, DAG]:
+    """The DAGs of every model project by id, for ``globals()`` of a DAG file; wrong projects are left to :func:`check`."""
+    return {dag.dag_id: dag for found in _projects() if not isinstance(found, SlipstreamError) for dag in found}
+
+
+def check() -> None:
+    """Raise the errors of all wrong model projects at once; in a DAG file of its own, so that it hides no right one.
+
+    Raises:
+        SpecError: one paragraph per project, with file, line and remedy.
+    """
+    wrong = [str(found) for found in _projects() if isinstance(found, SlipstreamError)]
+    if wrong:
+        raise SpecError("\n\n".join(wrong))
+
+
+def dags_of(spec: ModelSpec) -> list[DAG]:
+    """The DAGs of one model; raises SpecError or BackendError if Airflow could not run them."""
+    return [ingest(spec), train(spec), monitor(spec)]
+
+
+def ingest(spec: ModelSpec) -> DAG:
+    """``ingest -> validate``: the next batch is landed, checked and committed."""
+    with _dag(spec, "ingest", spec.schedule.ingest) as dag:
+        batch = IngestOperator(task_id="ingest", model=spec.name)
+        ValidateOperator(task_id="validate", model=spec.name, batch=batch.output, pool=spec.pool)
+    return dag
+
+
+def train(spec: ModelSpec) -> DAG:
+    """``train -> (evaluate, explain) -> package -> gate -> approve -> deploy``: a candidate is made, judged and put into service."""
+    form = {
+        "dataset": Param(
+            None,
+            type=["null", "string"],
+            pattern="^[0-9a-f]{64}$",
+            title="Dataset version",
+            description="Id of the dataset version to train on; empty for the newest.",
+        ),
+        "reason": Param(
+            "",
+            type="string",
+            maxLength=500,
+            title="Reason",
+            description="Why you ask for a training, in one sentence; kept with the run.",
+        ),
+    }
+    stage = partial(_stage, spec)
+    with _dag(spec, "train", spec.schedule.train, form) as dag:
+        candidate = stage(TrainOperator, dataset="{{ params.dataset or '' }}")
+        evaluation = stage(EvaluateOperator, candidate=candidate.output)
+        explanation = stage(ExplainOperator, candidate=candidate.output)
+        version = stage(
+            PackageOperator, candidate=candidate.output, evaluation=evaluation.output, explanation=explanation.output
+        )
+        gated = stage(GateOperator, version=version.output)
+        approved = stage(ApproveOperator, version=version.output, response_timeout=spec.approval.timeout)
+        gated >> approved >> stage(DeployOperator, version=version.output)
+    return dag
+
+
+def monitor(spec: ModelSpec) -> DAG:
+    """``monitor``: what came since training is compared with the training reference; may ask for retraining."""
+    with _dag(spec, "monitor", spec.schedule.monitor) as dag:
+        _stage(spec, MonitorOperator)
+    return dag
+
+
+def _projects() -> Iterator[list[DAG] | SlipstreamError]:
+    """The DAGs of each model project, or what is wrong with it; in a task's process, those of the task's model only."""
+    settings = Settings.from_environment()
+    wanted = (get_parsing_context().dag_id or "").rpartition("__")[0]
+    if wanted and (settings.models / wanted / model_file.FILE).is_file():
+        specs: Iterator[ModelSpec | SpecError] = iter(
+            [model_file.load_spec(settings.models / wanted, allow_code=settings.allow_code)]
+        )
+    else:
+        specs = model_file.load_specs(settings.models, allow_code=settings.allow_code)
+    for spec in specs:
+        try:
+            yield spec if isinstance(spec, SpecError) else dags_of(spec)
+        except SlipstreamError as error:
+            yield type(error)(f"{spec.name}/{model_file.FILE}: {error}", code=error.code)
+
+
+def _dag(spec: ModelSpec, verb: str, schedule: tuple[str, ...], form: dict[str, Param] | None = None) -> DAG:
+    return DAG(
+        f"{spec.name}__{verb}",
+        description=dag_text(spec, verb).summary,
+        doc_md=dag_text(spec, verb).markdown,
+        schedule=_schedule(spec, verb, schedule),
+        auto_register=False,  # a DAG file hands over its DAGs by globals(); a check makes some and shows none
+        catchup=False,
+        max_active_runs=1,
+        max_active_tasks=4,
+        dagrun_timeout=timedelta(days=1) + (spec.approval.timeout if verb == "train" else timedelta()),
+        params=form or {},
+        tags=["slipstream", spec.name, spec.task],
+        default_args={"owner": spec.owner, "on_failure_callback": alerts(spec), **RETRIES},
+    )
+
+
+def _schedule(spec: ModelSpec, verb: str, entries: tuple[str, ...]) -> Any:
+    """Airflow's schedule for the words and the cron expression of the model file."""
+    known = {"data": data_asset, "retrain": retrain_asset}
+    assets: list[Asset] = [known[entry](spec.name) for entry in entries if entry in known]
+    crons = [_cron(f"schedule.{verb}", entry) for entry in entries if entry not in known]
+    if crons and assets:
+        return AssetOrTimeSchedule(timetable=crons[0], assets=AssetAny(*assets))
+    if assets:
+        return AssetAny(*assets)
+    return crons[0] if crons else None
+
+
+def _cron(place: str, expression: str) -> CronTriggerTimetable:
+    """The timetable of a cron expression, proved to have a next time: the model file checks its shape only."""
+    timetable = CronTriggerTimetable(expression, timezone="UTC")
+    try:
+        timetable.validate()
+    except (ValueError, AirflowTimetableInvalid) as error:
+        raise SpecError(f"{place}: {expression!r} is no cron expression: {error}") from error
+    return timetable
+
+
+def _stage(spec: ModelSpec, operator: Any, **arguments: Any) -> Any:
+    """The task of a stage, named after it, in the model's pool."""
+    name = operator.__name__.removesuffix("Operator").lower()
+    return operator(task_id=name, model=spec.name, pool=spec.pool, **arguments)

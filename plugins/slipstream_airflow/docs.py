@@ -1,0 +1,48 @@
+"""What Airflow shows of a DAG to people: one sentence and one page, written from the model file."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from slipstream.spec import ModelSpec
+from slipstream_airflow.links import page
+
+_DOES = {
+    "ingest": (
+        "Brings the next batch and commits what keeps the contract.",
+        "**ingest** asks the source for what is newer than the last committed batch and lands it typed. "
+        "**validate** checks it against the contract and commits the good rows as a new dataset version.",
+    ),
+    "train": (
+        "Trains a candidate, judges it beside the champion and deploys the better one.",
+        "**train** fits a candidate on a dataset version, **evaluate** scores it and the champion on the same held-out "
+        "rows, **explain** says which inputs move its answers, **package** makes the signed version, **gate** refuses "
+        "what breaks a rule, **approve** asks a person where the model file says so, **deploy** puts it into service.",
+    ),
+    "monitor": (
+        "Compares what came since training with the training reference.",
+        "**monitor** measures drift of each input and, where truth is known, quality. A verdict asks for retraining, "
+        "with its reason in one sentence.",
+    ),
+}
+
+
+class DagText(NamedTuple):
+    """What people read of a DAG: one sentence, and a page of Markdown."""
+
+    summary: str
+    markdown: str
+
+
+def dag_text(spec: ModelSpec, verb: str) -> DagText:
+    """The texts of the DAG of that *verb*."""
+    summary, does = _DOES[verb]
+    facts = [
+        ("Model", f"[{spec.name}]({page(f'models/{spec.name}')})"),
+        ("Task", f"{spec.task}: `{spec.target}` from {len(spec.inputs)} inputs"),
+        ("Owner", spec.owner),
+        ("Approval", "a person decides" if spec.approval.mode == "manual" else "passing the gates is enough"),
+        ("Gates", ", ".join(gate.type for gate in spec.gates) or "none"),
+    ]
+    table = "\n".join(f"| {name} | {value} |" for name, value in facts)
+    return DagText(summary, f"{spec.description}\n\n{does}\n\n| | |\n|---|---|\n{table}\n")

@@ -1,0 +1,56 @@
+"""Where an operator finds its store: the environment, a URL, or an Airflow connection."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+from airflow.sdk import BaseHook
+
+from slipstream.errors import StoreError, shown
+from slipstream.settings import Settings
+
+
+def settings_of(store: str | None, models: str | None) -> Settings:
+    """The settings of this process, with what the operator was given in their place.
+
+    Args:
+        store: URL of the store, or the id of a connection to it; None for ``SLIPSTREAM_STORE``.
+        models: Folder of the model projects; None for ``SLIPSTREAM_MODELS``.
+    """
+    settings = Settings.from_environment()
+    if store:
+        settings = dataclasses.replace(settings, store=store if "://" in store else connected_store(store))
+    if models:
+        settings = dataclasses.replace(settings, models=Path(models).absolute())
+    return settings
+
+
+def connected_store(conn_id: str) -> str:
+    """The URL of the store that an Airflow connection names; its credentials go to the environment of this process.
+
+    The connection is of type ``aws`` (or any other): extra ``url`` is the store's URL, login and password are the access
+    key, extra ``region_name`` and ``endpoint_url`` as the Amazon provider has them. A task has a process of its own, so
+    the credentials reach no other task.
+
+    Raises:
+        StoreError: ``storage_url_invalid`` if the connection names no URL.
+    """
+    connection = BaseHook.get_connection(conn_id)
+    extra = connection.extra_dejson
+    url = str(extra.get("url") or "")
+    if "://" not in url:
+        message = (
+            f"connection {shown(conn_id)}: extra 'url' is {shown(url)}; it must be file:///... or s3://bucket/prefix."
+        )
+        raise StoreError(message, code="storage_url_invalid")
+    given = {
+        "AWS_ACCESS_KEY_ID": connection.login,
+        "AWS_SECRET_ACCESS_KEY": connection.password,
+        "AWS_SESSION_TOKEN": extra.get("aws_session_token"),
+        "AWS_DEFAULT_REGION": extra.get("region_name"),
+        "AWS_ENDPOINT_URL_S3": extra.get("endpoint_url"),
+    }
+    os.environ.update({name: str(value) for name, value in given.items() if value})
+    return url

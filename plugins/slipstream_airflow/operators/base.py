@@ -1,0 +1,126 @@
+"""What all operators share: where they work, for whom, and which errors are worth another try."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
+
+from slipstream import model_file
+from slipstream.errors import (
+    BackendError,
+    BundleError,
+    DataError,
+    NotFound,
+    SlipstreamError,
+    SpecError,
+    StageError,
+)
+from slipstream.spec import ModelSpec
+from slipstream.store import Store
+from slipstream_airflow.hooks import settings_of
+from slipstream_airflow.links import ModelLink, ReportLink
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from slipstream.settings import Settings
+
+PERMANENT = (SpecError, BackendError, DataError, BundleError, StageError, NotFound)
+"""Errors that the same inputs give again: the task fails at once. Anything else (a store or an endpoint that is away
+for a while, a race that was lost) is tried again."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one execution of an operator works with."""
+
+    spec: ModelSpec
+    store: Store
+    settings: Settings
+    actor: str
+
+    def id_of(self, given: Any, stage: str, field: str) -> str:
+        """The id that was *given* (as text or in another stage's output), or the newest that *stage* left in *field*.
+
+        Raises:
+            StageError: nothing was given and the stage has never finished.
+        """
+        value = given.get(field) if isinstance(given, Mapping) else given
+        if not value:
+            event = self.store.ledger.state().model(self.spec.name).latest.get(stage)
+            value = event.data["result"].get(field) if event else None
+        if not value:
+            raise StageError(f"{self.spec.name} has no finished {stage}; run it first.", code="run_not_found")
+        return str(value)
+
+    def version_of(self, given: Any) -> int:
+        """The version number that was *given*, or the newest.
+
+        Raises:
+            StageError: it is no number, or nothing was given and the model has no version.
+        """
+        value = given.get("version") if isinstance(given, Mapping) else given
+        if value in (None, ""):
+            value = max(self.store.ledger.state().model(self.spec.name).versions, default=None)
+        try:
+            return int(value)  # type: ignore[arg-type]  # None and text are what the except is for
+        except (TypeError, ValueError) as error:
+            message = f"{self.spec.name} has no version {value!r}; package one first."
+            raise StageError(message, code="version_not_found") from error
+
+
+class SlipstreamOperator(BaseOperator):
+    """Base of the operators: one stage of one model.
+
+    Args:
+        model: The model's name.
+        store: URL of the store, or the id of an Airflow connection to it; default: ``SLIPSTREAM_STORE``.
+        models: Folder of the model projects; default: ``SLIPSTREAM_MODELS``.
+        **kwargs: What every Airflow operator takes.
+    """
+
+    template_fields: Collection[str] = ("model", "store", "models")
+    ui_color = "#e8f4f8"
+    operator_extra_links = (ModelLink(), ReportLink())
+
+    def __init__(self, *, model: str, store: str | None = None, models: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.store = store
+        self.models = models
+        self.report = ""
+
+    def post_execute(self, context: Context, result: Any = None) -> None:
+        """Remember the report that the stage made, for :class:`~slipstream_airflow.links.ReportLink`."""
+        self.report = str(result.get("report") or "") if isinstance(result, Mapping) else ""
+
+    @contextmanager
+    def job(self, context: Context) -> Iterator[Job]:
+        """The spec, the store and who asked; an error that another try cannot mend fails the task at once.
+
+        Raises:
+            AirflowFailException: for the errors of :data:`PERMANENT`; the text starts with the error's code.
+        """
+        try:
+            settings = settings_of(self.store, self.models)
+            spec = model_file.find_spec(settings.models, self.model, allow_code=settings.allow_code)
+            yield Job(spec, Store.open(settings.store), settings, actor_of(context))
+        except PERMANENT as error:
+            raise AirflowFailException(f"[{error.code}] {error}") from error
+        except SlipstreamError as error:
+            self.log.warning("[%s] is worth another try: %s", error.code, error)
+            raise
+
+
+def actor_of(context: Context) -> str:
+    """The user who triggered the run, else the run itself: ``airflow:<dag_id>/<run_id>``."""
+    run: Any = context.get("dag_run")
+    if run is None:
+        return "airflow"
+    user = getattr(run, "triggering_user_name", None)
+    return str(user) if user else f"airflow:{run.dag_id}/{run.run_id}"

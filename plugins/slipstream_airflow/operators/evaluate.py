@@ -1,0 +1,34 @@
+"""Scores a candidate on the held-out rows, beside the champion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from slipstream_airflow.operators.base import SlipstreamOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class EvaluateOperator(SlipstreamOperator):
+    """Score a candidate on the held-out rows, with confidence intervals, slices, and the champion on the same rows.
+
+    Args:
+        candidate: Id of the candidate, or the output of :class:`TrainOperator`; default: the newest.
+        **kwargs: As for :class:`SlipstreamOperator`.
+    """
+
+    template_fields = (*SlipstreamOperator.template_fields, "candidate")
+
+    def __init__(self, *, model: str, candidate: str | Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(model=model, **kwargs)
+        self.candidate = candidate
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """The scores and, if there is one, the champion's."""
+        from slipstream.stages.evaluate import evaluate
+
+        with self.job(context) as job:
+            candidate = job.id_of(self.candidate, "train", "run")
+            return evaluate(job.spec, job.store, candidate, actor=job.actor).figures()

@@ -1,0 +1,27 @@
+"""Brings the next batch from the source."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from slipstream_airflow.operators.base import SlipstreamOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class IngestOperator(SlipstreamOperator):
+    """Land what the source has after the last committed batch. Skipped, with all after it, when there is nothing new."""
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """The batch's id, rows and watermark."""
+        from slipstream.stages.ingest import ingest
+
+        with self.job(context) as job:
+            result = ingest(job.spec, job.store, actor=job.actor)
+            if result.empty:
+                newest = job.store.ledger.state().model(self.model).watermark or "the beginning"
+                raise AirflowSkipException(f"The source of {self.model} has nothing new after {newest}.")
+            return result.figures()

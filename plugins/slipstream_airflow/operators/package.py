@@ -1,0 +1,48 @@
+"""Makes the signed bundle and the Bento of a candidate and registers a version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from slipstream_airflow.operators.base import SlipstreamOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class PackageOperator(SlipstreamOperator):
+    """Make the signed bundle and the Bento of an evaluated and explained candidate; registers a version.
+
+    Args:
+        candidate: Id of the candidate, or the output of :class:`TrainOperator`; default: the newest.
+        evaluation: Id of its evaluation, or the output of :class:`EvaluateOperator`; default: the newest.
+        explanation: Id of its explanation, or the output of :class:`ExplainOperator`; default: the newest.
+        **kwargs: As for :class:`SlipstreamOperator`.
+    """
+
+    template_fields = (*SlipstreamOperator.template_fields, "candidate", "evaluation", "explanation")
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        candidate: str | Mapping[str, Any] | None = None,
+        evaluation: str | Mapping[str, Any] | None = None,
+        explanation: str | Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(model=model, **kwargs)
+        self.candidate = candidate
+        self.evaluation = evaluation
+        self.explanation = explanation
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """The version's number, its bundle and its Bento."""
+        from slipstream.stages.package import package
+
+        given = (("train", self.candidate), ("evaluate", self.evaluation), ("explain", self.explanation))
+        with self.job(context) as job:
+            ids = [job.id_of(value, stage, "run") for stage, value in given]
+            places = {"keys": job.settings.keys, "bentos": job.settings.bentos}
+            return package(job.spec, job.store, *ids, **places, actor=job.actor).figures()

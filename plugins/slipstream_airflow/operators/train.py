@@ -1,0 +1,34 @@
+"""Fits a candidate on a dataset version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from slipstream_airflow.operators.base import SlipstreamOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class TrainOperator(SlipstreamOperator):
+    """Fit a candidate on the training rows of a dataset version.
+
+    Args:
+        dataset: Id of the dataset version, or the output of :class:`ValidateOperator`; default: the newest.
+        **kwargs: As for :class:`SlipstreamOperator`.
+    """
+
+    template_fields = (*SlipstreamOperator.template_fields, "dataset")
+
+    def __init__(self, *, model: str, dataset: str | Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(model=model, **kwargs)
+        self.dataset = dataset
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """The candidate's id and the rows that it was trained on."""
+        from slipstream.stages.train import train
+
+        with self.job(context) as job:
+            dataset = job.id_of(self.dataset, "validate", "dataset")
+            return train(job.spec, job.store, dataset, actor=job.actor).figures()

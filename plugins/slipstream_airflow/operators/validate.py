@@ -1,0 +1,40 @@
+"""Checks a batch against the contract and commits its good rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from slipstream_airflow.assets import data_asset
+from slipstream_airflow.operators.base import SlipstreamOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class ValidateOperator(SlipstreamOperator):
+    """Check a batch against the model's contract; commit the good rows and quarantine the bad ones.
+
+    Emits the asset ``slipstream://<model>/data`` with the dataset version and its figures. A failed contract fails the
+    task at once, unless the model file says ``quarantine`` or ``warn``.
+
+    Args:
+        batch: Id of the batch, or the output of :class:`IngestOperator`; default: the newest.
+        **kwargs: As for :class:`SlipstreamOperator`.
+    """
+
+    template_fields = (*SlipstreamOperator.template_fields, "batch")
+
+    def __init__(self, *, model: str, batch: str | Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(model=model, **({"outlets": [data_asset(model)]} | kwargs))
+        self.batch = batch
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """The dataset version and the counts of good and quarantined rows."""
+        from slipstream.stages.validate import validate
+
+        with self.job(context) as job:
+            result = validate(job.spec, job.store, job.id_of(self.batch, "ingest", "batch"), actor=job.actor)
+        told = ("dataset", "rows", "good", "quarantined")
+        context["outlet_events"][data_asset(self.model)].extra = {name: getattr(result, name) for name in told}
+        return result.figures()
