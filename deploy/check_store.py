@@ -1,4 +1,4 @@
-"""Make the bucket of SLIPSTREAM_STORE if it is missing, and prove that its server keeps the promise the ledger rests on.
+"""Make the bucket of SLIPSTREAM_STORE if it is missing, and prove what the ledger rests on.
 
 The ledger commits with "create only if absent". Some S3 servers ignore that, or keep it only while nobody races, and
 would lose events without a word. So writers race here before anything is stored: exactly one may win each round.
@@ -38,7 +38,8 @@ def check_store(url: str, rounds: int = ROUNDS, writers: int = WRITERS) -> str:
                 _race(client, location, number, writers, pool)
     except (BotoCoreError, ClientError) as error:
         raise StoreError(f"{url}: {error}; check AWS_ENDPOINT_URL, the keys and the bucket.") from error
-    return f"{url}: {'bucket made' if made else 'bucket found'}; {rounds} races of {writers} writers had one winner each."
+    bucket = "bucket made" if made else "bucket found"
+    return f"{url}: {bucket}; {rounds} races of {writers} writers had one winner each."
 
 
 def _make_bucket(client: Any, bucket: str) -> bool:

@@ -1,4 +1,4 @@
-"""Write .env for docker-compose.yaml with fresh random secrets, mode 0600. Needs nothing but Python; never overwrites."""
+"""Write .env for docker-compose.yaml with fresh random secrets, mode 0600; needs only Python, never overwrites."""
 
 from __future__ import annotations
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pytest
+
 from slipstream.model_file import load_spec
 from slipstream.spec import ModelSpec
 from slipstream.store import Store
@@ -26,6 +29,7 @@ _MODEL: dict[str, Any] = {
 }
 
 MakeSpec = Callable[..., ModelSpec]
+MakeRows = Callable[..., pa.Table]
 Commit = Callable[[ModelSpec, pa.Table], Dataset]
 
 
@@ -37,7 +41,7 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def make_spec(tmp_path: Path) -> MakeSpec:
-    """``make_spec(task="regression", evaluate={...})``: a model project with these top-level keys in place of the default ones.
+    """``make_spec(task="regression", evaluate={...})``: a model project with these keys in place of the default ones.
 
     The default is a binary model called ``small`` with inputs distance, hour and carrier, event time day and key id.
     """
@@ -46,8 +50,35 @@ def make_spec(tmp_path: Path) -> MakeSpec:
         model = _MODEL | overrides
         folder = tmp_path / "models" / model["name"]
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "model.yaml").write_text(json.dumps({key: value for key, value in model.items() if value is not None}))
+        (folder / "model.yaml").write_text(json.dumps(model))
         return load_spec(folder)
+
+    return make
+
+
+@pytest.fixture
+def make_rows() -> MakeRows:
+    """``make_rows(600, seed=0, **columns)``: an Arrow table that suits ``make_spec``; *columns* replace or add columns.
+
+    One row an hour from 2024-01-01 on; ``late`` depends on distance and, for carrier C, on nothing. Distance and
+    carrier have missing values.
+    """
+
+    def make(rows: int = 600, *, seed: int = 0, first: int = 0, **columns: Any) -> pa.Table:
+        random = np.random.default_rng(seed)
+        distance, carrier = random.normal(size=rows), random.choice(["A", "B", "C"], rows)
+        signal = np.where(carrier == "C", 0, 2 * distance) + random.normal(size=rows)
+        start = datetime(2024, 1, 1)  # noqa: DTZ001 - event times of the data have no zone
+        table = {
+            "id": np.arange(first, first + rows),
+            "day": pa.array([start + timedelta(hours=first + number) for number in range(rows)], pa.timestamp("us")),
+            "distance": pa.array(distance, mask=random.random(rows) < 0.05),
+            "hour": random.integers(0, 24, rows),
+            "carrier": pa.array(carrier, mask=random.random(rows) < 0.05),
+            "late": signal > 0,
+            "delay": signal * 10 + 20,
+        }
+        return pa.table(table | columns)
 
     return make
 
@@ -65,7 +96,7 @@ def committed(store: Store) -> Commit:
             rows = connection.from_arrow(table)
             columns = [(name, str(kind)) for name, kind in zip(rows.columns, rows.types, strict=True)]
         dataset, manifest = save_dataset(store.objects, spec.name, columns, files[spec.name])
-        payload = {"dataset": dataset.id, "manifest": manifest, "watermark": key, "rows": dataset.rows, "added": table.num_rows}
+        payload = {"dataset": dataset.id, "manifest": manifest, "watermark": key, "rows": dataset.rows}
         store.ledger.append("dataset.committed", spec.name, payload, key=key)
         return dataset
 

@@ -35,6 +35,7 @@ def duck(memory: str = MEMORY) -> Iterator[duckdb.DuckDBPyConnection]:
             connection.execute(f"SET {name} = {literal(value)}")
         # Extensions would be fetched from the network; rows keep the order of their files.
         connection.execute("SET autoinstall_known_extensions = false; SET preserve_insertion_order = true")
+        connection.execute("SET enable_progress_bar = false")
         yield connection
 
 

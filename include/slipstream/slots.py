@@ -99,11 +99,34 @@ class Explainer(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Rollout:
+    """A version that is to be put into service.
+
+    Attributes:
+        model: The model.
+        version: The version's number.
+        bundle: Id of its bundle.
+        store: URL of the store that holds the bundle.
+        endpoint: URL of the installation's endpoint.
+        seq: The ledger event that started this deployment; what a target reported before it is about another one.
+        timeout: Seconds to wait at most.
+    """
+
+    model: str
+    version: int
+    bundle: str
+    store: str
+    endpoint: str
+    seq: int
+    timeout: float
+
+
 class Target(Protocol):
     """Where a version is put into service."""
 
-    def roll_out(self, model: str, version: int, bundle: str, timeout: float) -> None:
-        """Return when *version* answers; raises DeployError with the reason if it does not within *timeout* seconds."""
+    def roll_out(self, rollout: Rollout) -> None:
+        """Return when the version answers; raises DeployError with the reason if it does not."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, ClassVar
 
 from airflow.plugins_manager import AirflowPlugin
@@ -9,15 +10,19 @@ from airflow.plugins_manager import AirflowPlugin
 from slipstream_airflow.links import ModelLink, ReportLink, page
 
 
-def _pages() -> list[dict[str, Any]]:
-    """The pages are needed in the api-server only, and FastAPI costs a second to import in all other processes."""
-    import sys
+class Pages:
+    """The ASGI app of the pages, made at the first request: every process loads plugins, only the api-server answers."""
 
-    if "airflow.api_fastapi" not in sys.modules:
-        return []
-    from slipstream_airflow.ui.app import create_app
+    @cached_property
+    def app(self) -> Any:
+        """The FastAPI app."""
+        from slipstream_airflow.ui.app import create_app
 
-    return [{"app": create_app(), "url_prefix": "/slipstream", "name": "Slipstream"}]
+        return create_app()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request."""
+        await self.app(scope, receive, send)
 
 
 class SlipstreamPlugin(AirflowPlugin):
@@ -25,6 +30,7 @@ class SlipstreamPlugin(AirflowPlugin):
 
     name = "slipstream"
     operator_extra_links: ClassVar[list[Any]] = [ModelLink(), ReportLink()]
+    fastapi_apps: ClassVar[list[Any]] = [{"app": Pages(), "url_prefix": "/slipstream", "name": "Slipstream"}]
     external_views: ClassVar[list[Any]] = [
         {
             "name": "Slipstream",

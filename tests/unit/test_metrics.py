@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from slipstream.estimators import LOWER_IS_BETTER, METRICS
 from slipstream.scoring.metrics import decide, figure, figures, holds, loss, measure, resample
 

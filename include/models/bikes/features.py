@@ -26,4 +26,6 @@ def next_month(watermark: str, duck: duckdb.DuckDBPyConnection) -> tuple[duckdb.
 
 def add_features(rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
     """Inputs and target; ``casual`` and ``registered`` add up to the target and are left behind."""
-    return rows.project("hour, hr, weekday, holiday, workingday, weathersit AS weather, temp, hum AS humidity, windspeed, bikers")
+    return rows.project(
+        "hour, hr, weekday, holiday, workingday, weathersit AS weather, temp, hum AS humidity, windspeed, bikers"
+    )

@@ -51,7 +51,7 @@ def confusion(truth: Any, answer: Any, classes: int) -> list[list[int]]:
 
 
 def residuals(truth: Any, answer: Any, bins: int = 40) -> dict[str, list[float] | list[int]]:
-    """Histogram of answer minus truth between its 0.5 % and 99.5 % quantiles; what lies outside is in the outer bins."""
+    """Histogram of answer minus truth between its 0.5 % and 99.5 % quantiles; the outer bins hold what lies outside."""
     missed = np.asarray(answer, dtype=np.float64) - truth
     low, high = np.quantile(missed, [0.005, 0.995])
     if low == high:

@@ -86,7 +86,7 @@ def figure(value: float, drawn: Floats) -> Figure:
 
 
 def loss(metric: str, better: float, worse: float) -> float:
-    """By how much *worse* is worse than *better* (negative if it is in truth the better one), whatever the metric's sense."""
+    """By how much *worse* is worse than *better*, whatever the metric's sense; negative if it is in truth better."""
     return worse - better if metric in LOWER_IS_BETTER else better - worse
 
 
@@ -114,7 +114,8 @@ def _prepare(metric: str, truth: Any, answer: Any) -> Weigh:
 
 def _sums(weights: Floats, values: Floats) -> Floats:
     """Weighted sums, shape ``(draws,)``. Not by BLAS, whose sums change with the number of threads."""
-    return np.einsum("dn,n->d", weights, values)
+    sums: Floats = np.einsum("dn,n->d", weights, values)
+    return sums
 
 
 def _mean_of(values: Floats) -> Weigh:
@@ -122,7 +123,8 @@ def _mean_of(values: Floats) -> Weigh:
 
 
 def _share(part: Floats, whole: Floats, otherwise: float = 0.0) -> Floats:
-    return np.divide(part, whole, out=np.full(np.broadcast(part, whole).shape, otherwise), where=whole > 0)
+    share: Floats = np.divide(part, whole, out=np.full(part.shape, otherwise), where=whole > 0)
+    return share
 
 
 # One loss for each row: the metric is their mean.
@@ -130,40 +132,42 @@ def _share(part: Floats, whole: Floats, otherwise: float = 0.0) -> Floats:
 
 def _log_loss(truth: Any, answer: Floats) -> Floats:
     held = np.clip(answer, _TINY, 1 - _TINY)
-    if answer.ndim == 1:
-        return -np.log(np.where(truth == 1, held, 1 - held))
-    chosen: Floats = held[np.arange(len(truth)), truth]
-    return -np.log(chosen)
+    chosen = np.where(truth == 1, held, 1 - held) if answer.ndim == 1 else held[np.arange(len(truth)), truth]
+    losses: Floats = -np.log(chosen)
+    return losses
 
 
 def _brier(truth: Any, answer: Floats) -> Floats:
-    return (answer - truth) ** 2
+    squares: Floats = (answer - truth) ** 2
+    return squares
 
 
 def _hit(truth: Any, answer: Floats) -> Floats:
-    return (decide(answer) == truth).astype(np.float64)
+    hits: Floats = (decide(answer) == truth).astype(np.float64)
+    return hits
 
 
 def _absolute(truth: Any, answer: Floats) -> Floats:
-    return np.abs(answer - truth)
+    errors: Floats = np.abs(answer - truth)
+    return errors
 
 
 def _relative(truth: Any, answer: Floats) -> Floats:
-    return np.abs(answer - truth) / np.maximum(np.abs(truth), _TINY)
+    errors: Floats = np.abs(answer - truth) / np.maximum(np.abs(truth), _TINY)
+    return errors
 
 
 def decide(answer: Floats) -> NDArray[np.int64]:
     """The class that is answered: the most probable; at exactly one half the first, as scikit-learn does."""
-    if answer.ndim == 1:
-        return (answer > 0.5).astype(np.int64)
-    return answer.argmax(axis=1)
+    decided: NDArray[np.int64] = (answer > 0.5).astype(np.int64) if answer.ndim == 1 else answer.argmax(axis=1)
+    return decided
 
 
 # The others.
 
 
 def _roc_auc(truth: Any, answer: Floats) -> Weigh:
-    """Area under the ROC curve by ranks: the share of (negative, positive) pairs in the right order, ties counting half.
+    """Area under the ROC curve by ranks: the share of (negative, positive) pairs in right order, ties counting half.
 
     Hanley and McNeil, Radiology 143 (1982), 29-36.
     """
@@ -213,7 +217,7 @@ def _of_cells(reduce: Callable[[Floats], Floats]) -> Callable[[Any, Floats], Wei
 
         def weigh(weights: Floats) -> Floats:
             cells = [np.bincount(cell, weights=row, minlength=size * size) for row in weights]
-            return reduce(np.asarray(cells).reshape(-1, size, size))
+            return reduce(np.asarray(cells, dtype=np.float64).reshape(-1, size, size))
 
         return weigh
 
@@ -278,7 +282,8 @@ def _median_absolute_error(truth: Any, answer: Floats) -> Weigh:
         total = passed[:, -1:]
         lower = np.minimum((passed <= (total - 1) // 2).sum(axis=1), last)
         upper = np.minimum((passed <= total // 2).sum(axis=1), last)
-        return (ranked[lower] + ranked[upper]) / 2
+        median: Floats = (ranked[lower] + ranked[upper]) / 2
+        return median
 
     return weigh
 

@@ -1,8 +1,9 @@
 """Reads CSV files with DuckDB, strictly: what does not fit is an error with its line, never a row left out.
 
 Columns come from the header line, types from the first rows. Where a later value does not fit, a column of integers
-becomes one of decimals, and a column of dates one of times; nothing else is bent. Dates are ISO 8601 only: 03/04/2020
-stays text, because nobody can tell which day it is.
+becomes one of decimals, and a column of dates one of times; nothing else is bent. DuckDB itself would round 2.5 to 3 in a
+column of integers and cut the hour off in a column of dates, so these are read as their wider type and narrowed with a
+guard. Dates are ISO 8601 only: 03/04/2020 stays text, because nobody can tell which day it is.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import csv
 import gzip
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -29,7 +30,19 @@ _LINE = re.compile(r"CSV Error on Line: (\d+)")
 _FIELDS = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
 _VALUE = re.compile(r'converting column "(.*?)"\. Could not convert string "(.*?)" to \'([A-Z ]+)\'', re.DOTALL)
 _FILE = re.compile(r"^\s*file = (.*)$", re.MULTILINE)
-_WIDER = {"BIGINT": "DOUBLE", "DATE": "TIMESTAMP"}
+_GUARD = re.compile(r"slipstream guard (\w+) (\d+)")
+_WHOLE = 2**53  # from here on a double does not hold every integer
+_LONG = "LONG"  # integers of 16 digits and more, read as text
+
+# What a column of this kind is read as, and what makes it that kind: {c} is the column, {n} its place.
+_READ = {"BIGINT": "DOUBLE", "DATE": "TIMESTAMP", _LONG: "VARCHAR"}
+_NARROWED = {
+    "BIGINT": "CASE WHEN {c} IS NULL THEN NULL WHEN {c} <> trunc({c}) THEN error('slipstream guard DOUBLE {n}') "
+    f"WHEN abs({{c}}) >= {_WHOLE} THEN error('slipstream guard {_LONG} {{n}}') ELSE {{c}}::BIGINT END",
+    "DATE": "CASE WHEN {c} <> date_trunc('day', {c}) THEN error('slipstream guard TIMESTAMP {n}') ELSE {c}::DATE END",
+    _LONG: "CASE WHEN strpos({c}, '.') > 0 THEN error('slipstream guard DOUBLE {n}') ELSE {c}::BIGINT END",
+}
+_SAID = {"BIGINT": "number", "DOUBLE": "number", "DATE": "date", "TIMESTAMP": "time", "BOOLEAN": "truth value"}
 
 Kinds = dict[str, str]
 
@@ -44,9 +57,7 @@ class CsvFormat:
     max_bytes: int
 
 
-def read_csv(
-    connection: duckdb.DuckDBPyConnection, files: Mapping[Path, str], form: CsvFormat, target: Path
-) -> None:
+def read_csv(connection: duckdb.DuckDBPyConnection, files: Mapping[Path, str], form: CsvFormat, target: Path) -> None:
     """Read *files* (path -> the name that errors use) in their order and write their rows, typed, to *target*.
 
     Raises:
@@ -62,17 +73,15 @@ def read_csv(
     delimiter, columns = _header(files, form.delimiter)
     reader = _Reader(connection, [str(path) for path in files], form, delimiter)
     kinds = reader.kinds(columns) | _asked(form.types, columns)
-    for _ in range(1 + len(columns)):
+    for _ in range(1 + 2 * len(columns)):
         try:
-            return write_parquet(typed(reader.rows(kinds)), target)
-        except duckdb.ConversionException as error:
-            value = _VALUE.search(str(error))
-            wider = _WIDER.get(value[3]) if value else None
-            if value is None or wider is None or value[1] in form.types:
-                raise _explained(error, files) from error
-            kinds[value[1]] = wider
+            return write_parquet(typed(reader.narrowed(kinds)), target)
         except duckdb.Error as error:
-            raise _explained(error, files) from error
+            guard = _GUARD.search(str(error))
+            column = columns[int(guard[2])] if guard else ""
+            if guard is None or column in form.types:
+                raise _explained(error, files, column) from error
+            kinds[column] = guard[1]
     return None
 
 
@@ -91,6 +100,15 @@ class _Reader:
             " quote = '\"', escape = '\"', nullstr = $nulls, strict_mode = true)",
             params={"files": self.files, "kinds": kinds, **self._shared()},
         )
+
+    def narrowed(self, kinds: Kinds) -> duckdb.DuckDBPyRelation:
+        """All rows in the *kinds* asked for; running it fails with what a guard says, where a value is of a wider kind."""
+        rows = self.rows({name: _READ.get(kind, kind) for name, kind in kinds.items()})
+        parts = []
+        for number, (name, kind) in enumerate(kinds.items()):
+            column = quoted(name)
+            parts.append(f"{_NARROWED.get(kind, '{c}').format(c=column, n=number)} AS {column}")
+        return rows.project(", ".join(parts))
 
     def kinds(self, columns: Sequence[str]) -> Kinds:
         """The type that the first rows of the first file suggest for each column; text for all if they are malformed."""
@@ -119,12 +137,17 @@ class _Reader:
         kinds = [str(column["type"]) for column in row[0]]
         guessed = {"DATE": row[1], "TIMESTAMP": row[2]}
         return {
-            name: "VARCHAR" if not str(guessed.get(kind) or "%Y").startswith("%Y") else kind
+            name: kind if kind in TYPES and str(guessed.get(kind) or "%Y").startswith("%Y") else _plain(kind)
             for name, kind in zip(columns, kinds, strict=True)
         }
 
     def _shared(self) -> dict[str, Any]:
         return {"delimiter": self.delimiter, "nulls": ["", *self.form.nulls]}
+
+
+def _plain(kind: str) -> str:
+    """What is neither of our types nor easily one: times with a zone are times in UTC, anything else stays text."""
+    return "TIMESTAMP WITH TIME ZONE" if kind == "TIMESTAMP WITH TIME ZONE" else "VARCHAR"
 
 
 def _asked(types: Mapping[str, str], columns: Sequence[str]) -> Kinds:
@@ -187,7 +210,9 @@ def _check_bytes(path: Path, name: str, limit: int) -> None:
             while chunk := file.read(_CHUNK):
                 size += len(chunk)
                 if size > limit:
-                    raise SourceError(f"{name}: more than {limit} bytes; raise the source's max_bytes.", code="source_too_large")
+                    raise SourceError(
+                        f"{name}: more than {limit} bytes; raise the source's max_bytes.", code="source_too_large"
+                    )
                 at = chunk.find(b"\0")
                 if at >= 0 and not chunk.startswith(_UTF16):
                     raise _malformed(name, lines + chunk.count(b"\n", 0, at), "NUL byte")
@@ -202,32 +227,31 @@ def _open(path: Path) -> IO[bytes]:
     return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 
-def _explained(error: Exception, files: Mapping[Path, str]) -> DataError:
+def _explained(error: Exception, files: Mapping[Path, str], column: str) -> DataError:
     """DuckDB's error as one sentence with file and line."""
     text = str(error)
     file, line, fields, value = (pattern.search(text) for pattern in (_FILE, _LINE, _FIELDS, _VALUE))
     name = files.get(Path(file[1].strip()), "") if file else ""
     name = name or next(iter(files.values()))
+    at = f"line {line[1]}" if line else "somewhere"
     if fields:
-        said = f"line {line[1] if line else '?'} has {fields[2]} fields, expected {fields[1]}"
+        said = f"{at} has {fields[2]} fields, expected {fields[1]}"
     elif value:
         said = (
-            f"line {line[1] if line else '?'}: {shown(value[2])} in column '{value[1]}' is not a {value[3]}; mend it, "
+            f"{at}: {shown(value[2])} in column '{value[1]}' is not a {_SAID.get(value[3], value[3])}; mend it, "
             f"name it in the source's nulls, or write types: {{{value[1]}: VARCHAR}}"
         )
+    elif column:
+        said = f"column '{column}' does not hold what the source's types say; write a wider type"
     elif "not utf-8" in text:
-        said = f"line {line[1] if line else '?'} is not UTF-8"
+        said = f"{at} is not UTF-8"
+    elif "unterminated quote" in text:
+        said = f"{at}: a quote is opened and never closed"
+    elif "invalid state" in text:
+        said = "some lines end in CR LF and some in LF, or a quote stands inside a field; write it as RFC 4180 says"
     else:
-        reason = next((part for part in _sentences(text) if part), text[:200])
-        said = f"line {line[1]}: {reason}" if line else reason
+        said = f"{at}: {text.splitlines()[0].partition(': ')[2] or text[:200]}"
     return DataError(f"{name}: {said}.", code="data_csv_malformed")
-
-
-def _sentences(text: str) -> Iterable[str]:
-    """The lines of DuckDB's message that say what is wrong."""
-    for line in text.splitlines():
-        if not line.startswith(("Invalid Input Error", "Conversion Error", "Original Line", "Possible")):
-            yield line.strip().rstrip(".")
 
 
 def _malformed(name: str, line: int, said: str) -> DataError:

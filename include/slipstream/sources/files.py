@@ -62,7 +62,9 @@ class FilesSource:
         total = sum(file.size for file in new)
         if total > self.max_bytes:
             message = f"source {self.path}: {total} bytes in {len(new)} new files, more than {self.max_bytes} bytes; "
-            raise SourceError(f"{message}deliver less at once, or raise the source's max_bytes.", code="source_too_large")
+            raise SourceError(
+                f"{message}deliver less at once, or raise the source's max_bytes.", code="source_too_large"
+            )
         target = into / "delivered.parquet"
         copies = {local_copy(file, into): file.name for file in new}
         with duck() as connection:
@@ -94,5 +96,7 @@ class FilesSource:
         formats = {_FORMATS.get(PurePosixPath(file.name.removesuffix(".gz")).suffix.lower(), "") for file in new}
         if len(formats) == 1 and "" not in formats:
             return formats.pop()
-        message = f"source {self.path}: the endings of the files do not tell one format; add format: csv or format: parquet."
+        message = (
+            f"source {self.path}: the endings of the files do not tell one format; add format: csv or format: parquet."
+        )
         raise SourceError(message, code="source_format_unknown")

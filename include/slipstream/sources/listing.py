@@ -132,7 +132,9 @@ class _explained:  # noqa: N801 - used as a word, like contextmanager's function
         if isinstance(error, ClientError):
             word = str(error.response.get("Error", {}).get("Code", ""))
             if word in {"PreconditionFailed", "412"}:
-                raise SourceError(f"{self.name}: changed while it was read; run again.", code="source_changed") from error
+                raise SourceError(
+                    f"{self.name}: changed while it was read; run again.", code="source_changed"
+                ) from error
             raise SourceError(f"{self.name}: {word} ({error.operation_name}).") from error
         if isinstance(error, BotoCoreError):
             raise SourceError(f"{self.name}: {error}.") from error

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     import duckdb
 
 
-def read_parquet(
-    connection: duckdb.DuckDBPyConnection, files: Mapping[Path, str], max_rows: int, target: Path
-) -> None:
+def read_parquet(connection: duckdb.DuckDBPyConnection, files: Mapping[Path, str], max_rows: int, target: Path) -> None:
     """Read *files* (path -> the name that errors use) in their order and write their rows, typed, to *target*.
 
     Raises:
@@ -28,9 +26,12 @@ def read_parquet(
     columns: dict[str, tuple[tuple[str, str], ...]] = {}
     for path, name in files.items():
         try:
-            rows += sum(count for (count,) in connection.execute(
-                "SELECT num_rows FROM parquet_file_metadata($1)", [str(path)]
-            ).fetchall())
+            rows += sum(
+                count
+                for (count,) in connection.execute(
+                    "SELECT num_rows FROM parquet_file_metadata($1)", [str(path)]
+                ).fetchall()
+            )
             columns[name] = columns_of(connection.read_parquet(str(path)))
         except duckdb.Error as error:
             raise _malformed(name, error) from error

@@ -66,7 +66,9 @@ def _checked(answer: Any, place: str) -> tuple[Any, str]:
     match answer:
         case (rows, str(watermark)):
             return rows, watermark
-    message = f"{place}: returned {shown(type(answer).__name__)}; return (rows, watermark) with a text watermark, or None."
+    message = (
+        f"{place}: returned {shown(type(answer).__name__)}; return (rows, watermark) with a text watermark, or None."
+    )
     raise SourceError(message, code="source_function_answer")
 
 

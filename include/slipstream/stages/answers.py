@@ -44,7 +44,7 @@ class Candidate:
             if self.training.task == "regression":
                 return np.asarray(self.estimator.predict(rows), dtype=np.float64)
             if not hasattr(self.estimator, "predict_proba"):
-                message = f"{self.trained.candidate}: its estimator has no predict_proba; choose one that gives probabilities."
+                message = f"{self.trained.candidate}: its estimator has no predict_proba; choose one that has."
                 raise StageError(message, code="stage_input_invalid")
             found = np.asarray(self.estimator.predict_proba(rows), dtype=np.float64)
         if self.training.task == "binary":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -17,28 +19,54 @@ if TYPE_CHECKING:
 EARLIEST, LATEST = datetime(1900, 1, 1), datetime(2200, 1, 1)  # noqa: DTZ001 - columns have no zone
 
 
-def check_values(spec: ModelSpec, batch: Batch, rows: duckdb.DuckDBPyRelation) -> dict[str, int]:
-    """Check all columns in one scan; returns the number of missing values of each.
+@dataclass(frozen=True)
+class Scan:
+    """What one scan of a batch tells of each column.
 
-    Raises:
-        DataError: ``data_batch_empty``, ``data_column_degenerate``, ``data_not_finite``, ``data_time_invalid`` or
-            ``data_key_missing``.
+    Attributes:
+        missing: Column -> number of missing values.
+        infinite: Column -> number of infinite numbers, where there are any.
     """
+
+    missing: Mapping[str, int]
+    infinite: Mapping[str, int]
+
+
+def scan(batch: Batch, rows: duckdb.DuckDBPyRelation) -> Scan:
+    """Look at every column once; raises DataError ``data_batch_empty`` if there is nothing to look at."""
     if not batch.rows:
-        raise DataError("the batch has 0 rows; nothing is committed, the champion is unchanged.", code="data_batch_empty")
-    doubles = [name for name, kind in batch.columns if kind == "DOUBLE"]
+        raise DataError(
+            "the batch has 0 rows; nothing is committed, the champion is unchanged.", code="data_batch_empty"
+        )
     names = [name for name, _ in batch.columns]
+    doubles = [name for name, kind in batch.columns if kind == "DOUBLE"]
     parts = [f"count({quoted(name)})" for name in names]
     parts += [f"count(*) FILTER (WHERE NOT isfinite({quoted(name)}))" for name in doubles]
     found = first_row(rows.aggregate(", ".join(parts)))
     missing = {name: batch.rows - count for name, count in zip(names, found, strict=False)}
-    for name, count in zip(doubles, found[len(names) :], strict=True):
-        if count:
-            message = f"column '{name}' holds {count} infinite numbers; replace them in features.py, by NULL if unknown."
-            raise DataError(message, code="data_not_finite")
-    _check_present(spec, batch, missing)
+    infinite = {name: count for name, count in zip(doubles, found[len(names) :], strict=True) if count}
+    return Scan(missing, infinite)
+
+
+def check_values(spec: ModelSpec, batch: Batch, rows: duckdb.DuckDBPyRelation, seen: Scan) -> None:
+    """Refuse what no contract can allow in the columns that model.yaml names.
+
+    Raises:
+        DataError: ``data_column_degenerate``, ``data_not_finite``, ``data_time_invalid`` or ``data_key_missing``.
+    """
+    for name, count in seen.infinite.items():
+        message = f"column '{name}' holds {count} infinite numbers; replace them in features.py, by NULL if unknown."
+        raise DataError(message, code="data_not_finite")
+    judged = [name for rule in spec.contract.expectations for name in columns_judged(rule)]
+    for name in dict.fromkeys((*spec.inputs, spec.target, *judged)):
+        if seen.missing[name] == batch.rows:
+            message = f"column '{name}' all null ({batch.rows} rows); mend the source, or take it out of model.yaml."
+            raise DataError(message, code="data_column_degenerate")
+    for name in spec.data.key:
+        if seen.missing[name]:
+            message = f"key column '{name}' is null in {seen.missing[name]} rows; a key must identify each row."
+            raise DataError(message, code="data_key_missing")
     _check_time(spec, rows)
-    return missing
 
 
 def check_keys(spec: ModelSpec, rows: duckdb.DuckDBPyRelation) -> None:
@@ -56,17 +84,6 @@ def check_keys(spec: ModelSpec, rows: duckdb.DuckDBPyRelation) -> None:
             "deliver each row once, or set duplicates aside with expect_compound_columns_to_be_unique."
         )
         raise DataError(message, code="data_duplicate_keys")
-
-
-def _check_present(spec: ModelSpec, batch: Batch, missing: dict[str, int]) -> None:
-    judged = [name for rule in spec.contract.expectations for name in columns_judged(rule)]
-    for name in dict.fromkeys((*spec.inputs, spec.target, *judged)):
-        if missing[name] == batch.rows:
-            raise DataError(f"column '{name}' all null ({batch.rows} rows).", code="data_column_degenerate")
-    for name in spec.data.key:
-        if missing[name]:
-            message = f"key column '{name}' is null in {missing[name]} rows; a key must identify each row."
-            raise DataError(message, code="data_key_missing")
 
 
 def _check_time(spec: ModelSpec, rows: duckdb.DuckDBPyRelation) -> None:

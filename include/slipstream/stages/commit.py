@@ -83,7 +83,9 @@ def find_commit(spec: ModelSpec, store: Store, key: str) -> Event | None:
 R = TypeVar("R", bound=Any)
 
 
-def commit(spec: ModelSpec, store: Store, batch: Batch, rejected: Rejected, result: R, *, key: str, actor: str) -> Event:
+def commit(
+    spec: ModelSpec, store: Store, batch: Batch, rejected: Rejected, result: R, *, key: str, actor: str
+) -> Event:
     """Add the good rows of *batch* to the data table and record the new dataset version, exactly once per *key*.
 
     Args:
@@ -184,8 +186,12 @@ def _base(spec: ModelSpec, store: Store, state: State) -> Dataset | None:
 def _refuse_stale(spec: ModelSpec, store: Store, batch: Batch, state: State) -> None:
     for event in store.ledger.read(model=spec.name, kind=COMMITTED):
         if event.data["batch"] == batch.id:
-            message = f"batch {batch.id[:12]} is already in dataset {event.data['dataset'][:12]}; ingest for what is newer."
+            message = (
+                f"batch {batch.id[:12]} is already in dataset {event.data['dataset'][:12]}; ingest for what is newer."
+            )
             raise StageError(message, code="batch_committed")
     if state.model(spec.name).watermark != batch.after:
-        message = f"batch {batch.id[:12]} was read before another batch was committed, and may repeat its rows; ingest again."
+        message = (
+            f"batch {batch.id[:12]} was read before another batch was committed, and may repeat its rows; ingest again."
+        )
         raise StageError(message, code="batch_stale")

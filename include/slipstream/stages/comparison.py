@@ -1,15 +1,17 @@
-"""Champion against candidate, on the same rows: those of the candidate's hold-out that the champion did not train on."""
+"""Champion against candidate on the same rows: the candidate's held-out rows that the champion did not train on."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from slipstream.errors import DataError
 from slipstream.scoring.metrics import Figure, figure, loss, measure, resample
 from slipstream.spec import ModelSpec
 from slipstream.stages.answers import Candidate, load_candidate, truth_of
-from slipstream.stages.split import Split
+from slipstream.stages.split import Split, reopen
 from slipstream.store import Store
 
 
@@ -72,13 +74,8 @@ def compare(
     return Comparison(version, run, len(frame), seen, used is not None, note, "", pairs)
 
 
-def _common_rows(
-    spec: ModelSpec, store: Store, candidate: Candidate, other: Candidate
-) -> tuple[Split | None, str]:
+def _common_rows(spec: ModelSpec, store: Store, candidate: Candidate, other: Candidate) -> tuple[Split | None, str]:
     """The candidate's rows with the columns of both; or None and why there can be none."""
-    from slipstream.errors import DataError
-    from slipstream.stages.split import reopen
-
     mine, theirs = candidate.training, other.training
     if (mine.task, mine.target) != (theirs.task, theirs.target):
         return None, f"it does {theirs.task} of {theirs.target!r}, the candidate {mine.task} of {mine.target!r}"
@@ -99,11 +96,12 @@ def _unseen(spec: ModelSpec, cut: Split, other: Candidate, rows: int) -> tuple[A
     if not seen:
         return None, 0, ""
     if rows - seen >= spec.evaluate.min_slice:
-        return ~mask, seen, f"{seen:,} of {rows:,} held-out rows were left out because the champion had trained on them."
-    return None, seen, (
+        return ~mask, seen, f"{seen:,} of {rows:,} held-out rows are left out because the champion had trained on them."
+    note = (
         f"The champion had trained on {seen:,} of these {rows:,} rows, which flatters it; "
         f"without them too few would be left (evaluate.min_slice is {spec.evaluate.min_slice:,})."
     )
+    return None, seen, note
 
 
 def _pairs(metrics: Sequence[str], truth: Any, answers: Mapping[str, Any], spec: ModelSpec) -> dict[str, Pair]:
@@ -121,4 +119,4 @@ def _pairs(metrics: Sequence[str], truth: Any, answers: Mapping[str, Any], spec:
 
 def _plain(value: float) -> float | None:
     """JSON knows no NaN."""
-    return value if value == value else None  # noqa: PLR0124 - NaN is the one value that is not itself
+    return value if math.isfinite(value) else None

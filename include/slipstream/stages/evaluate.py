@@ -55,7 +55,7 @@ class Evaluated(Result):
 
 @dataclass(frozen=True)
 class Slice:
-    """The rows with one value of a column. Figures are empty when there are too few to judge (``evaluate.min_slice``)."""
+    """The rows with one value of a column; no figures when there are too few to judge (``evaluate.min_slice``)."""
 
     column: str
     value: str
@@ -196,7 +196,7 @@ def _gain(comparison: Comparison | None, metric: str) -> float | None:
 def _baseline(
     cut: Split, subject: Candidate, truth: Any, classes: tuple[Label, ...], metrics: list[str]
 ) -> dict[str, float | None]:
-    """What the mean, or the shares of the classes, of the training rows would score: a candidate must beat that at least."""
+    """What the mean, or the shares of the classes, of the training rows score; the least that a candidate must beat."""
     import numpy as np
 
     from slipstream.stages.split import quoted
@@ -221,11 +221,12 @@ def _slices(spec: ModelSpec, frame: Any, truth: Any, answer: Any) -> Iterator[Sl
     metrics = list(dict.fromkeys((spec.evaluate.metric, *asked)))
     for column in spec.evaluate.slices:
         values = _banded(frame[column])
-        for value, rows in values.value_counts(sort=True).sort_index().sort_values(ascending=False, kind="stable")[:MOST_SLICES].items():
+        counts = sorted(values.value_counts().items(), key=lambda item: (-item[1], item[0]))
+        for value, rows in counts[:MOST_SLICES]:
             chosen = (values == value).to_numpy()
-            judged = rows >= spec.evaluate.min_slice
-            found = figures(metrics, truth[chosen], answer[chosen], draws=spec.evaluate.bootstrap, seed=spec.seed) if judged else {}
-            yield Slice(column, str(value), int(rows), found)
+            judged = metrics if rows >= spec.evaluate.min_slice else []
+            found = figures(judged, truth[chosen], answer[chosen], draws=spec.evaluate.bootstrap, seed=spec.seed)
+            yield Slice(column, value, int(rows), found)
 
 
 def _banded(column: Any) -> Any:
@@ -236,8 +237,12 @@ def _banded(column: Any) -> Any:
         bands = pd.qcut(column, BANDS, duplicates="drop")
         words = bands.map(lambda band: f"{band.left:.4g} to {band.right:.4g}").astype(object)
     else:
-        words = column.map(lambda value: f"{value:g}" if isinstance(value, float) else str(value), na_action="ignore").astype(object)
+        words = column.map(_word, na_action="ignore").astype(object)
     return words.where(column.notna(), "(missing)")
+
+
+def _word(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _plots(task: str, truth: Any, answer: Any, classes: int) -> dict[str, Any]:

@@ -126,7 +126,9 @@ def _judged(spec: ModelSpec, number: int, batch: Any, expectation: Any, rows: in
         unexpected=int(result.get("unexpected_count") or 0) if judges_rows(rule) else 0,
         observed="" if observed is None else _text(observed),
         sample=tuple(_text(value) for value in (result.get("partial_unexpected_list") or ())[:SAMPLE]),
-        rows=() if answer.success or not judges_rows(rule) else tuple(map(int, result.get("unexpected_index_list") or ())),
+        rows=()
+        if answer.success or not judges_rows(rule)
+        else tuple(map(int, result.get("unexpected_index_list") or ())),
     )
 
 

@@ -96,7 +96,8 @@ def _check_fresh(spec: ModelSpec, version: int, comparison: Comparison | None, s
     champion = state.model(spec.name).champion
     compared = comparison.version if comparison else None
     if champion not in {compared, version}:
-        message = f"{spec.name}: champion is {champion or 'none'}, you compared with {compared or 'none'}; evaluate again."
+        now, then = champion or "none", compared or "none"
+        message = f"{spec.name}: champion is {now}, you compared with {then}; evaluate again."
         raise Conflict(message, code="promotion_stale")
 
 
@@ -121,17 +122,20 @@ def _metric(rule: GateSpec, subject: _Subject) -> Verdict:
 def _champion(rule: GateSpec, subject: _Subject) -> Verdict:
     against, metric = subject.evaluation.comparison, _asked(rule, subject)[0]
     if against is None:
-        return Verdict("champion", True, "champion: there is none yet, so there is nothing to be worse than.", None, rule.margin)
+        sentence = "champion: there is none yet, so there is nothing to be worse than."
+        return Verdict("champion", True, sentence, None, rule.margin)
     name = f"champion {subject.spec.name}/{against.version}"
     if against.refused:
-        return Verdict("champion", False, f"champion: not comparable with {name}: {against.refused}.", None, rule.margin)
+        sentence = f"champion: not comparable with {name}: {against.refused.rstrip('.')}."
+        return Verdict("champion", False, sentence, None, rule.margin)
     pair = against.figures.get(metric)
     rows = f"on the same {against.rows:,} rows{_seen(against)}"
     if pair is None or pair.candidate is None or pair.gain.value is None:
         return Verdict("champion", False, f"champion: {metric} is not known {rows}; evaluate again.", None, rule.margin)
     worse = -pair.gain.value
     how = f"{_n(abs(worse))} {'worse' if worse > 0 else 'better'} than" if abs(worse) > _ROUNDING else "as good as"
-    sentence = f"champion: {metric} {_n(pair.candidate)} is {how} {name} {rows}; at most {_n(rule.margin)} worse is allowed."
+    allowed = f"at most {_n(rule.margin)} worse is allowed"
+    sentence = f"champion: {metric} {_n(pair.candidate)} is {how} {name} {rows}; {allowed}."
     return Verdict("champion", worse <= rule.margin + _ROUNDING, sentence, worse, rule.margin)
 
 
@@ -139,8 +143,8 @@ def _slice(rule: GateSpec, subject: _Subject) -> Verdict:
     metric, bound = _asked(rule, subject)
     judged = [(value, part) for part in subject.evaluation.slices if (value := _value(part, metric)) is not None]
     if not judged:
-        least = subject.spec.evaluate.min_slice
-        why = f"no slice of evaluate.slices has {least:,} rows" if subject.spec.evaluate.slices else "evaluate.slices names no column"
+        asked = subject.spec.evaluate
+        why = f"no slice has {asked.min_slice:,} rows" if asked.slices else "evaluate.slices names no column"
         return Verdict("slice", False, f"slice: {why}, so {metric} cannot be judged.", None, bound)
     value, part = (max if metric in LOWER_IS_BETTER else min)(judged, key=lambda found: found[0])
     sentence = (

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from slipstream.duck import TYPES, columns_of, duck, literal, quoted, typed, write_parquet
+from slipstream.duck import TYPES, columns_of, duck, first_row, quoted, typed, write_parquet
 from slipstream.errors import DataError, SourceError, SpecError
 from slipstream.project import features_digest, load_function
 from slipstream.slots import SOURCE, Delivery
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import duckdb
 
 INGEST = Stage("ingest", 1)
-MAX_DECODED = 64 << 30
+MAX_DECODED = 16 << 30
 _NAMES = 20
 
 
@@ -81,7 +81,9 @@ def ingest(spec: ModelSpec, store: Store, *, actor: str = "") -> Ingested:
             delivery = delivered[0] if delivered else source.deliver(spec, after, folder)
             return _land(spec, store, start, delivery, folder)
 
-        return once(INGEST, spec, store, run_key(INGEST, spec.part("name", "data"), inputs), work, result=Ingested, actor=actor)
+        return once(
+            INGEST, spec, store, run_key(INGEST, spec.part("name", "data"), inputs), work, result=Ingested, actor=actor
+        )
 
 
 def _land(spec: ModelSpec, store: Store, start: str, delivery: Delivery, folder: Path) -> Ingested:
@@ -90,8 +92,7 @@ def _land(spec: ModelSpec, store: Store, start: str, delivery: Delivery, folder:
     with duck() as connection:
         file = _with_features(spec, connection, delivery.path, folder)
         relation = connection.read_parquet(str(file))
-        rows = _bounded(spec, connection, file)
-        columns = columns_of(relation)
+        rows, columns = _bounded(spec, relation), columns_of(relation)
     watermark = recorded(store, delivery.watermark)
     fields = {
         "model": spec.name,
@@ -117,8 +118,8 @@ def _with_features(spec: ModelSpec, connection: duckdb.DuckDBPyConnection, file:
     if spec.data.features is None:
         if all(kind in TYPES for _, kind in columns_of(rows)):
             return file
-        written, made = folder / "typed.parquet", typed(rows)
-        write_parquet(made, written)
+        written = folder / "typed.parquet"
+        write_parquet(typed(rows), written)
         return written
     written = folder / "features.parquet"
     write_parquet(_ordered(spec, typed(_applied(spec, rows))), written)
@@ -149,18 +150,18 @@ def _ordered(spec: ModelSpec, rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyR
     return rows.order(", ".join(quoted(name) for name in (*named, *rest)))
 
 
-def _bounded(spec: ModelSpec, connection: duckdb.DuckDBPyConnection, file: Path) -> int:
-    """The number of rows, if it is within bounds."""
-    import duckdb
+def _bounded(spec: ModelSpec, rows: duckdb.DuckDBPyRelation) -> int:
+    """The number of rows, if they are within bounds.
 
-    try:
-        facts = connection.execute(
-            f"SELECT sum(num_rows), max(num_columns) FROM (SELECT num_rows, 0 AS num_columns FROM parquet_file_metadata({literal(str(file))}))"
-        ).fetchone()
-    except duckdb.Error as error:
-        raise SourceError(f"the delivered file is not Parquet: {error}", code="source_unreadable") from error
-    rows = int(facts[0]) if facts and facts[0] else 0
-    if rows > spec.data.max_rows:
-        message = f"the batch has {rows} rows, more than data.max_rows ({spec.data.max_rows}); deliver less at once or raise it."
+    A Parquet file of some kilobytes can hold gigabytes of equal texts, so what the rows are once decoded is counted too.
+    """
+    texts = [f"sum(strlen({quoted(name)}))" for name, kind in columns_of(rows) if kind == "VARCHAR"]
+    count, *lengths = first_row(rows.aggregate(", ".join(["count(*)", *texts])))
+    if count > spec.data.max_rows:
+        message = f"the batch has {count} rows, more than data.max_rows ({spec.data.max_rows}); deliver less at once or raise it."
         raise DataError(message, code="data_too_many_rows")
-    return rows
+    size = sum(int(length or 0) for length in lengths) + 8 * count * (len(rows.columns) - len(texts))
+    if size > MAX_DECODED:
+        message = f"the batch: {count} rows of {size // count} bytes exceed the budget of {MAX_DECODED >> 30} GiB; deliver less at once."
+        raise DataError(message, code="data_decoded_too_large")
+    return int(count)

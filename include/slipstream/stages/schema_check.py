@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from slipstream.duck import quoted
@@ -47,10 +47,11 @@ class Change:
         return f"column '{self.column}': {self.was} → {self.now}"
 
 
-def compare(table: Columns, batch: Columns) -> tuple[Change, ...]:
+def compare(table: Columns, batch: Columns, empty: Container[str] = ()) -> tuple[Change, ...]:
     """What differs from the table (nothing, before the first batch).
 
-    A column of integers or dates counts as unchanged where the table holds it wider.
+    A column counts as unchanged where the table holds it wider (integers as decimals, dates as times), or where the
+    batch has no value in it, as the columns in *empty*: a source cannot know the type of nothing.
     """
     if not table:
         return ()
@@ -67,7 +68,7 @@ def compare(table: Columns, batch: Columns) -> tuple[Change, ...]:
             changes.append(Change("removed", name, old[name]))
     changes += [Change("added", name, now=new[name]) for name in added]
     for name, kind in new.items():
-        if name in old and kind != old[name] and (kind, old[name]) not in _WIDENED:
+        if name in old and kind != old[name] and (kind, old[name]) not in _WIDENED and name not in empty:
             changes.append(Change("retyped", name, old[name], kind))
     return tuple(changes)
 
@@ -105,13 +106,18 @@ def check_named(spec: ModelSpec, batch: Columns) -> None:
         if name not in kinds:
             near = difflib.get_close_matches(name, kinds, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"the batch has: {', '.join(kinds)}."
-            raise DataError(f"model.yaml: {place} names column '{name}', which is not in the batch; {hint}", code="data_column_missing")
+            raise DataError(
+                f"model.yaml: {place} names column '{name}', which is not in the batch; {hint}",
+                code="data_column_missing",
+            )
     for name in spec.inputs:
         if kinds[name] in {"DATE", "TIMESTAMP"}:
             message = f"input '{name}' is a {kinds[name]}, which no model takes; make numbers of it in features.py."
             raise DataError(message, code="data_type_unsupported")
     if spec.data.time and kinds[spec.data.time] not in {"DATE", "TIMESTAMP"}:
-        message = f"data.time: column '{spec.data.time}' is {kinds[spec.data.time]}; make it a TIMESTAMP in features.py."
+        message = (
+            f"data.time: column '{spec.data.time}' is {kinds[spec.data.time]}; make it a TIMESTAMP in features.py."
+        )
         raise DataError(message, code="data_time_invalid")
 
 

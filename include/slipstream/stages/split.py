@@ -1,8 +1,8 @@
 """Which rows train and which are held out; what every stage after validation reads its rows through.
 
-With an event-time column the newest rows are held out, so that a candidate is judged on a later time than it learnt from.
-Without one, a row is held out by the digest of its key: it keeps its side in every later dataset version, and equal rows
-share a side.
+With an event-time column the newest rows are held out: a candidate is judged on a later time than it learnt from.
+Without one, a row is held out by the digest of its key: it keeps its side in every later dataset version, and equal
+rows share a side.
 """
 
 from __future__ import annotations
@@ -16,46 +16,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from slipstream.errors import DataError, SpecError, shown
 from slipstream.spec import ModelSpec
+from slipstream.stages.boundaries import Boundaries, Part, clock, quoted
 from slipstream.store import Store
 from slipstream.store.datasets import Dataset, load_dataset, read_dataset
 
 if TYPE_CHECKING:
     import duckdb
 
-Part = Literal["train", "holdout"]
+__all__ = ["Boundaries", "Counts", "Part", "Split", "quoted", "reopen", "split"]
 
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
 _NUMBERS = (*_INTEGERS, "UBIGINT", "HUGEINT", "UHUGEINT", "FLOAT", "DOUBLE", "BOOLEAN")
-
-
-@dataclass(frozen=True)
-class Boundaries:
-    """What puts a row on one side. Times are ISO 8601 (UTC where the column has a zone).
-
-    Attributes:
-        time: The event-time column; empty when rows are split by the digest of their key.
-        start: Training rows are at or after it ...
-        until: ... and before it. Between it and the cutoff lies the gap.
-        cutoff: Held-out rows are at or after it.
-        key: Without event time: the columns whose digest decides.
-        share: Without event time: the share of the rows that is held out.
-    """
-
-    time: str = ""
-    start: str = ""
-    until: str = ""
-    cutoff: str = ""
-    key: tuple[str, ...] = ()
-    share: float = 0.0
-
-    def condition(self, part: Part) -> str:
-        """The rows of *part*, as a DuckDB condition."""
-        if not self.time:
-            return f"{_bucket(self.key)} {'<' if part == 'holdout' else '>='} {self.share!r}"
-        time = _clock(self.time)
-        if part == "holdout":
-            return f"{time} >= TIMESTAMP '{self.cutoff}'"
-        return f"{time} >= TIMESTAMP '{self.start}' AND {time} < TIMESTAMP '{self.until}'"
 
 
 @dataclass(frozen=True)
@@ -117,12 +88,26 @@ class Split:
         """The rows of *part* as a pandas frame, in :attr:`columns` order.
 
         Numeric inputs are float64 (booleans 0 and 1, missing NaN); words are str (missing None).
+
+        Raises:
+            DataError: ``data_not_finite``.
         """
+        import numpy as np
+
         with self.open() as relation:
-            return self.rows(relation, part).df()
+            frame = self.rows(relation, part).df()
+        for name in [*(name for name, _ in self.inputs), self.target]:
+            infinite = int(np.isinf(frame[name]).sum()) if frame[name].dtype.kind == "f" else 0
+            if infinite:
+                rows = f"{infinite:,} of {len(frame):,} rows ({part})"
+                message = (
+                    f"{self.dataset.model}: column {name!r} is infinite in {rows}; mend the source or features.py."
+                )
+                raise DataError(message, code="data_not_finite")
+        return frame
 
     def seen(self, other: Boundaries) -> Any:
-        """For each held-out row, in the order of :meth:`frame`, whether *other* would train on it; None if it cannot be told.
+        """For each held-out row, in the order of :meth:`frame`, whether *other* trains on it; None if none can tell.
 
         Returns:
             Array of shape ``(n,)`` of bool, or None.
@@ -166,15 +151,20 @@ def split(spec: ModelSpec, store: Store, dataset: str, columns: Sequence[str] = 
     if not counts.train or not counts.holdout:
         side = "to train on" if not counts.train else "to hold out"
         message = (
-            f"{spec.name}: dataset {dataset[:12]} leaves no rows {side} ({counts.train:,} training, {counts.holdout:,} held out, "
-            f"{counts.unlabelled:,} without target, {counts.outside:,} outside); mend train.window, train.holdout or train.gap."
+            f"{spec.name}: dataset {dataset[:12]} leaves no rows {side} ({counts.train:,} training, "
+            f"{counts.holdout:,} held out, {counts.unlabelled:,} without target, {counts.outside:,} outside); "
+            "mend train.window, train.holdout or train.gap."
         )
         raise DataError(message, code="data_split_empty")
     return cut
 
 
 def reopen(spec: ModelSpec, store: Store, dataset: str, boundaries: Boundaries, columns: Sequence[str] = ()) -> Split:
-    """The dataset version cut at *boundaries* that were recorded, whatever the model file says by now; errors as :func:`split`."""
+    """The dataset version cut at *boundaries* that were recorded, whatever the model file says now.
+
+    Raises:
+        NotFound, DataError, SpecError: as :func:`split`, but for empty sides.
+    """
     found = load_dataset(store.objects, store.ledger.state(), spec.name, dataset)
     types = dict(found.columns)
     time = spec.data.time or ""
@@ -192,19 +182,9 @@ def reopen(spec: ModelSpec, store: Store, dataset: str, boundaries: Boundaries, 
     return Split(store, found, spec.target, inputs, tuple(names), time, tuple(order), boundaries)
 
 
-def quoted(name: str) -> str:
-    """The column's name as DuckDB reads it, whatever is in it."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def is_number(kind: str) -> bool:
-    """Whether an input of that DuckDB type is a number to the model; else it is a word."""
-    return _kind(kind) == "number"
-
-
 def _by_time(spec: ModelSpec, whole: Split) -> Boundaries:
     """Boundaries in event time. Counted back from the newest labelled row, so that a late label moves nothing."""
-    time = _clock(str(spec.data.time))
+    time = clock(str(spec.data.time))
     with whole.open() as relation:
 
         def ask(expression: str, condition: str = "true") -> Any:
@@ -264,7 +244,7 @@ def _kind(kind: str) -> Literal["number", "word", ""]:
 
 
 def _typed(name: str, kind: str, number: bool) -> str:
-    """One column of the projection. One type for all numbers: a column whose missing values came later reads the same."""
+    """One column of the projection; one type for all numbers, so that missing values change no type."""
     column = quoted(name)
     if number:
         return f"CAST({column} AS DOUBLE) AS {column}"
@@ -283,13 +263,3 @@ def _usable(cut: Split, types: dict[str, str]) -> str:
     if cut.time:
         known.append(f"{quoted(cut.time)} IS NOT NULL")
     return " AND ".join(known)
-
-
-def _clock(name: str) -> str:
-    return f"CAST({quoted(name)} AS TIMESTAMP)"
-
-
-def _bucket(key: Sequence[str]) -> str:
-    """A number in [0, 1) that depends on nothing but the row's key: md5, because it is the same in every release."""
-    fields = ", ".join(f"coalesce(CAST({quoted(name)} AS VARCHAR), chr(30))" for name in key)
-    return f"(md5_number_upper(concat_ws(chr(31), {fields})) / 18446744073709551616.0::DOUBLE)"

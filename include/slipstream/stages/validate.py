@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +15,7 @@ from slipstream.duck import duck, quoted
 from slipstream.errors import ContractFailed, DataError
 from slipstream.spec import ModelSpec
 from slipstream.stages.batch import POSITION, Batch, load_batch
-from slipstream.stages.batch_check import check_keys, check_values
+from slipstream.stages.batch_check import check_keys, check_values, scan
 from slipstream.stages.commit import Rejected, base_columns, commit, find_commit, good_rows, set_aside
 from slipstream.stages.contract import Result, Stage, once, run_key
 from slipstream.stages.expectations_gx import Judgement, judge
@@ -89,8 +89,10 @@ def validate(spec: ModelSpec, store: Store, batch: str, *, actor: str = "") -> V
         VALIDATE, spec, store, key, lambda run: _judged(spec, store, landed, run), result=Validated, actor=actor
     )
     if not found.success:
-        raise ContractFailed(found.message, found.failed) if found.code == ContractFailed.code else DataError(
-            found.message, code=found.code
+        raise (
+            ContractFailed(found.message, found.failed)
+            if found.code == ContractFailed.code
+            else DataError(found.message, code=found.code)
         )
     rejected = Rejected(found.rejected, found.quarantined)
     event = commit(spec, store, landed, rejected, found, key=key, actor=actor)
@@ -134,19 +136,18 @@ def _judged(spec: ModelSpec, store: Store, batch: Batch, run: str) -> Validated:
     return _reported(spec, store, findings, result)
 
 
-def _steps(spec: ModelSpec, store: Store, batch: Batch) -> Any:
+def _steps(spec: ModelSpec, store: Store, batch: Batch) -> Iterator[_Findings]:
     """Judge step by step, yielding what is known after each; raises DataError at the first reason to refuse."""
-    findings = _Findings()
     with duck() as connection:
         rows = batch.read(store, connection)
-        if not batch.rows:
-            check_values(spec, batch, rows)
-        findings = dataclasses.replace(findings, changes=compare(base_columns(spec, store), batch.columns))
+        seen = scan(batch, rows)
+        empty = [name for name, count in seen.missing.items() if count == batch.rows]
+        changes = compare(base_columns(spec, store), batch.columns, empty)
+        findings = _Findings(changes=changes, missing=dict(seen.missing))
         yield findings
-        _check_changes(spec, findings.changes)
+        _check_changes(spec, changes)
         check_named(spec, batch.columns)
-        findings = dataclasses.replace(findings, missing=check_values(spec, batch, rows))
-        yield findings
+        check_values(spec, batch, rows, seen)
         if spec.contract.expectations:
             judgements = judge(spec, lambda names: _frame(rows, batch, names))
             findings = dataclasses.replace(findings, judgements=tuple(judgements))
@@ -190,7 +191,9 @@ def _rejected(
     rejected = _kept(store, broken, connection)
     share = rejected.rows / batch.rows
     if share > spec.contract.max_quarantine:
-        limit = f"{share:.1%} of the rows broke it, more than contract.max_quarantine ({spec.contract.max_quarantine:.1%})"
+        limit = (
+            f"{share:.1%} of the rows broke it, more than contract.max_quarantine ({spec.contract.max_quarantine:.1%})"
+        )
         raise ContractFailed(f"{spec.name}: the batch broke its contract: {limit}: {_told(broken)}.", names)
     return rejected
 
@@ -242,6 +245,4 @@ def _reported(spec: ModelSpec, store: Store, findings: _Findings, result: Valida
         ],
     }
     plain = msgspec.to_builtins(told)
-    return dataclasses.replace(
-        result, details=store.objects.put_json(plain), report=store.objects.put(page(plain))
-    )
+    return dataclasses.replace(result, details=store.objects.put_json(plain), report=store.objects.put(page(plain)))

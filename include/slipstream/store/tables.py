@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from slipstream.errors import ChecksumMismatch, Conflict, NotFound
 from slipstream.store.delta import back_off, lost_race, open_table
 from slipstream.store.faultpoints import faultpoint
+from slipstream.store.delta_files import add_file
 from slipstream.store.files import atomic_copy
 from slipstream.store.location import Location
 from slipstream.store.objects import sha256_file
@@ -97,9 +98,13 @@ class Tables:
         target: Any = opened if opened is not None else self.uri(model, table)
         options = None if opened is not None else self.location.delta_options()
         faultpoint("tables.before_commit")
+        if isinstance(data, Path):
+            add_file(self.location, self.uri(model, table), opened, data, properties)
+            faultpoint("tables.after_commit")
+            return
         write_deltalake(
             target,
-            _reader(data),
+            data,
             mode="append" if opened is not None else "error",
             schema_mode="merge" if opened is not None else None,
             storage_options=options,
@@ -169,13 +174,3 @@ def _added(table: DeltaTable | None) -> dict[str, int]:
         return {}
     actions = pa.table(table.get_add_actions(flatten=True)).to_pydict()
     return dict(zip(actions["path"], actions["num_records"], strict=True))
-
-
-def _reader(data: pa.Table | Path) -> Any:
-    """Arrow record batches of *data*, streamed from disk where it is a file."""
-    import pyarrow.dataset as ds
-
-    if not isinstance(data, Path):
-        return data
-    scanner = ds.dataset(str(data), format="parquet").scanner(batch_size=1 << 16, batch_readahead=2, use_threads=False)
-    return scanner.to_reader()

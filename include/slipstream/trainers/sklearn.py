@@ -64,7 +64,9 @@ class SklearnTrainer:
         except InvalidParameterError as error:
             raise SpecError(f"{spec.name}: train.trainer.parameters: {error}", code="spec_parameter_invalid") from error
         except ValueError as error:
-            raise StageError(f"{spec.name}: {self.estimator} cannot be fitted: {error}", code="training_failed") from error
+            message = f"{spec.name}: {self.estimator} cannot be fitted: {error}"
+            raise StageError(message, code="training_failed") from error
+        _forget_threads(model)
         return pipeline
 
     def _model(self, spec: ModelSpec, seed: int) -> Any:
@@ -84,7 +86,7 @@ class SklearnTrainer:
 
 
 def labels(target: Any) -> Any:
-    """The target column as an array that scikit-learn takes and JSON can tell: bool, int64, float64 or str, shape ``(n,)``.
+    """The target column as an array of bool, int64, float64 or str, shape ``(n,)``.
 
     Whole numbers that came as float are made int, because 1.0 and 1 are the same class.
     """
@@ -98,8 +100,15 @@ def labels(target: Any) -> Any:
     return values if values.dtype.kind in "bf" else values.astype(np.int64)
 
 
+def _forget_threads(model: Any) -> None:
+    """Histogram boosting keeps how many threads binned its data: the one trace of the machine in an equal model."""
+    mapper = getattr(model, "_bin_mapper", None)
+    if mapper is not None:
+        mapper.n_threads = 1
+
+
 def _preparation(inputs: Any, model: Any, path: str) -> Any:
-    """Scaling for what measures distances, numbers in place of words for trees, imputation for what cannot miss a value."""
+    """Scaling for what measures distances, numbers for words in trees, imputation for what cannot miss a value."""
     from sklearn.compose import ColumnTransformer
     from sklearn.utils import get_tags
 
@@ -134,7 +143,7 @@ def _words(takes_missing: bool, path: str) -> Any:
 
     if not path.startswith(("sklearn.tree.", "sklearn.ensemble.")):
         return OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MOST_CATEGORIES, sparse_output=False)
-    absent = np.nan if takes_missing else -1.0
+    absent = np.nan if takes_missing else -1
     return OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=absent, encoded_missing_value=absent)
 
 

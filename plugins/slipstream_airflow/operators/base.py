@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 PERMANENT = (SpecError, BackendError, DataError, BundleError, StageError, NotFound)
 """Errors that the same inputs give again: the task fails at once. Anything else (a store or an endpoint that is away
 for a while, a race that was lost) is tried again."""
+PERMANENT_CODES = ("promotion_stale",)
+"""Codes of other errors that stay: this one needs a new evaluation, which is another task's."""
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,9 @@ class SlipstreamOperator(BaseOperator):
             settings = settings_of(self.store, self.models)
             spec = model_file.find_spec(settings.models, self.model, allow_code=settings.allow_code)
             yield Job(spec, Store.open(settings.store), settings, actor_of(context))
-        except PERMANENT as error:
-            raise AirflowFailException(f"[{error.code}] {error}") from error
         except SlipstreamError as error:
+            if isinstance(error, PERMANENT) or error.code in PERMANENT_CODES:
+                raise AirflowFailException(f"[{error.code}] {error}") from error
             self.log.warning("[%s] is worth another try: %s", error.code, error)
             raise
 

@@ -1,0 +1,46 @@
+# Everything that is made goes below var/. Each target does its own set-up.
+.PHONY: help setup demo test check bench up down clean
+.DEFAULT_GOAL := help
+
+unexport PYTHONDONTWRITEBYTECODE PYTHONHOME
+export PYTHON
+BIN := var/venv/bin
+STACK := $(BIN)/python -m slipstream_airflow.stack
+
+help: ## show this help
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install into var/venv, make folders, secrets and Airflow's database (PYTHON=python3.12 chooses the interpreter)
+	@.ci/install shap
+	@$(STACK) prepare
+
+demo: up ## the whole loop on real flights, from the first batch to the retrained champion; leaves everything running
+	@$(BIN)/python demo/run.py
+
+up: setup ## start Airflow and the endpoint in the background (SLIPSTREAM_AIRFLOW_PORT, SLIPSTREAM_ENDPOINT_PORT)
+	@$(STACK) up
+
+down: ## stop them and verify that no process is left
+	@if [ -x $(BIN)/python ]; then $(STACK) down; else echo "nothing is set up"; fi
+
+test: ## all tests: unit, contract, airflow, then end to end with a real Airflow and a real endpoint
+	@.ci/install dev
+	$(BIN)/pytest tests/unit tests/contract -n auto --dist loadfile
+	$(BIN)/pytest tests/airflow
+	$(BIN)/pytest tests/e2e
+
+check: ## style, types, layering, freshness of the locks and of the model file's schema
+	@.ci/install dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python .ci/locks.py
+
+bench: ## measure against the peers: make bench SUITE=pipeline
+	@.ci/install dev
+	@$(BIN)/python -m bench $(SUITE)
+
+clean: down ## stop the stack and remove var/, with its store, models and secrets
+	@echo "removing var/ ($$(du -sh var 2>/dev/null | cut -f1)): the environment, the store, Airflow's database, secrets, logs"
+	@rm -rf var

@@ -1,0 +1,115 @@
+"""``make bench SUITE=ingest``: a CSV of 1M rows and 19 columns to typed Parquet and to a Delta table, against pandas.
+
+Ours is the whole of the stages (checks, hashing, objects, ledger events); the peer is ``pandas.read_csv`` and the write.
+Each measurement is a process of its own, imports included; rounds alternate, so that a change of load meets both.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from report import Row, report, row
+
+ROUNDS = 5
+ROWS = 1_000_000
+
+_MEASURED = """
+import json, resource, sys, time
+started = time.perf_counter()
+{work}
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps([time.perf_counter() - started, peak]))
+"""
+_OURS = """
+from pathlib import Path
+from slipstream.model_file import load_spec
+from slipstream.stages.ingest import ingest
+from slipstream.store import Store
+spec, store = load_spec(Path(sys.argv[1])), Store.open(Path(sys.argv[2]).as_uri())
+batch = ingest(spec, store).batch
+"""
+WORK = {
+    "ours Parquet": _OURS,
+    "pandas Parquet": """
+import pandas
+pandas.read_csv(sys.argv[1] + "/big.csv", parse_dates=["ts"]).to_parquet(sys.argv[2] + ".parquet", compression="zstd")
+""",
+    "ours Delta": _OURS
+    + """
+from slipstream.stages.validate import validate
+validate(spec, store, batch)
+""",
+    "pandas Delta": """
+import pandas
+from deltalake import write_deltalake
+write_deltalake(sys.argv[2], pandas.read_csv(sys.argv[1] + "/big.csv", parse_dates=["ts"]))
+""",
+}
+MODEL = """
+name: big
+task: binary
+target: target
+inputs: [f0, f1, s0]
+data: {source: {type: files, path: big.csv}, time: ts}
+train: {trainer: {type: sklearn, estimator: sklearn.linear_model.LogisticRegression}}
+evaluate: {metric: roc_auc}
+"""
+
+
+def make_data(folder: Path) -> None:
+    """A model project whose source is one CSV of random numbers, texts of 5 to 5,000 values, times and truth values."""
+    import duckdb
+
+    folder.mkdir()
+    (folder / "model.yaml").write_text(MODEL, encoding="utf-8")
+    with duckdb.connect() as connection:
+        connection.execute("SET threads = 1; SET enable_progress_bar = false; SELECT setseed(0.5)")
+        connection.execute(
+            f"""
+            COPY (
+                SELECT i AS id, TIMESTAMP '2020-01-01' + to_seconds(i * 30) AS ts,
+                    random() AS f0, random() * 100 AS f1, CASE WHEN random() < 0.03 THEN NULL ELSE random() END AS f2,
+                    random() AS f3, random() AS f4, random() AS f5, random() AS f6,
+                    (random() * 1000)::INT AS n0, (random() * 10)::INT AS n1, random() < 0.3 AS b0,
+                    'c' || (random() * 5)::INT AS s0, 'cat' || (random() * 50)::INT AS s1,
+                    'sku' || (random() * 5000)::INT AS s2, 'w' || (random() * 500)::INT AS s3,
+                    random() < 0.2 AS target, random() AS pred, round(random() * 10000, 2) AS amount
+                FROM range({ROWS}) AS t(i)
+            ) TO '{folder / "big.csv"}' (HEADER)
+            """
+        )
+
+
+def measured(work: str, model: Path, target: Path) -> tuple[float, float]:
+    """Seconds and peak megabytes of *work* in a process of its own."""
+    command = [sys.executable, "-c", _MEASURED.format(work=work), str(model), str(target)]
+    seconds, peak = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return seconds, peak
+
+
+def main() -> list[Row]:
+    """Run all rounds and report."""
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in WORK}
+    with TemporaryDirectory() as name:
+        model = Path(name) / "big"
+        make_data(model)
+        for turn in range(ROUNDS):
+            for case, work in WORK.items():
+                found[case].append(measured(work, model, Path(name) / f"{case.replace(' ', '-')}-{turn}"))
+    rows = []
+    for kind in ("Parquet", "Delta"):
+        for at, unit, what in ((0, "seconds", "CSV to"), (1, "MB peak", "memory, CSV to")):
+            ours, peer = ([pair[at] for pair in found[f"{who} {kind}"]] for who in ("ours", "pandas"))
+            rows.append(row(f"1M rows {what} {kind}", unit, ours, peer, "pandas"))
+    report("ingest", rows)
+    return rows
+
+
+if __name__ == "__main__":
+    main()

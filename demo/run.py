@@ -1,0 +1,69 @@
+"""The whole loop on real flights, driven through Airflow's REST API: `make demo`.
+
+January to March arrive and a first champion is trained and deployed; later months arrive one by one until monitoring
+asks for retraining; Airflow retrains by itself, and the better of champion and challenger serves. What an earlier demo
+has done is read from the ledger and not done again.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from closing import summary  # noqa: E402
+from screen import Screen  # noqa: E402
+from story import Story, Trouble  # noqa: E402
+
+from slipstream.errors import SlipstreamError  # noqa: E402
+from slipstream_airflow.stack_lifecycle import running_stack  # noqa: E402
+from slipstream_airflow.stack_settings import Layout  # noqa: E402
+
+FIRST = ("2013-01", "2013-02", "2013-03")
+LATER = ("2013-04", "2013-05", "2013-06", "2013-07", "2013-08", "2013-09")
+
+
+def main() -> int:
+    """Tell the story; returns the exit code."""
+    layout = Layout.from_environment(os.environ, Path(__file__).resolve().parents[1])
+    running = running_stack(layout)
+    if running is None:
+        print("Slipstream does not run: make demo starts it, or make up.", file=sys.stderr)
+        return 1
+    screen = Screen()
+    story = Story(layout, running.ports, screen)
+    try:
+        tell(story)
+    except Trouble as trouble:
+        screen.failed(str(trouble))
+        return 1
+    except SlipstreamError as error:
+        screen.failed(f"[{error.code}] {error}")
+        return 1
+    finally:
+        story.close()
+    summary(story, layout, running.ports)
+    return 0
+
+
+def tell(story: Story) -> None:
+    """The story in order."""
+    story.open()
+    story.chapter("January to March arrive, and a first champion")
+    for month in FIRST:
+        story.month(month)
+    story.first_champion()
+    story.predictions(LATER[0])
+    story.chapter("Later months arrive, and the champion is watched")
+    for month in LATER:
+        if story.retrained or story.watched_month(month):
+            break
+    story.chapter("Champion and challenger")
+    story.retraining()
+    story.predictions(LATER[-1])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

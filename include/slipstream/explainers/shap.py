@@ -1,0 +1,140 @@
+"""SHAP: additive contributions of each input to each answer, exact for trees and linear models.
+
+Lundberg and Lee, NeurIPS 2017; TreeSHAP: Lundberg et al., Nature Machine Intelligence 2 (2020). Contributions are
+computed on the prepared columns and summed back to the inputs that they came from.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from slipstream.errors import BackendError
+from slipstream.explainers.sample import MOST_ROWS, SHOWN_POINTS, answers, case_rows, plain, ranked, sample
+from slipstream.slots import Explanation
+from slipstream.spec import ModelSpec
+
+_MARGIN = ("HistGradientBoosting", "GradientBoosting", "LogisticRegression")
+BACKGROUND = 200
+
+
+@dataclass(frozen=True)
+class ShapExplainer:
+    """Explains tree ensembles and linear models.
+
+    Attributes:
+        rows: Rows to explain, at most 2,000.
+        top: Inputs with a dependence plot.
+    """
+
+    rows: int = MOST_ROWS
+    top: int = 6
+
+    def explain(self, spec: ModelSpec, estimator: Any, frame: Any, seed: int) -> Explanation:
+        """Mean absolute contribution of each input; see :class:`~slipstream.slots.Explanation`.
+
+        Raises:
+            BackendError: ``explainer_unsuitable`` for an estimator that SHAP has no exact method for.
+        """
+        if not 1 <= self.rows <= MOST_ROWS:
+            message = f"explain: rows must be 1 to {MOST_ROWS}, got {self.rows}."
+            raise BackendError(message, code="backend_argument")
+        import numpy as np
+
+        rows = sample(frame, self.rows, seed)
+        inputs = rows[list(spec.inputs)]
+        values, bases = _contributions(spec, estimator, inputs)
+        predictions = answers(spec, estimator, inputs)
+        importance = ranked({name: float(np.abs(values[:, place]).mean()) for place, name in enumerate(spec.inputs)})
+        shown = slice(None, None, max(1, len(rows) // SHOWN_POINTS))
+        effects = {}
+        for name in list(importance)[: self.top]:
+            column, found = inputs[name].iloc[shown], values[shown, spec.inputs.index(name)]
+            effects[name] = [(plain(value), float(effect)) for value, effect in zip(column, found, strict=True)]
+        return Explanation(
+            method="SHAP values (Lundberg et al. 2020)",
+            rows=len(rows),
+            importance=importance,
+            effects=effects,
+            cases=[_case(spec, inputs, values, bases, predictions, place) for place in case_rows(predictions)],
+            scale=_scale(spec, type(estimator.named_steps["model"]).__name__),
+        )
+
+
+def _contributions(spec: ModelSpec, estimator: Any, inputs: Any) -> tuple[Any, Any]:
+    """Contributions of shape ``(n, inputs)`` and the base of each row, shape ``(n,)``."""
+    import numpy as np
+    import shap
+
+    model, prepare = estimator.named_steps["model"], estimator.named_steps["prepare"]
+    prepared = np.asarray(prepare.transform(inputs), dtype=np.float64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            if hasattr(model, "coef_"):
+                background = prepared[:: max(1, len(prepared) // BACKGROUND)]
+                found = shap.LinearExplainer(model, background)(prepared)
+            else:
+                found = shap.TreeExplainer(model)(prepared, check_additivity=True)
+        except (shap.utils._exceptions.InvalidModelError, NotImplementedError, TypeError) as error:
+            name = type(model).__name__
+            message = f"explain: SHAP has no exact method for {name} ({error}); use explain: {{type: permutation}}."
+            raise BackendError(message, code="explainer_unsuitable") from error
+    values, bases = np.asarray(found.values), np.asarray(found.base_values)
+    if values.ndim == 3:
+        values, bases = _of_class(spec, values, np.broadcast_to(bases, (len(values), values.shape[2])), estimator, inputs)
+    bases = np.broadcast_to(bases.reshape(len(bases), -1)[:, 0] if bases.ndim else bases, (len(values),))
+    return _by_input(values, _origins(prepare, spec.inputs), len(spec.inputs)), bases
+
+
+def _of_class(spec: ModelSpec, values: Any, bases: Any, estimator: Any, inputs: Any) -> tuple[Any, Any]:
+    """The contributions to the positive class, or to each row's likeliest class."""
+    import numpy as np
+
+    if spec.task == "binary":
+        return values[:, :, 1], bases[:, 1]
+    likeliest = np.asarray(estimator.predict_proba(inputs)).argmax(axis=1)
+    every = np.arange(len(values))
+    return values[every, :, likeliest], bases[every, likeliest]
+
+
+def _origins(prepare: Any, inputs: Sequence[str]) -> list[int]:
+    """For each prepared column the place of the input that it came from."""
+    places: list[int] = []
+    for _, transformer, columns in prepare.transformers_:
+        encoder = transformer.steps[-1][1] if hasattr(transformer, "steps") else transformer
+        for number, column in enumerate(columns):
+            places += [inputs.index(column)] * _width(encoder, number)
+    return places
+
+
+def _width(encoder: Any, number: int) -> int:
+    """How many prepared columns the encoder makes of its input of that *number*."""
+    if not hasattr(encoder, "categories_") or not hasattr(encoder, "drop_idx_"):
+        return 1
+    infrequent = getattr(encoder, "infrequent_categories_", None)
+    rare = infrequent[number] if infrequent is not None else None
+    return len(encoder.categories_[number]) - (len(rare) - 1 if rare is not None else 0)
+
+
+def _by_input(values: Any, origins: Sequence[int], inputs: int) -> Any:
+    import numpy as np
+
+    summed = np.zeros((len(values), inputs))
+    for column, place in enumerate(origins):
+        summed[:, place] += values[:, column]
+    return summed
+
+
+def _case(spec: ModelSpec, inputs: Any, values: Any, bases: Any, predictions: Any, place: int) -> dict[str, Any]:
+    row = {str(name): plain(value) for name, value in inputs.iloc[place].items()}
+    effects = {name: float(values[place, number]) for number, name in enumerate(spec.inputs)}
+    return {"row": row, "prediction": float(predictions[place]), "base": float(bases[place]), "effects": effects}
+
+
+def _scale(spec: ModelSpec, name: str) -> str:
+    if spec.task == "regression":
+        return spec.target
+    return "log-odds" if name.startswith(_MARGIN) else "probability"

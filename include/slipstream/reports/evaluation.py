@@ -1,0 +1,101 @@
+"""The page about one candidate: how good it is, against the champion, by slice, and where it errs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from slipstream.reports.page import render
+
+
+def page(model: str, found: Mapping[str, Any]) -> bytes:
+    """The HTML report of the JSON record that the stage *evaluate* keeps."""
+    against = found["comparison"]
+    return render(
+        "evaluation.html",
+        title="Evaluation",
+        model=model,
+        found=found,
+        against=against,
+        tone=_tone(found),
+        headline=_headline(found),
+        slices=_slices(found),
+        plots=_plots(found),
+    )
+
+
+def _headline(found: Mapping[str, Any]) -> str:
+    """The outcome in one sentence."""
+    metric, rows = found["metric"], found["rows"]
+    score, base = found["scores"][metric]["value"], found["baseline"][metric]
+    said = f"{metric} is {_n(score)} on {rows:,} held-out rows"
+    if base is not None:
+        said += f" (the same answer for every row: {_n(base)})"
+    return f"{said}. {_against(found)}"
+
+
+def _against(found: Mapping[str, Any]) -> str:
+    against = found["comparison"]
+    if against is None:
+        return "There is no champion yet to compare with."
+    name = f"champion version {against['version']}"
+    if against["refused"]:
+        return f"It cannot be compared with {name}: {against['refused']}"
+    gain = against["figures"][found["metric"]]["gain"]
+    if gain["value"] is None:
+        return f"It cannot be compared with {name} by {found['metric']}: that is not defined on these rows."
+    how = "better" if gain["value"] > 0 else "worse"
+    sure = "" if _decided(gain) else "; the interval includes no difference"
+    return f"That is {_n(abs(gain['value']))} {how} than {name} on the same {against['rows']:,} rows{sure}."
+
+
+def _tone(found: Mapping[str, Any]) -> str:
+    """The colour of the headline: good or bad only where the interval of the difference leaves zero out."""
+    pair = (found["comparison"] or {"figures": {}})["figures"].get(found["metric"])
+    if pair is None or not _decided(pair["gain"]):
+        return "warn" if found["comparison"] else "good"
+    return "good" if pair["gain"]["value"] > 0 else "bad"
+
+
+def _decided(gain: Mapping[str, Any]) -> bool:
+    return gain["low"] is not None and (gain["low"] > 0 or gain["high"] < 0)
+
+
+def _slices(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """For each slice column the bars of its judged values and how many values had too few rows."""
+    metric = found["metric"]
+    columns: dict[str, dict[str, Any]] = {}
+    for part in found["slices"]:
+        held = columns.setdefault(part["column"], {"column": part["column"], "bars": [], "rest": 0})
+        figure = part["figures"].get(metric)
+        if figure is None or figure["low"] is None:
+            held["rest"] += 1
+        else:
+            held["bars"].append((f"{part['value']} ({part['rows']:,})", figure["value"], figure["low"], figure["high"]))
+    return list(columns.values())
+
+
+def _plots(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The records of the plots in the form that the charts take."""
+    drawn = found["plots"]
+    kept: dict[str, Any] = dict.fromkeys(("roc", "calibration", "confusion", "residuals"))
+    if drawn.get("roc"):
+        kept["roc"] = {"candidate": [tuple(point) for point in drawn["roc"]]}
+    if "calibration" in drawn:
+        kept["calibration"] = {"candidate": [(bin_["answer"], bin_["observed"]) for bin_ in drawn["calibration"]]}
+    if "confusion" in drawn:
+        kept["confusion"] = ([str(label) for label in found["classes"]], drawn["confusion"])
+    if "residuals" in drawn:
+        kept["residuals"] = {"rows": _middles(drawn["residuals"]["edges"], drawn["residuals"]["counts"])}
+    return kept
+
+
+def _middles(edges: Sequence[float], counts: Sequence[int]) -> list[tuple[float, float]]:
+    pairs = zip(edges, edges[1:], strict=False)
+    return [((low + high) / 2, float(count)) for (low, high), count in zip(pairs, counts, strict=True)]
+
+
+def _n(value: float | None) -> str:
+    if value is None:
+        return "not defined"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

@@ -1,0 +1,71 @@
+"""Explain: which inputs move a candidate's answers, overall and in single rows it was not trained on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from slipstream.slots import EXPLAINER
+from slipstream.spec import ModelSpec
+from slipstream.stages.answers import load_candidate
+from slipstream.stages.contract import Result, Stage, once, run_key
+from slipstream.stages.split import reopen
+from slipstream.store import Store
+
+STAGE = Stage("explain", version=1)
+READS = ("task", "target", "inputs", "evaluate", "explain")
+TOP = 20
+
+
+@dataclass(frozen=True)
+class Explained(Result):
+    """Which inputs matter.
+
+    Attributes:
+        candidate: The train run.
+        method: The explainer's method.
+        rows: Held-out rows that were explained.
+        scale: The unit of the importances.
+        importance: ``(input, mean effect)``, largest first, at most 20; pairs, because JSON objects keep no order.
+        details: Digest of the whole :class:`~slipstream.slots.Explanation`.
+        report: Digest of the HTML report.
+    """
+
+    candidate: str
+    method: str
+    rows: int
+    scale: str
+    importance: tuple[tuple[str, float], ...]
+    details: str
+    report: str
+
+
+def explain(spec: ModelSpec, store: Store, candidate: str, *, actor: str = "") -> Explained:
+    """Explain the candidate made by the train run of that id.
+
+    Raises:
+        StageError: ``run_not_found``.
+        BackendError: the explainer is unknown, not installed, or not made for this estimator.
+    """
+    key = run_key(STAGE, spec.part(*READS) | {"seed": spec.seed}, {"candidate": candidate})
+    return once(STAGE, spec, store, key, lambda run: _explain(spec, store, candidate), result=Explained, actor=actor)
+
+
+def _explain(spec: ModelSpec, store: Store, candidate: str) -> Explained:
+    from slipstream.reports import explanation as report
+
+    subject = load_candidate(spec, store, candidate)
+    explainer = EXPLAINER.build(spec.explain, allow_code=spec.allow_code)
+    cut = reopen(spec, store, subject.trained.dataset, subject.training.boundaries)
+    found = explainer.explain(spec, subject.estimator, cut.frame("holdout"), spec.seed)
+    # JSON objects keep no order, so the ranking is kept as pairs.
+    ranking = {"importance": list(found.importance.items()), "effects": list(found.effects.items())}
+    details = asdict(found) | ranking | {"candidate": candidate, "task": spec.task, "target": spec.target}
+    return Explained(
+        candidate=candidate,
+        method=found.method,
+        rows=found.rows,
+        scale=found.scale,
+        importance=tuple(found.importance.items())[:TOP],
+        details=store.objects.put_json(details),
+        report=store.objects.put(report.page(spec.name, details)),
+    )

@@ -1,0 +1,80 @@
+"""Adds a finished Parquet file to a Delta table as it is: copied, not read, so that it costs no memory and keeps its checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slipstream.errors import StoreError
+from slipstream.store.files import atomic_copy
+from slipstream.store.location import Location
+from slipstream.store.objects import sha256_file
+
+if TYPE_CHECKING:
+    from deltalake import CommitProperties, DeltaTable, Schema
+
+
+def add_file(location: Location, uri: str, table: DeltaTable | None, file: Path, properties: CommitProperties) -> None:
+    """Commit *file* to the table at *uri* (made if *table* is None); columns that it adds widen the table.
+
+    The name in the table follows from the commit's key and the file's content, so a second try writes the same file.
+
+    Raises:
+        DeltaError: another writer was first.
+        StoreError: the store refused.
+    """
+    import pyarrow.parquet as pq
+    from deltalake.transaction import AddAction, create_table_with_add_actions
+
+    with pq.ParquetFile(file) as parquet:
+        rows, schema = parquet.metadata.num_rows, _schema(parquet.schema_arrow)
+    key = json.dumps(properties.custom_metadata, sort_keys=True)
+    name = f"part-{hashlib.sha256(key.encode()).hexdigest()[:16]}-{sha256_file(file)[:32]}.parquet"
+    _place(location, uri, name, file)
+    action = AddAction(name, file.stat().st_size, {}, 0, True, json.dumps({"numRecords": rows}))
+    if table is None:
+        create_table_with_add_actions(
+            uri, schema, [action], storage_options=location.delta_options(), commit_properties=properties
+        )
+        return
+    wider = _widened(table, schema)
+    wider.create_write_transaction([action], "append", wider.schema(), commit_properties=properties)
+
+
+def _schema(arrow: Any) -> Schema:
+    """The columns, all of which may be missing: that a file has no nulls says nothing about the next."""
+    import pyarrow as pa
+    from deltalake import Schema
+
+    return Schema.from_arrow(pa.schema([field.with_nullable(True).remove_metadata() for field in arrow]))
+
+
+def _widened(table: DeltaTable, schema: Schema) -> DeltaTable:
+    """The table with the columns of *schema* that it lacks."""
+    from deltalake import CommitProperties
+
+    known = {field.name for field in table.schema().fields}
+    new = [field for field in schema.fields if field.name not in known]
+    if new:
+        table.alter.add_columns(new, commit_properties=CommitProperties(max_commit_retries=0))
+        table.update_incremental()
+    return table
+
+
+def _place(location: Location, uri: str, name: str, file: Path) -> None:
+    """Put the bytes where the table will name them; before the commit nobody sees them."""
+    if location.root is not None:
+        target = Path(uri) / name
+        if not target.exists():
+            atomic_copy(file, target)
+        return
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    key = f"{uri.removeprefix(f's3://{location.bucket}/')}/{name}"
+    try:
+        location.s3_client().upload_file(str(file), location.bucket, key)
+    except (BotoCoreError, ClientError, Boto3Error) as error:
+        raise StoreError(f"s3://{location.bucket}/{key}: {error} (PutObject).", code="storage_unreachable") from error

@@ -1,0 +1,218 @@
+"""What the pages show, read from the ledger: nothing here is kept anywhere else."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slipstream import model_file
+from slipstream.errors import SpecError
+from slipstream.settings import Settings
+from slipstream.spec import ModelSpec
+from slipstream.stages.history import Entry, history
+from slipstream.store import Store
+from slipstream.store.state import Event, ModelState
+
+FOREIGN = ("evidently",)
+"""Reports in HTML that others render from data."""
+_REPORTS = ("report", "card", *FOREIGN)
+_NEWEST = 60
+
+
+@dataclass(frozen=True)
+class Report:
+    """An HTML report that an event names.
+
+    Attributes:
+        digest: Of its bytes.
+        name: What it is, e.g. "train" or "evidently".
+        model: Whose it is.
+        foreign: Whether others rendered it, so that it may hold script.
+        time: When it was made.
+    """
+
+    digest: str
+    name: str
+    model: str
+    foreign: bool
+    time: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """The newest outcome of a stage: a word, whether it is good (None: neither), one sentence, and its report."""
+
+    word: str
+    good: bool | None
+    text: str = ""
+    report: str = ""
+    time: str = ""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version with what was found about it."""
+
+    number: int
+    role: str
+    scores: Mapping[str, float]
+    gain: float | None
+    gates: str
+    dataset: str
+    time: str
+    reports: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model as the list and its own page show it; ``error`` is what is wrong with its model file."""
+
+    name: str
+    spec: ModelSpec | None
+    error: str
+    state: ModelState
+    data: Check
+    drift: Check
+    metric: str = ""
+    score: float | None = None
+    versions: tuple[Version, ...] = ()
+    events: tuple[Entry, ...] = ()
+
+
+class Reading:
+    """Reads models, versions and reports of one store; safe to share between threads."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self.settings = settings
+        self.store = store
+        self._lock = threading.Lock()
+        self._reports: dict[str, Report] = {}
+        self._seen = 0
+
+    def knows(self, name: str) -> bool:
+        """Whether there is a project of that name or the ledger has events of one."""
+        return name in self._names()
+
+    def models(self) -> list[Model]:
+        """All models by name, without their versions and events."""
+        return [self._model(name) for name in sorted(self._names())]
+
+    def model(self, name: str) -> Model:
+        """One model with its versions and its newest events, newest first."""
+        return self._model(name, full=True)
+
+    def report(self, digest: str) -> Report | None:
+        """The report of that digest, or None if no event names it as one."""
+        with self._lock:
+            for event in self.store.ledger.read(after=self._seen):
+                self._seen = event.seq
+                for name, found in _reports_of(event):
+                    stage = event.data.get("stage", "")
+                    title = stage if name == "report" else f"{stage} {name}"
+                    self._reports[found] = Report(found, title, event.model, name in FOREIGN, event.time)
+            return self._reports.get(digest)
+
+    def _names(self) -> set[str]:
+        projects = {file.parent.name for file in self.settings.models.glob(f"*/{model_file.FILE}")}
+        return projects | {name for name in self.store.ledger.state().models if name}
+
+    def _model(self, name: str, *, full: bool = False) -> Model:
+        state = self.store.ledger.state().model(name)
+        spec, error = self._spec(name)
+        versions = tuple(self._versions(name, state)) if full else ()
+        champion = self._evaluation(name, state.versions.get(state.champion or 0))
+        metric = spec.evaluate.metric if spec else ""
+        return Model(
+            name,
+            spec,
+            error,
+            state,
+            _data_check(state),
+            _drift_check(state),
+            metric,
+            champion.get("scores", {}).get(metric),
+            versions,
+            tuple(history(spec, self.store, newest=_NEWEST)) if full and spec else (),
+        )
+
+    def _spec(self, name: str) -> tuple[ModelSpec | None, str]:
+        try:
+            return model_file.load_spec(Path(self.settings.models) / name, allow_code=self.settings.allow_code), ""
+        except SpecError as error:
+            return None, str(error)
+
+    def _versions(self, name: str, state: ModelState) -> list[Version]:
+        roles = {state.champion: "champion", state.previous: "before it", state.deployment: "rolling out"}
+        found = []
+        for number, event in reversed(state.versions.items()):
+            result = event.data["result"]
+            evaluation = self._evaluation(name, event)
+            runs = [self._run(name, stage, result.get(key)) for stage, key in _RUNS.items()]
+            reports = tuple(pair for run in (*runs, event) if run is not None for pair in _named(run))
+            found.append(
+                Version(
+                    number,
+                    roles.get(number, ""),
+                    evaluation.get("scores", {}),
+                    evaluation.get("gain"),
+                    self._gates(name, number),
+                    str(result.get("dataset", ""))[:12],
+                    event.time,
+                    reports,
+                )
+            )
+        return found
+
+    def _evaluation(self, name: str, version: Event | None) -> dict[str, Any]:
+        run = self._run(name, "evaluate", version.data["result"].get("evaluation")) if version else None
+        return dict(run.data["result"]) if run else {}
+
+    def _run(self, name: str, stage: str, run: str | None) -> Event | None:
+        events = self.store.ledger.read(model=name)
+        return next((e for e in events if e.data.get("stage") == stage and e.data.get("run") == run), None)
+
+    def _gates(self, name: str, number: int) -> str:
+        for event in reversed(self.store.ledger.read(model=name)):
+            if event.data.get("stage") == "gate" and event.data["result"]["version"] == number:
+                refused = [v["sentence"] for v in event.data["result"]["verdicts"] if not v["passed"]]
+                return " ".join(refused) or "passed all gates"
+        return "not judged yet"
+
+
+_RUNS = {"evaluate": "evaluation", "explain": "explanation"}
+
+
+def _reports_of(event: Event) -> list[tuple[str, str]]:
+    result = event.data.get("result", {})
+    return [(name, result[name]) for name in _REPORTS if isinstance(result.get(name), str) and result[name]]
+
+
+def _named(event: Event) -> list[tuple[str, str]]:
+    """``(label, digest)`` of an event's reports, for links."""
+    stage = str(event.data.get("stage", "report"))
+    return [(stage if name == "report" else name, digest) for name, digest in _reports_of(event)]
+
+
+def _data_check(state: ModelState) -> Check:
+    event = state.latest.get("validate")
+    if event is None:
+        return Check("no data yet", None)
+    result = event.data["result"]
+    if not result.get("success"):
+        return Check("refused", False, str(result.get("message", "")), result.get("report", ""), event.time)
+    aside = result.get("quarantined", 0)
+    text = f"{result.get('good', 0):,} rows good, {aside:,} quarantined"
+    return Check("quarantined some" if aside else "good", True, text, result.get("report", ""), event.time)
+
+
+def _drift_check(state: ModelState) -> Check:
+    event = state.latest.get("monitor")
+    if event is None:
+        return Check("not measured", None)
+    result = event.data["result"]
+    drifted = bool(result.get("drifted"))
+    text = str(result.get("retrain") or event.data.get("verdict") or "")
+    return Check("drift" if drifted else "stable", not drifted, text, result.get("report", ""), event.time)

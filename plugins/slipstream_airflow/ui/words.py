@@ -1,0 +1,31 @@
+"""How the pages write figures and times."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+_STEPS = ((60, "second", 1), (3600, "minute", 60), (86400, "hour", 3600), (float("inf"), "day", 86400))
+
+
+def ago(time: str, now: datetime | None = None) -> str:
+    """How long ago the ISO 8601 *time* was, e.g. "3 minutes ago"."""
+    seconds = max(0.0, ((now or datetime.now(UTC)) - datetime.fromisoformat(time)).total_seconds())
+    word, size = next((word, size) for limit, word, size in _STEPS if seconds < limit)
+    count = int(seconds // size)
+    return f"{count} {word}{'' if count == 1 else 's'} ago"
+
+
+def figure(value: Any) -> str:
+    """A number with four significant digits; what is missing as a dash."""
+    if value is None or value == "":
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def when(time: str) -> str:
+    """An ISO 8601 time as people read it, to the second, UTC."""
+    return time[:19].replace("T", " ")
+
+
+FILTERS = {"ago": ago, "figure": figure, "when": when}
