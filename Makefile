@@ -29,13 +29,14 @@ test: ## all tests: unit, contract, airflow, then end to end with a real Airflow
 	$(BIN)/pytest tests/airflow
 	$(BIN)/pytest tests/e2e
 
-check: ## style, types, layering, freshness of the locks and of the model file's schema
+check: ## style, types, layering, freshness of the locks, the schema and the generated docs
 	@.ci/install dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python .ci/locks.py
+	$(BIN)/python docs/generate.py --check
 
 bench: ## measure against the peers: make bench SUITE=pipeline
 	@.ci/install dev

@@ -12,4 +12,7 @@ with DAG("example_flow", schedule=None, catchup=False, tags=["slipstream", "exam
     batch = IngestOperator(task_id="ingest", model="bikes")
     checked = ValidateOperator(task_id="validate", model="bikes", batch=batch.output)
     candidate = TrainOperator(task_id="train", model="bikes", dataset=checked.output)
-    EvaluateOperator(task_id="evaluate", model="bikes", candidate="{{ ti.xcom_pull('train')['candidate'] }}") << candidate
+    (
+        EvaluateOperator(task_id="evaluate", model="bikes", candidate="{{ ti.xcom_pull('train')['candidate'] }}")
+        << candidate
+    )

@@ -1,4 +1,4 @@
-"""The DAGs of every model project: <model>__ingest, <model>__train, <model>__monitor (Airflow finds them by their ids)."""
+"""The DAGs of every model project, for Airflow: <model>__ingest, <model>__train and <model>__monitor."""
 
 from slipstream_airflow.dags import all_dags
 

@@ -38,8 +38,8 @@ def summary(story: Story, layout: Layout, ports: Ports) -> None:
 def curl(story: Story, ports: Ports) -> str:
     """A command that asks the endpoint for the prediction of one flight."""
     row = {
-        "carrier": "UA", "origin": "EWR", "dest": "ORD", "distance": 719, "departs": 18.5, "weekday": 5, "plane_age": 12,
-        "seats": 149, "manufacturer": "BOEING", "temp": 71.1, "humid": 84.0, "wind_speed": 12.7, "precip": 0.1,
+        "carrier": "UA", "origin": "EWR", "dest": "ORD", "distance": 719, "departs": 18.5, "weekday": 5,
+        "plane_age": 12, "seats": 149, "manufacturer": "BOEING", "temp": 71.1, "humid": 84.0, "wind_speed": 12.7, "precip": 0.1,
         "pressure": 1008.2, "visib": 6.0,
     }  # fmt: skip
     body = json.dumps({"rows": [{name: row.get(name) for name in story.spec.inputs}]})

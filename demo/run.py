@@ -13,13 +13,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from closing import summary  # noqa: E402
-from screen import Screen  # noqa: E402
-from story import Story, Trouble  # noqa: E402
+from closing import summary
+from screen import Screen
+from story import Story, Trouble
 
-from slipstream.errors import SlipstreamError  # noqa: E402
-from slipstream_airflow.stack_lifecycle import running_stack  # noqa: E402
-from slipstream_airflow.stack_settings import Layout  # noqa: E402
+from slipstream.errors import SlipstreamError
+from slipstream_airflow.stack_lifecycle import running_stack
+from slipstream_airflow.stack_settings import Layout
 
 FIRST = ("2013-01", "2013-02", "2013-03")
 LATER = ("2013-04", "2013-05", "2013-06", "2013-07", "2013-08", "2013-09")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from screen import Screen
 from traffic import Answers, Client, SteadyClient, rows_after
 
 from slipstream.model_file import find_spec
@@ -14,6 +13,9 @@ from slipstream.store import Store
 from slipstream.store.state import Event, ModelState
 from slipstream_airflow.rest import Airflow, DagRun
 from slipstream_airflow.stack_settings import Layout, Ports
+
+if TYPE_CHECKING:
+    from screen import Screen
 
 MODEL = "flights"
 INGEST, TRAIN, MONITOR = (f"{MODEL}__{verb}" for verb in ("ingest", "train", "monitor"))
@@ -136,18 +138,24 @@ class Story:
             )
         gated = self._result("gate")
         for verdict in gated["verdicts"]:
-            self.screen.note(f"gate {verdict['gate']}: {'passed' if verdict['passed'] else 'refused'}. {verdict['sentence']}")
+            self.screen.note(
+                f"gate {verdict['gate']}: {'passed' if verdict['passed'] else 'refused'}. {verdict['sentence']}"
+            )
         self.screen.step("serves now", f"version {self.state.champion} of {len(self.state.versions)}")
         if self.swap is not None:
             seen = ", ".join(f"version {version}: {count}" for version, count in self.swap.versions.items())
             total = len(self.swap.milliseconds) + len(self.swap.failures)
-            self.screen.note(f"a steady client during the change: {total} requests, {len(self.swap.failures)} failed ({seen})")
+            self.screen.note(
+                f"a steady client during the change: {total} requests, {len(self.swap.failures)} failed ({seen})"
+            )
 
     def _tell_training(self, run: DagRun) -> None:
         trained, evaluated = self._result("train"), self._result("evaluate")
         packaged, deployed = self._result("package"), _ended_well(run, "deploy")
         seconds = {task.name: task.seconds or 0 for task in run.tasks}
-        self.screen.step("train", f"{trained['rows_train']:,} flights before {trained['cutoff'][:10]} ({seconds['train']:.1f} s)")
+        self.screen.step(
+            "train", f"{trained['rows_train']:,} flights before {trained['cutoff'][:10]} ({seconds['train']:.1f} s)"
+        )
         figures = ", ".join(f"{name} {value:.4f}" for name, value in evaluated["scores"].items())
         self.screen.step("evaluate", f"{evaluated['rows']:,} later flights: {figures}")
         self.screen.step("explain", f"most important: {', '.join(list(self._result('explain')['importance'])[:4])}")
@@ -155,7 +163,9 @@ class Story:
         gated = self._result("gate")
         refused = [verdict["sentence"] for verdict in gated["verdicts"] if not verdict["passed"]]
         self.screen.step("gate", " ".join(refused) or f"passed all {len(gated['verdicts'])} gates")
-        self.screen.step("deploy", f"version {self.state.champion} answers" if deployed else "skipped: the champion stays")
+        self.screen.step(
+            "deploy", f"version {self.state.champion} answers" if deployed else "skipped: the champion stays"
+        )
 
     def _run(self, dag: str, conf: dict[str, Any] | None = None) -> DagRun:
         return self._waited(dag, self.airflow.trigger(dag, conf))
@@ -208,4 +218,3 @@ def _ended_well(run: DagRun, name: str) -> bool:
 
 def _shorter(text: str) -> str:
     return text if len(text) < 240 else text[:239] + "…"
-

@@ -1,7 +1,7 @@
 """Write the parts of the documentation that the code already says: `python docs/generate.py`, or `--check` in CI.
 
-A page keeps its prose; what stands between ``<!-- generated: NAME -->`` and ``<!-- end -->`` is replaced. Nothing heavy is
-imported: operators, errors and events are read from the source text.
+A page keeps its prose; what stands between ``<!-- generated: NAME -->`` and ``<!-- end -->`` is replaced. Nothing heavy
+is imported: operators and errors are read from the source text.
 """
 
 from __future__ import annotations

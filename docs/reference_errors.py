@@ -121,7 +121,11 @@ def _text(node: ast.expr | None, said: dict[str, ast.expr], depth: int = 0) -> s
         return known if known and depth < 3 and not known.startswith("{") else f"{{{_short(node.value)}}}"
     if isinstance(node, ast.BinOp):
         return _text(node.left, said, depth) + _text(node.right, said, depth)
-    if isinstance(node, ast.Name) and depth < 3 and isinstance(said.get(node.id), ast.JoinedStr | ast.Constant | ast.BinOp):
+    if (
+        isinstance(node, ast.Name)
+        and depth < 3
+        and isinstance(said.get(node.id), ast.JoinedStr | ast.Constant | ast.BinOp)
+    ):
         return _text(said[node.id], said, depth + 1)
     return f"{{{_short(node)}}}" if node is not None else ""
 
@@ -135,7 +139,13 @@ def _short(node: ast.expr) -> str:
     if isinstance(node, ast.Call) and node.args:
         return _short(node.args[0])
     if isinstance(node, ast.Subscript | ast.IfExp | ast.BoolOp):
-        inner = node.value if isinstance(node, ast.Subscript) else node.body if isinstance(node, ast.IfExp) else node.values[0]
+        inner = (
+            node.value
+            if isinstance(node, ast.Subscript)
+            else node.body
+            if isinstance(node, ast.IfExp)
+            else node.values[0]
+        )
         return _short(inner)
     return "…"
 

@@ -43,7 +43,7 @@ ACTOR = "cli"
 def main() -> None:
     """Run the command line; an error that Slipstream raises on purpose is one line, with exit code 1."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for noisy in ("great_expectations", "bentoml", "evidently", "botocore", "numexpr", "circus"):
+    for noisy in ("great_expectations", "bentoml", "evidently", "botocore", "numexpr", "circus", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         app()
@@ -314,7 +314,10 @@ def predict(
 
     from slipstream.errors import DeployError, RequestError
 
-    given = json.loads(sys.stdin.read() if rows == "-" else rows)
+    try:
+        given = json.loads(sys.stdin.read() if rows == "-" else rows)
+    except ValueError as error:
+        raise RequestError(f"rows: not JSON: {error}.", code="json_invalid") from error
     body = (
         given
         if isinstance(given, dict) and ({"rows", "columns"} & given.keys())

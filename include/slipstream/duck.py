@@ -18,25 +18,41 @@ if TYPE_CHECKING:
     import duckdb
 
 MEMORY = "1GiB"
-ROW_GROUP = 122_880
+STREAM_MIB = 240
+ROW_GROUP, MIN_ROW_GROUP, GROUP_CELLS = 122_880, 2_048, 4_000_000
 TYPES = ("BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR", "DATE", "TIMESTAMP")
 _INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "HUGEINT", "UHUGEINT"}
 _TEXTS = ("ENUM", "UUID", "TIME", "JSON")
 
 
 @contextmanager
-def duck(memory: str = MEMORY) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection to an empty DuckDB that lives for the ``with`` block; what exceeds *memory* spills to disk."""
+def duck() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to an empty DuckDB that lives for the ``with`` block; what exceeds its memory spills to disk.
+
+    Raises:
+        DataError: ``data_out_of_memory``: what was asked for cannot spill, such as a very wide table.
+    """
     import duckdb
 
     with TemporaryDirectory(prefix="slipstream-") as spill, duckdb.connect() as connection:
-        settings = {"memory_limit": memory, "temp_directory": spill, "TimeZone": "UTC"}
+        settings = {"memory_limit": MEMORY, "temp_directory": spill, "TimeZone": "UTC"}
         for name, value in settings.items():
             connection.execute(f"SET {name} = {literal(value)}")
         # Extensions would be fetched from the network; rows keep the order of their files.
         connection.execute("SET autoinstall_known_extensions = false; SET preserve_insertion_order = true")
         connection.execute("SET enable_progress_bar = false")
-        yield connection
+        try:
+            yield connection
+        except duckdb.OutOfMemoryException as error:
+            message = (
+                f"the rows do not fit in memory: {str(error).splitlines()[0]}; deliver fewer columns or rows at once."
+            )
+            raise DataError(message, code="data_out_of_memory") from error
+
+
+def stream_within(connection: duckdb.DuckDBPyConnection, columns: int) -> None:
+    """Hold *connection* to what reading, converting and writing rows of so many columns in a stream takes."""
+    connection.execute(f"SET memory_limit = '{STREAM_MIB + columns}MiB'")
 
 
 def quoted(name: str) -> str:
@@ -71,8 +87,12 @@ def typed(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
 
 
 def write_parquet(relation: duckdb.DuckDBPyRelation, path: Path) -> None:
-    """Write the rows to a Parquet file; equal rows in equal order give equal bytes, whatever the number of threads."""
-    relation.write_parquet(str(path), compression="zstd", row_group_size=ROW_GROUP)
+    """Write the rows to a Parquet file; equal rows in equal order give equal bytes, whatever the number of threads.
+
+    A group of rows is held in memory until it is complete, so wide tables get shorter ones.
+    """
+    group = min(ROW_GROUP, max(MIN_ROW_GROUP, GROUP_CELLS // len(relation.columns)))
+    relation.write_parquet(str(path), compression="zstd", row_group_size=group)
 
 
 def _cast(name: str, kind: str) -> str:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, AssetAny, AssetOrTimeSchedule, CronTriggerTimetable, Param, get_parsing_context
+from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import AirflowTimetableInvalid
 
 from slipstream import model_file
@@ -47,7 +48,7 @@ RETRIES: dict[str, Any] = {
 
 
 def all_dags() -> dict[str, DAG]:
-    """The DAGs of every model project by id, for ``globals()`` of a DAG file; wrong projects are left to :func:`check`."""
+    """The DAGs of every model project by id, for ``globals()`` of a DAG file; :func:`check` tells of wrong projects."""
     return {dag.dag_id: dag for found in _projects() if not isinstance(found, SlipstreamError) for dag in found}
 
 
@@ -76,8 +77,8 @@ def ingest(spec: ModelSpec) -> DAG:
 
 
 def train(spec: ModelSpec) -> DAG:
-    """``train -> (evaluate, explain) -> package -> gate -> approve -> deploy``: a candidate is made, judged and put into service."""
-    form = {
+    """``train -> (evaluate, explain) -> package -> gate -> approve -> deploy``: from data to a champion."""
+    form: dict[str, Any] = {
         "dataset": Param(
             None,
             type=["null", "string"],
@@ -94,7 +95,7 @@ def train(spec: ModelSpec) -> DAG:
         ),
     }
     stage = partial(_stage, spec)
-    with _dag(spec, "train", spec.schedule.train, form) as dag:
+    with _dag(spec, "train", spec.schedule.train) as dag:
         candidate = stage(TrainOperator, dataset="{{ params.dataset or '' }}")
         evaluation = stage(EvaluateOperator, candidate=candidate.output)
         explanation = stage(ExplainOperator, candidate=candidate.output)
@@ -104,6 +105,8 @@ def train(spec: ModelSpec) -> DAG:
         gated = stage(GateOperator, version=version.output)
         approved = stage(ApproveOperator, version=version.output, response_timeout=spec.approval.timeout)
         gated >> approved >> stage(DeployOperator, version=version.output)
+    # Set last: else each task gets a copy of it.
+    dag.params = ParamsDict(form)
     return dag
 
 
@@ -119,30 +122,37 @@ def _projects() -> Iterator[list[DAG] | SlipstreamError]:
     settings = Settings.from_environment()
     wanted = (get_parsing_context().dag_id or "").rpartition("__")[0]
     if wanted and (settings.models / wanted / model_file.FILE).is_file():
-        specs: Iterator[ModelSpec | SpecError] = iter(
-            [model_file.load_spec(settings.models / wanted, allow_code=settings.allow_code)]
-        )
-    else:
-        specs = model_file.load_specs(settings.models, allow_code=settings.allow_code)
-    for spec in specs:
+        yield dags_of(model_file.load_spec(settings.models / wanted, allow_code=settings.allow_code))
+        return
+    for spec in model_file.load_specs(settings.models, allow_code=settings.allow_code):
+        if isinstance(spec, SpecError):
+            yield spec
+            continue
         try:
-            yield spec if isinstance(spec, SpecError) else dags_of(spec)
+            yield dags_of(spec)
         except SlipstreamError as error:
             yield type(error)(f"{spec.name}/{model_file.FILE}: {error}", code=error.code)
 
 
-def _dag(spec: ModelSpec, verb: str, schedule: tuple[str, ...], form: dict[str, Param] | None = None) -> DAG:
-    return DAG(
+class _Dag(DAG):
+    """A DAG known by its id. Airflow hashes a DAG at each edge, writing out the schedule's assets (a quarter of parsing)."""
+
+    def __hash__(self) -> int:
+        return hash(self.dag_id)
+
+
+def _dag(spec: ModelSpec, verb: str, schedule: tuple[str, ...]) -> DAG:
+    text = dag_text(spec, verb)
+    return _Dag(
         f"{spec.name}__{verb}",
-        description=dag_text(spec, verb).summary,
-        doc_md=dag_text(spec, verb).markdown,
+        description=text.summary,
+        doc_md=text.markdown,
         schedule=_schedule(spec, verb, schedule),
         auto_register=False,  # a DAG file hands over its DAGs by globals(); a check makes some and shows none
         catchup=False,
         max_active_runs=1,
         max_active_tasks=4,
         dagrun_timeout=timedelta(days=1) + (spec.approval.timeout if verb == "train" else timedelta()),
-        params=form or {},
         tags=["slipstream", spec.name, spec.task],
         default_args={"owner": spec.owner, "on_failure_callback": alerts(spec), **RETRIES},
     )

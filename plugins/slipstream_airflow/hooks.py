@@ -30,9 +30,9 @@ def settings_of(store: str | None, models: str | None) -> Settings:
 def connected_store(conn_id: str) -> str:
     """The URL of the store that an Airflow connection names; its credentials go to the environment of this process.
 
-    The connection is of type ``aws`` (or any other): extra ``url`` is the store's URL, login and password are the access
-    key, extra ``region_name`` and ``endpoint_url`` as the Amazon provider has them. A task has a process of its own, so
-    the credentials reach no other task.
+    The connection is of type ``aws`` (or any other): extra ``url`` is the store's URL, login and password are the
+    access key, extra ``region_name`` and ``endpoint_url`` as the Amazon provider has them. A task has a process of its
+    own, so the credentials reach no other task.
 
     Raises:
         StoreError: ``storage_url_invalid`` if the connection names no URL.
@@ -41,9 +41,7 @@ def connected_store(conn_id: str) -> str:
     extra = connection.extra_dejson
     url = str(extra.get("url") or "")
     if "://" not in url:
-        message = (
-            f"connection {shown(conn_id)}: extra 'url' is {shown(url)}; it must be file:///... or s3://bucket/prefix."
-        )
+        message = f"connection {shown(conn_id)}: extra 'url' is {shown(url)}; write file:///... or s3://bucket/prefix."
         raise StoreError(message, code="storage_url_invalid")
     given = {
         "AWS_ACCESS_KEY_ID": connection.login,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
 
 def page(path: str) -> str:
     """The address of one of our pages as a browser needs it, with the path prefix that Airflow may be served under."""
-    return f"{urlsplit(conf.get('api', 'base_url', fallback='')).path.rstrip('/')}/slipstream/{path}"
+    return f"{_prefix()}/slipstream/{path}"
+
+
+@cache
+def _prefix() -> str:
+    return urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/")
 
 
 class ModelLink(BaseOperatorLink):

@@ -1,9 +1,9 @@
-"""What Airflow loads of Slipstream: the pages, the entry in the navigation, the tab on our DAGs, the buttons on tasks."""
+"""What Airflow loads of Slipstream: the pages, the navigation entry, the tab on our DAGs, the buttons on tasks."""
 
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
@@ -11,7 +11,7 @@ from slipstream_airflow.links import ModelLink, ReportLink, page
 
 
 class Pages:
-    """The ASGI app of the pages, made at the first request: every process loads plugins, only the api-server answers."""
+    """The web app of the pages, made at the first request: every process loads plugins, only the api-server answers."""
 
     @cached_property
     def app(self) -> Any:
@@ -29,9 +29,14 @@ class SlipstreamPlugin(AirflowPlugin):
     """The Airflow face of Slipstream."""
 
     name = "slipstream"
-    operator_extra_links: ClassVar[list[Any]] = [ModelLink(), ReportLink()]
-    fastapi_apps: ClassVar[list[Any]] = [{"app": Pages(), "url_prefix": "/slipstream", "name": "Slipstream"}]
-    external_views: ClassVar[list[Any]] = [
+    operator_extra_links: list[Any] = [  # noqa: RUF012 - Airflow declares it so
+        ModelLink(),
+        ReportLink(),
+    ]
+    fastapi_apps: list[Any] = [  # noqa: RUF012 - Airflow declares it so
+        {"app": Pages(), "url_prefix": "/slipstream", "name": "Slipstream"}
+    ]
+    external_views: list[Any] = [  # noqa: RUF012 - Airflow declares it so
         {
             "name": "Slipstream",
             "href": page(""),

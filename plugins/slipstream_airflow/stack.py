@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import shlex
@@ -32,6 +33,8 @@ from slipstream_airflow.stack_settings import (
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     args = _parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # progress is for now, also in a pipe
     layout = Layout.from_environment(os.environ, Path(__file__).resolve().parents[2])
     try:
         code: int = args.run(layout, args)

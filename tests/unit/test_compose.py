@@ -25,6 +25,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, Any] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
 AIRFLOW = Path(find_spec("airflow").submodule_search_locations[0])  # type: ignore[union-attr,index]
+GATEWAY = "8901"
 ONE_MACHINE = {"mp_forkserver_preload", "mp_start_method"}  # LocalExecutor's: Celery's pool forks from the worker
 
 
@@ -117,17 +118,27 @@ def test_ports_agree() -> None:
     for name, default in (("api-server", AIRFLOW_PORT), ("endpoint", ENDPOINT_PORT)):
         port = port_of(OURS[name])
         assert port == str(default)
+        inside = port if name == "api-server" else GATEWAY
         published = OURS[name]["ports"]
         assert len(published) == 1
-        assert re.fullmatch(rf"127\.0\.0\.1:\$\{{SLIPSTREAM_\w+_PORT:-{port}\}}:{port}", published[0])
+        assert re.fullmatch(rf"127\.0\.0\.1:\$\{{SLIPSTREAM_\w+_PORT:-{port}\}}:{inside}", published[0])
         assert f"127.0.0.1:{port}/" in OURS[name]["healthcheck"]["test"][-1]
     environment = OURS["worker"]["environment"]
-    assert environment["SLIPSTREAM_ENDPOINT"] == f"http://endpoint:{port_of(OURS['endpoint'])}"
+    assert environment["SLIPSTREAM_ENDPOINT"] == f"http://endpoint:{GATEWAY}"
     assert (
         environment["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"]
         == f"http://api-server:{port_of(OURS['api-server'])}/execution/"
     )
     assert environment["AWS_ENDPOINT_URL"].rpartition(":")[2] == SERVICES["s3"]["command"][-1].strip(":")
+
+
+def test_the_gateway_stands_between_the_network_and_the_endpoint() -> None:
+    assert "127.0.0.1" in OURS["endpoint"]["command"]
+    assert SERVICES["gateway"]["network_mode"] == "service:endpoint"
+    text = (ROOT / "deploy/kubernetes/gateway.conf.template").read_text()
+    assert f"listen {GATEWAY};" in text
+    assert f"server 127.0.0.1:{port_of(OURS['endpoint'])};" in text
+    assert set(re.findall(r"\$\{(\w+)\}", text)) == {"ENDPOINT_KEY"} <= set(SERVICES["gateway"]["environment"])
 
 
 def test_the_store_is_in_the_s3_service() -> None:
@@ -145,7 +156,7 @@ def test_nothing_is_published_beyond_this_machine() -> None:
 
 
 def test_there_are_no_default_secrets() -> None:
-    secrets = re.compile(r"PASSWORD|SECRET|FERNET|ACCESS_KEY|ROOT_USER|REDISCLI_AUTH|SQL_ALCHEMY|BROKER|RESULT_BACKEND")
+    secrets = re.compile(r"PASSWORD|SECRET|FERNET|ACCESS_KEY|ENDPOINT_KEY|ROOT_USER|REDISCLI_AUTH|SQL_ALCHEMY|BROKER|RESULT_BACKEND")
     for name, service in SERVICES.items():
         for variable, value in service["environment"].items():
             if secrets.search(variable):
@@ -175,7 +186,8 @@ def test_services_wait_for_what_they_need(name: str) -> None:
 
 def test_volumes_are_declared_and_used_and_writable() -> None:
     mounts = [mount.split(":") for service in SERVICES.values() for mount in service.get("volumes", ())]
-    assert {mount[0] for mount in mounts} == set(COMPOSE["volumes"])
+    assert {mount[0] for mount in mounts if not mount[0].startswith(".")} == set(COMPOSE["volumes"])
+    assert all((ROOT / mount[0]).is_file() and mount[-1] == "ro" for mount in mounts if mount[0].startswith("."))
     made = (ROOT / "Dockerfile").read_text()
     for name, service in OURS.items():
         for mount in service.get("volumes", ()):

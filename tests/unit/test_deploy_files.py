@@ -31,6 +31,7 @@ ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PYTHON = "3.11"
+GATEWAY_PORT = 8901
 HERE = {
     "python_version": PYTHON,
     "python_full_version": f"{PYTHON}.9",
@@ -90,7 +91,7 @@ def test_the_image_runs_a_python_that_the_project_allows() -> None:
 
 
 def test_the_image_installs_by_hash_from_locks() -> None:
-    assert locks() == ["requirements-scale.txt", "requirements-shap.txt"]
+    assert locks() == ["requirements-data.txt", "requirements-scale.txt", "requirements-shap.txt"]
     assert "--require-hashes" in DOCKERFILE
     assert not re.search(r"https?://|index-url", DOCKERFILE)
     for lock in locks():
@@ -244,10 +245,18 @@ def test_the_cluster_runs_the_endpoint_as_the_image_does() -> None:
     container = pod["containers"][0]
     assert pod["securityContext"]["runAsUser"] == 50000
     assert container["args"][:2] == ["slipstream", "serve"]
-    assert container["args"][-1] == str(container["ports"][0]["containerPort"]) == str(ENDPOINT_PORT)
+    assert container["args"][-1] == str(ENDPOINT_PORT)
     for mount in container["volumeMounts"]:
         assert mount["mountPath"] == "/tmp" or mount["mountPath"] in DOCKERFILE
-    assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+    mounts = {mount["name"] for container in pod["containers"] for mount in container["volumeMounts"]}
+    assert mounts == {volume["name"] for volume in pod["volumes"]}
+
+
+def test_compose_and_cluster_have_the_same_gateway() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]["gateway"]
+    gateway = resource("Deployment")["spec"]["template"]["spec"]["containers"][1]
+    assert (gateway["image"], gateway["args"]) == (compose["image"], compose["command"])
+    assert resource("Kustomization")["configMapGenerator"][0]["files"] == ["nginx.conf.template=gateway.conf.template"]
 
 
 def test_the_cluster_s_selectors_meet_the_pods() -> None:
@@ -256,7 +265,7 @@ def test_the_cluster_s_selectors_meet_the_pods() -> None:
     assert resource("Service")["spec"]["selector"] == labels
     assert resource("PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == labels
     assert resource("NetworkPolicy")["spec"]["podSelector"]["matchLabels"] == labels
-    assert resource("NetworkPolicy")["spec"]["ingress"][0]["ports"][0]["port"] == ENDPOINT_PORT
+    assert resource("NetworkPolicy")["spec"]["ingress"][0]["ports"][0]["port"] == GATEWAY_PORT
 
 
 def test_kustomize_lists_every_file_and_the_version() -> None:
@@ -269,7 +278,7 @@ def test_kustomize_lists_every_file_and_the_version() -> None:
 def test_helm_values_run_this_image_and_this_airflow() -> None:
     assert VALUES["images"]["airflow"]["tag"] == PROJECT["version"]
     assert pins("requirements-scale.txt")["apache-airflow"] == f"=={VALUES['airflowVersion']}"
-    service = f"http://slipstream-endpoint:{ENDPOINT_PORT}"
+    service = f"http://slipstream-endpoint:{GATEWAY_PORT}"
     assert {"name": "SLIPSTREAM_ENDPOINT", "value": service} in VALUES["env"]
 
 
@@ -285,5 +294,5 @@ def test_deploy_readme_names_every_file_and_secret() -> None:
     for file in (ROOT / "deploy").rglob("*"):
         if file.is_file() and file.name != "README.md" and not fnmatch.fnmatch(str(file), "*__pycache__*"):
             assert file.name in text, file
-    for secret in ("slipstream-airflow", "slipstream-s3", "slipstream-signing-key"):
+    for secret in ("slipstream-airflow", "slipstream-s3", "slipstream-endpoint", "slipstream-signing-key"):
         assert secret in text

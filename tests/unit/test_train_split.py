@@ -251,7 +251,7 @@ class TestBadInput:
         spec = make_spec()
         dataset = committed(spec, make_rows(200, distance=[float("inf")] * 2 + [1.0] * 197 + [-float("inf")]))
         cut = split(spec, store, dataset.id)
-        with pytest.raises(DataError, match=r"column 'distance' is infinite in 2 of 159 rows \(train\)") as caught:
+        with pytest.raises(DataError, match=r"column 'distance' is infinite in 2 of 160 rows \(train\)") as caught:
             cut.frame("train")
         assert caught.value.code == "data_not_finite"
 

@@ -184,7 +184,7 @@ def _thinned(points: Sequence[Point]) -> list[Point]:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _cut(name: object, most: int = _LABEL) -> str:

@@ -18,13 +18,22 @@ def _told(result: Mapping[str, Any]) -> dict[str, Any]:
     done = result["result"]
     rows = max(int(done["rows"]), 1)
     missing = sorted(((name, count) for name, count in result["missing"].items() if count), key=lambda item: -item[1])
+    asked = result["contract"]["expectations"]
     return {
+        "met": sum(bool(item["met"]) for item in result["expectations"]),
         "verdict": _verdict(done),
         "missing": [(name, count, count / rows) for name, count in missing],
         "expectations": [
-            {**item, "share": item["unexpected"] / max(int(item["judged"]), 1)} for item in result["expectations"]
+            {**item, "share": item["unexpected"] / max(int(item["judged"]), 1), "asked": _asked(asked[item["number"]])}
+            for item in result["expectations"]
         ],
     }
+
+
+def _asked(rule: Mapping[str, Any]) -> str:
+    """The arguments of an expectation beside its columns."""
+    told = {name: value for name, value in rule.items() if name != "type" and not name.startswith("column")}
+    return ", ".join(f"{name} {value}" for name, value in told.items())
 
 
 def _verdict(done: Mapping[str, Any]) -> str:

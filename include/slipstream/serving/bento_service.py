@@ -23,12 +23,15 @@ class OneModel:
     one: Served
 
     def ready(self) -> bool:
+        """Whether every model that should serve does, or was refused."""
         return True
 
     def served(self, model: str) -> Served | None:
+        """The version that answers for *model*."""
         return self.one if model == self.one.model else None
 
     def describe(self, model: str) -> dict[str, Any] | None:
+        """What is known of *model*; None if nothing."""
         if model != self.one.model:
             return None
         return {
@@ -43,6 +46,7 @@ class OneModel:
         }
 
     def names(self) -> list[str]:
+        """All models, sorted."""
         return [self.one.model]
 
     def keep(self, answered: Answered, request: str) -> None:

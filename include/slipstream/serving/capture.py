@@ -27,8 +27,8 @@ _log = logging.getLogger("slipstream")
 class Capture:
     """Writes answers to each model's ``predictions`` table.
 
-    Its columns: ``prediction_id``, ``time`` (UTC), ``version``, ``request_id``, ``inputs`` (a struct; numbers as double),
-    ``prediction`` (double for regression, else the label as text), ``probability`` (of the positive label),
+    Its columns: ``prediction_id``, ``time`` (UTC), ``version``, ``request_id``, ``inputs`` (a struct;
+    numbers as double), ``prediction`` (double for regression, else the label as text), ``probability`` (of the positive label),
     ``probabilities`` (multiclass, in the order of the version's classes).
     """
 

@@ -95,9 +95,7 @@ class Decoder:
             if len(values) != len(first):
                 message = f"{place}: {len(values)} values, {self.schema.names[0]!r} has {len(first)}"
                 raise RequestError(message, code="columns_unequal", field=place)
-            columns[field.name] = [
-                _checked(field, value, f"{place}[{number}]") for number, value in enumerate(values)
-            ]
+            columns[field.name] = [_checked(field, value, f"{place}[{number}]") for number, value in enumerate(values)]
         return columns
 
     def _check_count(self, count: int) -> None:
@@ -157,8 +155,12 @@ def _request_type(schema: Schema) -> Any:
     names = {f"field{number}": field.name for number, field in enumerate(schema.inputs)}
     options: dict[str, Any] = {"rename": names, "forbid_unknown_fields": True}
     row = msgspec.defstruct("Row", list(zip(names, kinds, strict=True)), **options)
-    columns = msgspec.defstruct("Columns", [(name, list[kind]) for name, kind in zip(names, kinds, strict=True)], **options)  # type: ignore[valid-type]
-    either = [("rows", list[row] | msgspec.UnsetType, msgspec.UNSET), ("columns", columns | msgspec.UnsetType, msgspec.UNSET)]  # type: ignore[valid-type]
+    lists = [types.GenericAlias(list, (kind,)) for kind in kinds]
+    columns = msgspec.defstruct("Columns", list(zip(names, lists, strict=True)), **options)
+    either = [
+        ("rows", list[row] | msgspec.UnsetType, msgspec.UNSET),
+        ("columns", columns | msgspec.UnsetType, msgspec.UNSET),
+    ]  # type: ignore[valid-type]
     return msgspec.defstruct("Request", either, forbid_unknown_fields=True)
 
 

@@ -69,7 +69,13 @@ class Follower:
     """Keeps :attr:`view` at what the ledger says."""
 
     def __init__(
-        self, store: Store, meters: Meters, *, max_rows: int, pinned: frozenset[str] = frozenset(), seconds: float = SECONDS
+        self,
+        store: Store,
+        meters: Meters,
+        *,
+        max_rows: int,
+        pinned: frozenset[str] = frozenset(),
+        seconds: float = SECONDS,
     ) -> None:
         self.store = store
         self.meters = meters

@@ -111,14 +111,13 @@ class Front:
 
     def _route(self, scope: Scope, headers: dict[bytes, bytes]) -> tuple[str, Any]:
         if sum(len(name) + len(value) for name, value in scope["headers"]) > self.limits.header:
-            raise RequestError(
-                f"headers larger than {self.limits.header} bytes", code="headers_too_large", status=431
-            )
+            raise RequestError(f"headers larger than {self.limits.header} bytes", code="headers_too_large", status=431)
         host = headers.get(b"host", b"").decode("latin-1")
         if re.sub(r":\d*$", "", host) not in self.limits.hosts:
             raise RequestError("this host name is not served here", code="host_not_allowed", status=421)
         path = scope.get("raw_path") or scope["path"].encode()
         parts = [unquote_to_bytes(part).decode("utf-8", "replace") for part in path.partition(b"?")[0][1:].split(b"/")]
+        name: str
         match parts:
             case ["livez" | "readyz" | "metrics" | "models" as name]:
                 handler, method = getattr(self, f"_{name}"), "GET"
@@ -137,7 +136,9 @@ class Front:
 
     def _check_name(self, model: str) -> None:
         if not _NAME.match(model):
-            raise RequestError("a model's name is lower case, digits, '.', '_' and '-'", code="name_invalid", status=404)
+            raise RequestError(
+                "a model's name is lower case, digits, '.', '_' and '-'", code="name_invalid", status=404
+            )
 
     async def _livez(self, *_: Any) -> Reply:
         return Reply(200, b"{}")

@@ -39,6 +39,7 @@ class Assembly:
         self.parts = parts
 
     def start(self) -> None:
+        """Start the parts."""
         for part in self.parts:
             part.start()
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from slipstream.duck import duck, typed, write_parquet
+from slipstream.duck import duck
 from slipstream.errors import SourceError, shown
 from slipstream.slots import Delivery
 from slipstream.sources.csv_reader import CsvFormat, read_csv

@@ -88,7 +88,7 @@ def refuse_changed(file: Found) -> None:
 def _local(folder: Path, path: str) -> Iterator[Found]:
     full = str(folder / path)
     try:
-        for name in glob.iglob(full, recursive=True):
+        for name in glob.iglob(full, recursive=True):  # noqa: PTH207 - Path.glob takes no absolute pattern
             file = Path(name)
             if file.is_file():
                 facts = file.stat()
@@ -117,8 +117,8 @@ def _in_s3(path: str) -> Iterator[Found]:
                     yield Found(f"s3://{bucket}/{key}", entry["Size"], entry["ETag"].strip('"'))
 
 
-class _explained:  # noqa: N801 - used as a word, like contextmanager's functions, but safe around a generator
-    """Say which request failed and why, without headers or credentials."""
+class _explained:
+    """Say which request failed and why, without headers or credentials; a class, so that it works in a generator."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slipstream.duck import columns_of, typed, write_parquet
+from slipstream.duck import columns_of, stream_within, typed, write_parquet
 from slipstream.errors import DataError
 
 if TYPE_CHECKING:
@@ -43,8 +43,11 @@ def read_parquet(connection: duckdb.DuckDBPyConnection, files: Mapping[Path, str
     if rows > max_rows:
         message = f"{rows} rows, more than data.max_rows ({max_rows}); deliver less at once or raise it."
         raise DataError(message, code="data_too_many_rows")
+    stream_within(connection, len(columns[first]))
     try:
         write_parquet(typed(connection.read_parquet([str(path) for path in files])), target)
+    except duckdb.OutOfMemoryException:
+        raise
     except duckdb.Error as error:
         raise _malformed(", ".join(list(files.values())[:3]), error) from error
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from slipstream.scoring import skops_file
+from slipstream.scoring.profile import ANSWER, profile
+from slipstream.scoring.profile_file import to_parquet
 from slipstream.scoring.schema import MAX_CATEGORIES, Field, Schema, kind_of
 from slipstream.scoring.scorer import Answers, Scorer, SklearnEngine
 from slipstream.spec import ModelSpec
@@ -26,10 +28,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BACKGROUND_ROWS = 2000
-HOLDOUT_ROWS = 20_000
+HOLDOUT_ROWS = 5000
 GOLDEN_ROWS, EDGE_ROWS = 24, 40
-ANSWER = "slipstream_prediction"
-"""Column of background.parquet with the model's answer: the number, the probability of the positive label, or the label."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,8 @@ def _schema(sources: Sources, train: duckdb.DuckDBPyRelation) -> Schema:
 
 def _field(train: duckdb.DuckDBPyRelation, name: str, duck: str) -> Field:
     column, kind = quoted(name), kind_of(duck)
-    missing, least, most = train.aggregate(f"count(*) - count({column}), min({column}), max({column})").fetchall()[0]
+    asked = f"count(*) - count({column}), min({column}), max({column})"
+    missing, least, most = train.aggregate(asked).fetchall()[0]
     if kind != "string":
         return Field(name, kind, bool(missing), low=float(least), high=float(most))
     seen = train.filter(f"{column} IS NOT NULL").aggregate(f"{column} AS word").limit(MAX_CATEGORIES + 1).fetchall()
@@ -115,10 +116,10 @@ def _sample(sources: Sources, relation: duckdb.DuckDBPyRelation, part: Part, at_
 
 
 def _profile(sources: Sources, scorer: Scorer, train: duckdb.DuckDBPyRelation, holdout: pd.DataFrame) -> bytes:
-    """Statistics of every input over all training rows, and of the answer over rows that were not trained on."""
-    from slipstream.scoring.profile import profile, to_parquet
-
-    return to_parquet(profile(train, scorer.schema, answers(scorer, holdout)))
+    """Statistics of inputs and target over all training rows, and of the answer over rows that were not trained on."""
+    numbers = {field.name: field.type != "string" for field in scorer.schema.inputs}
+    target = scorer.schema.target, scorer.schema.task == "regression"
+    return to_parquet(profile(train, numbers, answers(scorer, holdout), target))
 
 
 def _golden(scorer: Scorer, background: pd.DataFrame) -> bytes:
@@ -155,9 +156,7 @@ def _columns(schema: Schema, frame: pd.DataFrame) -> dict[str, list[Any]]:
     for field in schema.inputs:
         values, missing = frame[field.name].tolist(), frame[field.name].isna().tolist()
         made = typed[field.type]
-        columns[field.name] = [
-            None if absent else made(value) for value, absent in zip(values, missing, strict=True)
-        ]
+        columns[field.name] = [None if absent else made(value) for value, absent in zip(values, missing, strict=True)]
     return columns
 
 

@@ -6,13 +6,14 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from slipstream.duck import duck, first_row, quoted, write_parquet
 from slipstream.errors import Conflict, StageError
 from slipstream.spec import ModelSpec
 from slipstream.stages.batch import POSITION, Batch
 from slipstream.stages.schema_check import conformed, widened
+from slipstream.stages.validated import Validated
 from slipstream.store import Store
 from slipstream.store.datasets import DATA, Dataset, load_dataset, read_dataset, save_dataset
 from slipstream.store.objects import sha256_file
@@ -33,12 +34,15 @@ class Rejected:
     """The rows of a batch that broke its contract, kept as an object, so that a rerun sets the same ones aside.
 
     Attributes:
-        file: Digest of a Parquet object of their positions in the batch and ``failed_expectation``; ``""`` if there are none.
+        file: Digest of a Parquet object of their positions and ``failed_expectation``; ``""`` if there are none.
         rows: How many.
     """
 
     file: str = ""
     rows: int = 0
+
+
+NONE = Rejected()
 
 
 @dataclass(frozen=True)
@@ -80,21 +84,16 @@ def find_commit(spec: ModelSpec, store: Store, key: str) -> Event | None:
     return store.ledger.find(COMMITTED, spec.name, key)
 
 
-R = TypeVar("R", bound=Any)
-
-
-def commit(
-    spec: ModelSpec, store: Store, batch: Batch, rejected: Rejected, result: R, *, key: str, actor: str
-) -> Event:
+def commit(spec: ModelSpec, store: Store, batch: Batch, result: Validated, key: str, actor: str) -> Event:
     """Add the good rows of *batch* to the data table and record the new dataset version, exactly once per *key*.
 
-    Args:
-        result: The stage's result; it is recorded with ``dataset``, ``added`` and ``known`` filled in.
+    *result* is recorded with it, ``dataset``, ``added`` and ``known`` filled in.
 
     Raises:
-        StageError: ``batch_stale`` or ``batch_committed``: other rows, or these, were committed since the batch was read.
+        StageError: ``batch_stale`` or ``batch_committed``: other rows, or these, were committed since it was read.
         Conflict: other writers won every attempt.
     """
+    rejected = Rejected(result.rejected, result.quarantined)
     for _ in range(ATTEMPTS):
         state = store.ledger.state()
         base = _base(spec, store, state)
@@ -185,7 +184,7 @@ def _base(spec: ModelSpec, store: Store, state: State) -> Dataset | None:
 
 def _refuse_stale(spec: ModelSpec, store: Store, batch: Batch, state: State) -> None:
     for event in store.ledger.read(model=spec.name, kind=COMMITTED):
-        if event.data["batch"] == batch.id:
+        if event.data.get("batch") == batch.id:
             message = (
                 f"batch {batch.id[:12]} is already in dataset {event.data['dataset'][:12]}; ingest for what is newer."
             )

@@ -1,8 +1,8 @@
 """Deploy: makes a version the champion, once its target answers with it. What served before serves on until then.
 
-The rollout stands between two events: ``deployment.started``, which the endpoint follows, and ``deployment.finished`` or
-``deployment.rolled_back``. A task killed anywhere between is simply run again: until a deployment is closed, its key is the
-same, so that the rerun finds what was begun and finishes it.
+The rollout stands between two events: ``deployment.started``, which the endpoint follows, and ``deployment.finished``
+or ``deployment.rolled_back``. A task killed anywhere between is simply run again: until a deployment is closed, its key
+is the same, so that the rerun finds what was begun and finishes it.
 """
 
 from __future__ import annotations

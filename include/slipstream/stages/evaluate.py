@@ -235,7 +235,7 @@ def _banded(column: Any) -> Any:
 
     if column.dtype.kind == "f" and column.nunique() > DISCRETE:
         bands = pd.qcut(column, BANDS, duplicates="drop")
-        words = bands.map(lambda band: f"{band.left:.4g} to {band.right:.4g}").astype(object)
+        words = bands.map(lambda band: f"{band.left:.4g} to {band.right:.4g}", na_action="ignore").astype(object)
     else:
         words = column.map(_word, na_action="ignore").astype(object)
     return words.where(column.notna(), "(missing)")

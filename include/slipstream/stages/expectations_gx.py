@@ -18,8 +18,8 @@ from slipstream.spec import Expectation, ModelSpec
 from slipstream.stages.schema_check import columns_judged, judges_rows
 
 SAMPLE = 10
-# What an expectation may be told beside what it is about. The rest of Great Expectations' arguments either choose what we
-# choose (result_format) or are expressions that pandas would evaluate (row_condition).
+# Arguments that every expectation of the library has and a contract may not use: they choose what we choose
+# (result_format) or are expressions that pandas would evaluate (row_condition).
 _REFUSED = {
     "id", "meta", "notes", "result_format", "description", "catch_exceptions", "rendered_content", "windows", "batch_id",
     "row_condition", "condition_parser", "severity",
@@ -93,11 +93,16 @@ def _built(spec: ModelSpec, number: int, rule: Expectation) -> Any:
     try:
         return kind(**arguments)
     except ValueError as error:
-        problems = getattr(error, "errors", lambda: [{"loc": (), "msg": str(error)}])()
-        first = problems[0]
-        place = ".".join(str(part) for part in first["loc"] if part != "__root__")
-        said = f"{place}: {first['msg']}" if place else str(first["msg"])
-        raise _invalid(spec, number, f"{said}; it takes: {', '.join(takes)}.") from error
+        raise _invalid(spec, number, f"{_first_problem(error)}; it takes: {', '.join(takes)}.") from error
+
+
+def _first_problem(error: ValueError) -> str:
+    """What pydantic says of the first argument that is wrong."""
+    problems = error.errors() if hasattr(error, "errors") else []
+    if not problems:
+        return str(error)
+    place = ".".join(str(part) for part in problems[0]["loc"] if part != "__root__")
+    return f"{place}: {problems[0]['msg']}" if place else str(problems[0]["msg"])
 
 
 def _moment(value: object) -> object:

@@ -60,7 +60,7 @@ def sentence(event: Event, number: int | None = None) -> str:
     result = data.get("result", {})
     words = _BY_STAGE.get(data.get("stage", "")) if event.kind == "run.finished" else _BY_KIND.get(event.kind)
     try:
-        return words({**data, **result, "number": number}) if words else event.kind
+        return words({**result, **data, "number": number}) if words else event.kind
     except KeyError:
         # An event of another release may lack a field; its kind still says what happened.
         return event.kind
@@ -85,7 +85,7 @@ def _gate(data: dict[str, Any]) -> str:
 
 
 def _evaluation(data: dict[str, Any]) -> str:
-    figures = ", ".join(f"{name} {value:.4g}" for name, value in list(data["scores"].items())[:3])
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in list(data["scores"].items())[:4])
     against = f", compared with champion {data['champion']}" if data.get("champion") else ""
     return f"The candidate was evaluated{against}: {figures}."
 
@@ -108,6 +108,7 @@ _BY_KIND: dict[str, Callable[[dict[str, Any]], str]] = {
         f"Dataset version {d['dataset'][:12]} was committed with {_count(d['rows'], 'row')}."
     ),
     "version.registered": lambda d: f"Version {d['number']} was packaged and signed ({d['size_bytes'] / 1e6:.1f} MB).",
+    "key.published": lambda d: f"Signing key {d['key'][:12]} is trusted from now on.",
     "approval.requested": lambda d: f"Approval of version {d['version']} was asked for.",
     "approval.decided": lambda d: f"Version {d['version']} was {'approved' if d['approved'] else 'rejected'}.",
     "deployment.started": lambda d: f"Version {d['version']} is being rolled out.",

@@ -12,7 +12,7 @@ from typing import Any
 from slipstream.errors import StageError
 from slipstream.spec import ModelSpec
 from slipstream.stages.contract import Result, Stage, find_result, once, run_key
-from slipstream.stages.evaluate import Evaluated, Evaluation, load_evaluation
+from slipstream.stages.evaluate import Evaluation, load_evaluation
 from slipstream.stages.explain import Explained
 from slipstream.stages.split import reopen
 from slipstream.stages.train import load_training
@@ -112,14 +112,14 @@ def package(  # noqa: PLR0913 - three ids by position, places by name
         spec,
         store,
         digest,
-        lambda run: _package(spec, store, made, (evaluated, record, explained)),
+        lambda run: _package(spec, store, made, (record, explained)),
         result=Packaged,
         actor=actor,
     )
     return _numbered(store, spec, digest, packaged)
 
 
-def _package(spec: ModelSpec, store: Store, made: Made, found: tuple[Evaluated, Evaluation, Explained]) -> Packaged:
+def _package(spec: ModelSpec, store: Store, made: Made, found: tuple[Evaluation, Explained]) -> Packaged:
     from slipstream.reports import card as page
     from slipstream.scoring.bundle import save_bundle
     from slipstream.scoring.signing import signing_key
@@ -127,7 +127,7 @@ def _package(spec: ModelSpec, store: Store, made: Made, found: tuple[Evaluated, 
     from slipstream.stages.bundle_files import Sources, bundle_files
     from slipstream.stages.card import card
 
-    evaluated, evaluation, explained = found
+    evaluation, explained = found
     trained, training = load_training(spec, store, made.candidate)
     cut = reopen(spec, store, trained.dataset, training.boundaries)
     said = card(spec, trained, training, evaluation, explained)
@@ -153,18 +153,20 @@ def _package(spec: ModelSpec, store: Store, made: Made, found: tuple[Evaluated, 
 
 
 def _latency(bundle: Any) -> float:
-    """Median milliseconds to answer one row, in process, after its golden rows have proven and warmed it."""
+    """Median milliseconds to answer one row, in process and with one thread as at the endpoint, after the golden rows."""
+    from threadpoolctl import threadpool_limits
+
     from slipstream.scoring.scorer import load_scorer
 
-    scorer = load_scorer(bundle)
-    scorer.check_golden()
-    took = []
-    for number in range(LATENCY_ROWS):
-        row = scorer.golden[number % len(scorer.golden)]["row"]
-        columns = {name: [value] for name, value in row.items()}
-        began = time.perf_counter()
-        scorer.predict(columns)
-        took.append(time.perf_counter() - began)
+    scorer, took = load_scorer(bundle), []
+    with threadpool_limits(limits=1):
+        scorer.check_golden()
+        for number in range(LATENCY_ROWS):
+            row = scorer.golden[number % len(scorer.golden)]["row"]
+            columns = {name: [value] for name, value in row.items()}
+            began = time.perf_counter()
+            scorer.predict(columns)
+            took.append(time.perf_counter() - began)
     return round(statistics.median(took) * 1000, 3)
 
 

@@ -7,26 +7,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from slipstream.spec import ModelSpec
-from slipstream.stages import evaluate, explain, gate, ingest, monitor, package, train, validate
 from slipstream.store import Store
 
-STAGES = {
-    "ingest": ingest.READS,
-    "validate": validate.READS,
-    "train": train.READS,
-    "evaluate": evaluate.READS,
-    "explain": explain.READS,
-    "package": package.READS,
-    "gate": gate.READS,
-    "monitor": monitor.READS,
+READS = {
+    "ingest": ("name", "data"),
+    "validate": ("name", "task", "target", "inputs", "contract", "data.time", "data.key"),
+    "train": ("task", "target", "inputs", "train", "data.time", "data.key"),
+    "evaluate": ("task", "target", "inputs", "evaluate", "gates", "train.seed", "data.time", "data.key"),
+    "explain": ("task", "target", "inputs", "evaluate", "explain", "train.seed"),
+    "package": ("name", "description", "owner", "task", "target", "inputs", "data"),
+    "gate": ("gates", "evaluate.metric"),
+    "monitor": ("monitor", "evaluate", "inputs", "target"),
 }
-"""Stage -> the parts of the model file that its key holds; a change elsewhere reuses its runs."""
+"""Stage -> the parts of the model file that its runs depend on; after a change elsewhere its runs are reused."""
 
 _AFTER = {
     "ingest": ("validate",),
     "train": ("evaluate", "explain", "package", "gate"),
     "evaluate": ("package", "gate"),
     "explain": ("package", "gate"),
+    "package": ("gate",),
 }
 
 
@@ -111,10 +111,13 @@ def _starts(schedule: tuple[str, ...]) -> str:
 
 def _changes(before: Any, after: Any) -> Iterator[Change]:
     for key, old, new in _differences(before, after, ()):
-        part = key.partition(".")[0].partition("[")[0]
-        direct = [stage for stage, reads in STAGES.items() if part in reads]
+        direct = [stage for stage, parts in READS.items() if any(_within(key, part) for part in parts)]
         anew = {*direct, *(later for stage in direct for later in _AFTER.get(stage, ()))}
-        yield Change(key, old, new, tuple(stage for stage in STAGES if stage in anew))
+        yield Change(key, old, new, tuple(stage for stage in READS if stage in anew))
+
+
+def _within(key: str, part: str) -> bool:
+    return key == part or key.startswith(f"{part}.")
 
 
 def _differences(before: Any, after: Any, place: tuple[str, ...]) -> Iterator[tuple[str, Any, Any]]:

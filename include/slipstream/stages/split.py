@@ -200,8 +200,9 @@ def _by_time(spec: ModelSpec, whole: Split) -> Boundaries:
         if isinstance(spec.train.holdout, timedelta):
             cutoff = ask(f"min({time})", f"{inside} AND {time} > {_back(newest, spec.train.holdout)}")
         else:
-            # Rows of one instant stay together: the cutoff is the instant at which the newest share begins.
-            cutoff = ask(f"quantile_disc({time}, {1 - spec.train.holdout!r})", inside)
+            # Rows of one instant stay together: the cutoff is the instant at which the newest share begins (a negative
+            # quantile counts from the newest).
+            cutoff = ask(f"quantile_disc({time}, {-spec.train.holdout!r})", inside)
         start = ask(f"min({time})", inside)
     until = cutoff - (spec.train.gap or timedelta())
     return Boundaries(str(spec.data.time), start.isoformat(), until.isoformat(), cutoff.isoformat())

@@ -16,10 +16,11 @@ from slipstream.errors import ContractFailed, DataError
 from slipstream.spec import ModelSpec
 from slipstream.stages.batch import POSITION, Batch, load_batch
 from slipstream.stages.batch_check import check_keys, check_values, scan
-from slipstream.stages.commit import Rejected, base_columns, commit, find_commit, good_rows, set_aside
-from slipstream.stages.contract import Result, Stage, once, run_key
+from slipstream.stages.commit import NONE, Rejected, base_columns, commit, find_commit, good_rows, set_aside
+from slipstream.stages.contract import Stage, once, run_key
 from slipstream.stages.expectations_gx import Judgement, judge
 from slipstream.stages.schema_check import Change, check_named, compare
+from slipstream.stages.validated import Validated
 from slipstream.store import Store
 
 if TYPE_CHECKING:
@@ -28,50 +29,13 @@ if TYPE_CHECKING:
 VALIDATE = Stage("validate", 1, event="validation.finished")
 
 
-@dataclass(frozen=True)
-class Validated(Result):
-    """How a batch fared.
-
-    Attributes:
-        batch: Id of the batch.
-        dataset: Id of the dataset version that it made; ``""`` if it was refused.
-        rows: Rows of the batch; ``good + quarantined`` if it was not refused.
-        good: Rows that met the contract, or all where the contract only warns.
-        quarantined: Rows that were set aside.
-        added: Good rows that are new in the dataset version.
-        known: Good rows left out, because their key was already in the table.
-        success: Whether the good rows were committed.
-        failed: Names of the expectations that were not met, also where the contract says ``quarantine`` or ``warn``.
-        code: Stable code of what made the batch be refused; ``""`` if it was not.
-        message: The same in a sentence.
-        rejected: Digest of the list of rows set aside.
-        details: Digest of the JSON result.
-        report: Digest of the HTML report.
-    """
-
-    batch: str
-    dataset: str = ""
-    rows: int = 0
-    good: int = 0
-    quarantined: int = 0
-    added: int = 0
-    known: int = 0
-    success: bool = False
-    failed: tuple[str, ...] = ()
-    code: str = ""
-    message: str = ""
-    rejected: str = ""
-    details: str = ""
-    report: str = ""
-
-
 def validate(spec: ModelSpec, store: Store, batch: str, *, actor: str = "") -> Validated:
     """Judge the batch of id *batch*; commit its good rows, set the bad ones aside, or refuse it, as the contract says.
 
     What was found is recorded in any case, once: a second call gives the same answer, or raises the same error.
 
     Raises:
-        ContractFailed: the contract was broken and does not say ``warn``, or more rows than ``max_quarantine`` broke it.
+        ContractFailed: the contract was broken and does not say ``warn``, or by more rows than ``max_quarantine``.
         DataError: the batch is empty, or its columns, keys, times or numbers are not usable.
         SpecError: an expectation has wrong arguments; nothing is recorded.
         StageError: no such batch, or the table moved on since it was read.
@@ -89,14 +53,16 @@ def validate(spec: ModelSpec, store: Store, batch: str, *, actor: str = "") -> V
         VALIDATE, spec, store, key, lambda run: _judged(spec, store, landed, run), result=Validated, actor=actor
     )
     if not found.success:
-        raise (
-            ContractFailed(found.message, found.failed)
-            if found.code == ContractFailed.code
-            else DataError(found.message, code=found.code)
-        )
-    rejected = Rejected(found.rejected, found.quarantined)
-    event = commit(spec, store, landed, rejected, found, key=key, actor=actor)
+        raise _refusal(found)
+    event = commit(spec, store, landed, found, key, actor)
     return msgspec.convert(event.data["result"], Validated)
+
+
+def _refusal(found: Validated) -> DataError:
+    """The error that the recorded result stands for."""
+    if found.code == ContractFailed.code:
+        return ContractFailed(found.message, found.failed)
+    return DataError(found.message, code=found.code)
 
 
 @dataclass(frozen=True)
@@ -106,7 +72,7 @@ class _Findings:
     changes: tuple[Change, ...] = ()
     missing: dict[str, int] = dataclasses.field(default_factory=dict)
     judgements: tuple[Judgement, ...] = ()
-    rejected: Rejected = Rejected()
+    rejected: Rejected = NONE
 
 
 def _judged(spec: ModelSpec, store: Store, batch: Batch, run: str) -> Validated:
@@ -177,10 +143,10 @@ def _rejected(
     judgements: Sequence[Judgement],
     connection: duckdb.DuckDBPyConnection,
 ) -> Rejected:
-    """The rows to set aside; raises ContractFailed where the contract asks for failure, or setting aside is no answer."""
+    """The rows to set aside; raises ContractFailed where the contract says ``fail``, or setting aside is no answer."""
     broken = [item for item in judgements if not item.met]
     if not broken or spec.contract.on_failure == "warn":
-        return Rejected()
+        return NONE
     names = tuple(item.name for item in broken)
     if spec.contract.on_failure == "fail":
         raise ContractFailed(f"{spec.name}: the batch broke its contract: {_told(broken)}.", names)

@@ -1,4 +1,4 @@
-"""Adds a finished Parquet file to a Delta table as it is: copied, not read, so that it costs no memory and keeps its checksum."""
+"""Adds a finished Parquet file to a Delta table as it is: copied, not decoded, its checksum kept."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from slipstream.errors import ChecksumMismatch, Conflict, NotFound
 from slipstream.store.delta import back_off, lost_race, open_table
-from slipstream.store.faultpoints import faultpoint
 from slipstream.store.delta_files import add_file
+from slipstream.store.faultpoints import faultpoint
 from slipstream.store.files import atomic_copy
 from slipstream.store.location import Location
 from slipstream.store.objects import sha256_file

@@ -21,7 +21,7 @@ class EndpointTarget:
         """Return when the endpoint answers with the version.
 
         Raises:
-            DeployError: ``endpoint_unreachable``, ``version_refused`` with the endpoint's reason, or ``deploy_timeout``.
+            DeployError: ``endpoint_unreachable``, ``version_refused`` with its reason, or ``deploy_timeout``.
         """
         import httpx
 
@@ -40,7 +40,8 @@ class EndpointTarget:
                     said = f"the endpoint serves version {known['version']}, state {known['state']}"
                 time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
                 pause = min(pause * 1.5, _LONGEST)
-        message = f"{name}: not in service at {rollout.endpoint} within {rollout.timeout:g} s: {said}; see the endpoint's log."
+        waited = f"not in service at {rollout.endpoint} within {rollout.timeout:g} s"
+        message = f"{name}: {waited}: {said}; see the endpoint's log."
         raise DeployError(message, code="deploy_timeout")
 
 

@@ -11,7 +11,7 @@ from airflow.sdk import Param
 from airflow.sdk.timezone import utcnow
 
 from slipstream_airflow.links import page
-from slipstream_airflow.operators.base import Job, SlipstreamOperator
+from slipstream_airflow.operators.base import Given, Job, SlipstreamOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -32,7 +32,7 @@ class ApproveOperator(SlipstreamOperator, ApprovalOperator):
 
     template_fields = (*SlipstreamOperator.template_fields, "version", "subject", "body")
 
-    def __init__(self, *, model: str, version: int | str | Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, model: str, version: Given = None, **kwargs: Any) -> None:
         form = {"comment": Param("", type="string", maxLength=1000, title="Comment", description="Kept in the ledger.")}
         asks = {"subject": f"May the new version of {model} serve?", "params": form}
         super().__init__(model=model, **(asks | kwargs))
@@ -84,7 +84,7 @@ def _question(job: Job, version: int) -> str:
     """What a person should know to decide, as Markdown: the gates' verdicts and where the reports are."""
     runs = job.store.ledger.read(model=job.spec.name)
     gates = (event.data["result"] for event in reversed(runs) if event.data.get("stage") == "gate")
-    verdicts = next((found["verdicts"] for found in gates if found["version"] == version), [])
+    verdicts: list[dict[str, Any]] = next((found["verdicts"] for found in gates if found["version"] == version), [])
     lines = [f"- {'passed' if v['passed'] else '**refused**'}: {_plain(v['sentence'])}" for v in verdicts]
     serving = job.store.ledger.state().model(job.spec.name).champion
     now = f"Version {serving} serves now." if serving else "Nothing serves yet."

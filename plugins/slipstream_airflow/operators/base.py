@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, XComArg
 from airflow.sdk.exceptions import AirflowFailException
 
 from slipstream import model_file
@@ -35,6 +35,10 @@ PERMANENT = (SpecError, BackendError, DataError, BundleError, StageError, NotFou
 for a while, a race that was lost) is tried again."""
 PERMANENT_CODES = ("promotion_stale",)
 """Codes of other errors that stay: this one needs a new evaluation, which is another task's."""
+
+Given = str | int | Mapping[str, Any] | XComArg | None
+"""What an operator takes for an id: the id or a template, the output of the operator that made it, or nothing for the
+newest."""
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from slipstream_airflow.operators.base import SlipstreamOperator
+from slipstream_airflow.operators.base import Given, SlipstreamOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -21,7 +20,7 @@ class DeployOperator(SlipstreamOperator):
 
     template_fields = (*SlipstreamOperator.template_fields, "version")
 
-    def __init__(self, *, model: str, version: int | str | Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, model: str, version: Given = None, **kwargs: Any) -> None:
         super().__init__(model=model, **kwargs)
         self.version = version
 

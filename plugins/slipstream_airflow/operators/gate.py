@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.utils.skipmixin import SkipMixin
 
-from slipstream_airflow.operators.base import SlipstreamOperator
+from slipstream_airflow.operators.base import Given, SlipstreamOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -24,7 +23,7 @@ class GateOperator(SlipstreamOperator, SkipMixin):
     template_fields = (*SlipstreamOperator.template_fields, "version")
     inherits_from_skipmixin = True
 
-    def __init__(self, *, model: str, version: int | str | Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, model: str, version: Given = None, **kwargs: Any) -> None:
         super().__init__(model=model, **kwargs)
         self.version = version
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class IngestOperator(SlipstreamOperator):
-    """Land what the source has after the last committed batch. Skipped, with all after it, when there is nothing new."""
+    """Land what the source has after the last committed batch; skipped, with all after it, if there is nothing new."""
 
     def execute(self, context: Context) -> dict[str, Any]:
         """The batch's id, rows and watermark."""

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class MonitorOperator(SlipstreamOperator):
     """Compare what came since training with the training reference of the champion.
 
-    Emits the asset ``slipstream://<model>/retrain``, with the reason, only when retraining is asked for. Skipped as long
-    as there is no champion.
+    Emits the asset ``slipstream://<model>/retrain``, with the reason, only when retraining is asked for. Skipped as
+    long as there is no champion.
     """
 
     def __init__(self, *, model: str, **kwargs: Any) -> None:

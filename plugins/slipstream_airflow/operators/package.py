@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from slipstream_airflow.operators.base import SlipstreamOperator
+from slipstream_airflow.operators.base import Given, SlipstreamOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -27,9 +26,9 @@ class PackageOperator(SlipstreamOperator):
         self,
         *,
         model: str,
-        candidate: str | Mapping[str, Any] | None = None,
-        evaluation: str | Mapping[str, Any] | None = None,
-        explanation: str | Mapping[str, Any] | None = None,
+        candidate: Given = None,
+        evaluation: Given = None,
+        explanation: Given = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(model=model, **kwargs)
@@ -44,5 +43,5 @@ class PackageOperator(SlipstreamOperator):
         given = (("train", self.candidate), ("evaluate", self.evaluation), ("explain", self.explanation))
         with self.job(context) as job:
             ids = [job.id_of(value, stage, "run") for stage, value in given]
-            places = {"keys": job.settings.keys, "bentos": job.settings.bentos}
-            return package(job.spec, job.store, *ids, **places, actor=job.actor).figures()
+            keys, bentos = job.settings.keys, job.settings.bentos
+            return package(job.spec, job.store, *ids, keys=keys, bentos=bentos, actor=job.actor).figures()

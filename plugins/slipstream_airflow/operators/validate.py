@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from slipstream_airflow.assets import data_asset
-from slipstream_airflow.operators.base import SlipstreamOperator
+from slipstream_airflow.operators.base import Given, SlipstreamOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -25,7 +24,7 @@ class ValidateOperator(SlipstreamOperator):
 
     template_fields = (*SlipstreamOperator.template_fields, "batch")
 
-    def __init__(self, *, model: str, batch: str | Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, model: str, batch: Given = None, **kwargs: Any) -> None:
         super().__init__(model=model, **({"outlets": [data_asset(model)]} | kwargs))
         self.batch = batch
 

@@ -34,9 +34,7 @@ EVIDENTLY_CSP = (
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The app; documentation routes and static mounts would be open to everybody, so there are none."""
     settings = settings or Settings.from_environment()
-    app = FastAPI(
-        title="Slipstream", dependencies=[Depends(get_user)], docs_url=None, redoc_url=None, openapi_url=None
-    )
+    app = FastAPI(title="Slipstream", dependencies=[Depends(get_user)], docs_url=None, redoc_url=None, openapi_url=None)
     app.state.reading = Reading(settings, Store.open(settings.store))
     app.state.templates = Environment(
         loader=PackageLoader("slipstream_airflow.ui"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -125,5 +123,3 @@ async def _headers(request: Request, call_next: Callable[[Request], Awaitable[Re
     response.headers["Referrer-Policy"] = "same-origin"
     response.headers["Cache-Control"] = "no-store"
     return response
-
-

@@ -19,7 +19,7 @@ def ago(time: str, now: datetime | None = None) -> str:
 def figure(value: Any) -> str:
     """A number with four significant digits; what is missing as a dash."""
     if value is None or value == "":
-        return "–"
+        return "-"
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

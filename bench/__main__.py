@@ -1,0 +1,26 @@
+"""``python -m bench [SUITE ...]``: measure against the peers; without a suite, all that there are."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+SUITES = sorted(file.stem for file in FOLDER.glob("*.py") if not file.stem.startswith("_") and file.stem != "report")
+
+
+def main(wanted: list[str]) -> int:
+    """Run each suite in a process of its own, so that none warms another; returns the worst exit code."""
+    unknown = [suite for suite in wanted if suite not in SUITES]
+    if unknown:
+        print(f"No suite is called {', '.join(unknown)}. Known: {', '.join(SUITES)}.", file=sys.stderr)
+        return 2
+    return max(
+        subprocess.run([sys.executable, str(FOLDER / f"{suite}.py")], cwd=FOLDER.parent, check=False).returncode
+        for suite in wanted or SUITES
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,13 @@
+"""The model card as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from slipstream.reports.page import render
+
+
+def page(card: Mapping[str, Any], lineage: Mapping[str, Any], bundle: str) -> bytes:
+    """The HTML page of ``card.json`` and ``lineage.json`` of the bundle of that id."""
+    return render("card.html", title="Model card", model=card["model"], card=card, lineage=lineage, bundle=bundle)
