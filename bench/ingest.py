@@ -1,6 +1,6 @@
 """``make bench SUITE=ingest``: a CSV of 1M rows and 19 columns to typed Parquet and to a Delta table, against pandas.
 
-Ours is the whole of the stages (checks, hashing, objects, ledger events); the peer is ``pandas.read_csv`` and the write.
+Ours is the whole of the stages (checks, hashing, objects, ledger events); the peer is ``pandas.read_csv`` and a write.
 Each measurement is a process of its own, imports included; rounds alternate, so that a change of load meets both.
 """
 

@@ -58,10 +58,12 @@ def tell(story: Story) -> None:
     story.predictions(LATER[0])
     story.chapter("Later months arrive, and the champion is watched")
     for month in LATER:
-        if story.retrained or story.watched_month(month):
+        if story.asked:
             break
+        story.watched_month(month)
     story.chapter("Champion and challenger")
-    story.retraining()
+    story.retrain()
+    story.outcome()
     story.predictions(LATER[-1])
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 MODEL = "flights"
 INGEST, TRAIN, MONITOR = (f"{MODEL}__{verb}" for verb in ("ingest", "train", "monitor"))
-REQUESTS, ROWS_EACH = 40, 25
-_ASSET_SECONDS = 60.0
+REQUESTS, ROWS_EACH, STEADY_ROWS = 40, 25, 200
+ASSET_RUN, ASSET_SECONDS = "asset_triggered__", 60.0
 
 
 class Trouble(Exception):
@@ -37,7 +37,6 @@ class Story:
         self.store = Store.open(layout.store)
         self.spec = find_spec(layout.models, MODEL)
         self.chapter = screen.chapter
-        self.swap: Answers | None = None
 
     def close(self) -> None:
         """Close the connections."""
@@ -49,11 +48,15 @@ class Story:
         return self.store.ledger.state().model(MODEL)
 
     @property
-    def retrained(self) -> bool:
-        """Whether a request for retraining has been answered, by a challenger that the gates have judged."""
-        asked = self.store.ledger.read(model=MODEL, kind="retrain.requested")
+    def asked(self) -> Event | None:
+        """The first request for retraining."""
+        return next(iter(self.store.ledger.read(model=MODEL, kind="retrain.requested")), None)
+
+    @property
+    def answered(self) -> bool:
+        """Whether a challenger has been judged by the gates since that request."""
         judged = self.state.latest.get("gate")
-        return bool(asked and judged and judged.seq > asked[0].seq and not self.state.retrain)
+        return bool(self.asked and judged and judged.seq > self.asked.seq)
 
     def open(self) -> None:
         """Let the DAGs of the first chapter run."""
@@ -104,50 +107,46 @@ class Story:
         )
         self.screen.note(_spoken(rows[-1], answers.last))
 
-    def watched_month(self, month: str) -> bool:
-        """Bring *month* and wait for the monitoring that its asset event starts; whether it asked for retraining."""
-        before = {dag: self._ids(dag) for dag in (MONITOR, TRAIN)}
+    def watched_month(self, month: str) -> None:
+        """Bring *month* and wait for the monitoring that its asset event starts."""
         if self.month(month):
-            self._asset_run(MONITOR, before[MONITOR])
+            self._asset_run(MONITOR, self.state.datasets[str(self.state.dataset)])
             event = self.state.latest["monitor"]
             self.screen.step(f"monitor {month}", _shorter(sentence(event)))
-        if self.state.retrain is None:
-            return False
-        self.screen.note(f"retraining was asked for: {_shorter(self.state.retrain.data['reason'])}")
-        rows = rows_after(self.spec, month, 200)
-        with SteadyClient(self.endpoint, MODEL, rows) as steady:
-            run = self._asset_run(TRAIN, before[TRAIN])
-        self.swap = steady.answers
-        self._tell_training(run)
-        return True
 
-    def retraining(self) -> None:
-        """Say who won, in figures, and who serves."""
-        asked = self.store.ledger.read(model=MODEL, kind="retrain.requested")
-        if not asked:
+    def retrain(self) -> None:
+        """Wait for the training that monitoring has asked for, with a client that goes on asking for predictions."""
+        asked = self.asked
+        if asked is None:
             self.screen.step("retraining", "was never asked for: no month was different enough")
             return
-        challenger = self._result("evaluate")
-        metric = self.spec.evaluate.metric
-        if challenger["gain"] is not None:
-            score, gain = challenger["scores"][metric], challenger["gain"]
-            verdict = "the challenger is better" if gain > 0 else "the champion is not beaten" if gain < 0 else "equal"
+        self.screen.step(
+            "retrain asset", f"asks for a training: {_shorter(asked.data['reason'])}", reused=self.answered
+        )
+        if self.answered:
+            return
+        rows = rows_after(self.spec, self.state.watermark, STEADY_ROWS)
+        with SteadyClient(self.endpoint, MODEL, rows) as steady:
+            self._tell_training(self._asset_run(TRAIN, asked))
+        answers, served = steady.answers, steady.answers.versions
+        total = len(answers.milliseconds) + len(answers.failures)
+        seen = ", ".join(f"{count} by version {version}" for version, count in served.items())
+        self.screen.step("meanwhile over HTTP", f"{total:,} requests, {len(answers.failures)} failed ({seen})")
+
+    def outcome(self) -> None:
+        """Who won, in figures, and who serves."""
+        found, metric = self._result("evaluate"), self.spec.evaluate.metric
+        if found["gain"] is not None:
+            better = "the challenger is better" if found["gain"] > 0 else "the challenger is not better"
+            score = found["scores"][metric]
             self.screen.step(
                 "same held-out flights",
-                f"challenger {metric} {score:.4f}, gain over champion {challenger['champion']}: {gain:+.4f}: {verdict}",
+                f"{metric}: challenger {score:.4f}, champion {found['champion']} {score - found['gain']:.4f}: {better}",
             )
-        gated = self._result("gate")
-        for verdict in gated["verdicts"]:
-            self.screen.note(
-                f"gate {verdict['gate']}: {'passed' if verdict['passed'] else 'refused'}. {verdict['sentence']}"
-            )
+        for verdict in self._result("gate")["verdicts"]:
+            word = "passed" if verdict["passed"] else "refused"
+            self.screen.note(f"gate {word}: {verdict['sentence']}")
         self.screen.step("serves now", f"version {self.state.champion} of {len(self.state.versions)}")
-        if self.swap is not None:
-            seen = ", ".join(f"version {version}: {count}" for version, count in self.swap.versions.items())
-            total = len(self.swap.milliseconds) + len(self.swap.failures)
-            self.screen.note(
-                f"a steady client during the change: {total} requests, {len(self.swap.failures)} failed ({seen})"
-            )
 
     def _tell_training(self, run: DagRun) -> None:
         trained, evaluated = self._result("train"), self._result("evaluate")
@@ -158,7 +157,9 @@ class Story:
         )
         figures = ", ".join(f"{name} {value:.4f}" for name, value in evaluated["scores"].items())
         self.screen.step("evaluate", f"{evaluated['rows']:,} later flights: {figures}")
-        self.screen.step("explain", f"most important: {', '.join(list(self._result('explain')['importance'])[:4])}")
+        self.screen.step(
+            "explain", f"most important: {', '.join(name for name, _ in self._result('explain')['importance'][:4])}"
+        )
         self.screen.step("package", f"signed bundle {packaged['bundle'][:12]} and a Bento ({seconds['package']:.1f} s)")
         gated = self._result("gate")
         refused = [verdict["sentence"] for verdict in gated["verdicts"] if not verdict["passed"]]
@@ -171,9 +172,16 @@ class Story:
         return self._waited(dag, self.airflow.trigger(dag, conf))
 
     def _waited(self, dag: str, run_id: str) -> DagRun:
+        tries: dict[str, int] = {}
+
         def show(run: DagRun) -> None:
             busy = [task.name for task in run.tasks if task.state in {"running", "queued", "scheduled", "up_for_retry"}]
             self.screen.now(f"{dag}: {', '.join(busy) or run.state}")
+            for task in run.tasks:
+                if task.state == "up_for_retry" and tries.get(task.name) != task.try_number:
+                    tries[task.name] = task.try_number
+                    last = self.airflow.log(dag, run_id, task.name, try_number=task.try_number, lines=3)
+                    self.screen.note(f"{dag}: try {task.try_number} of {task.name} failed, another follows: {last}")
 
         with self.screen.doing(dag):
             run = self.airflow.wait(dag, run_id, on_progress=show, poll=0.25)
@@ -181,19 +189,18 @@ class Story:
             raise Trouble(self.airflow.why_failed(run))
         return run
 
-    def _ids(self, dag: str) -> set[str]:
-        return {run.id for run in self.airflow.runs(dag)}
-
-    def _asset_run(self, dag: str, before: set[str]) -> DagRun:
-        """The finished run that an asset event has started, other than those of *before*."""
-        end = time.monotonic() + _ASSET_SECONDS
+    def _asset_run(self, dag: str, cause: Event) -> DagRun:
+        """The finished run of *dag* that an asset event after the ledger's event *cause* has started."""
+        end = time.monotonic() + ASSET_SECONDS
         with self.screen.doing(f"waiting for the asset event to start {dag}"):
             while time.monotonic() < end:
-                new = self._ids(dag) - before
-                if new:
-                    return self._waited(dag, min(new))
+                # The id holds the time: asset_triggered__2026-01-31T12:00:00.000000+00:00_xxxxxxxx
+                ids = [run.id for run in self.airflow.runs(dag) if run.id.startswith(ASSET_RUN)]
+                ids = [run_id for run_id in ids if run_id.removeprefix(ASSET_RUN)[:23] >= cause.time[:23]]
+                if ids:
+                    return self._waited(dag, min(ids))
                 time.sleep(0.25)
-        raise Trouble(f"no asset event has started {dag} in {_ASSET_SECONDS:.0f} s")
+        raise Trouble(f"no asset event has started {dag} in {ASSET_SECONDS:.0f} s")
 
     def _result(self, stage: str) -> dict[str, Any]:
         event: Event = self.state.latest[stage]

@@ -1,4 +1,4 @@
-"""The reference of errors: every stable code that the source text gives to an error, with the sentences that carry it."""
+"""The reference of errors: every stable code that the source text gives to an error, with the sentences it is in."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from slipstream import errors as tree
@@ -13,6 +14,7 @@ from slipstream import errors as tree
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("include/slipstream", "plugins/slipstream_airflow")
 CLASSES = {name: made for name, made in vars(tree).items() if isinstance(made, type) and issubclass(made, Exception)}
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _CODE = re.compile(r"^[a-z]+(_[a-z0-9]+)*$")
 
 
@@ -27,7 +29,7 @@ class Use:
 
 def errors() -> Iterator[str]:
     """One section for each class of errors, in the order of the tree, with a row for each code."""
-    uses = list(dict.fromkeys(found()))
+    uses = found()
     names = [*CLASSES, *sorted({use.kind for use in uses} - set(CLASSES))]
     for name in names:
         rows = {use.code: [other.text for other in uses if other == use or (other.code, other.kind) == (use.code, name)]
@@ -48,11 +50,19 @@ def codes() -> set[str]:
     return {use.code for use in found()} | {made.code for made in CLASSES.values() if hasattr(made, "code")}
 
 
-def found() -> Iterator[Use]:
-    """Every use of an error in the source text."""
+@cache
+def found() -> tuple[Use, ...]:
+    """Every use of an error in the source text, in its order."""
+    return tuple(dict.fromkeys(_found()))
+
+
+def _found() -> Iterator[Use]:
     for folder in FOLDERS:
         for file in sorted((ROOT / folder).rglob("*.py")):
             module = ast.parse(file.read_text())
+            for statement in module.body:
+                if not isinstance(statement, _SCOPES):
+                    yield from _in_function(statement)
             for scope in ast.walk(module):
                 if isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef):
                     yield from _in_function(scope)
@@ -117,16 +127,13 @@ def _text(node: ast.expr | None, said: dict[str, ast.expr], depth: int = 0) -> s
     if isinstance(node, ast.JoinedStr):
         return "".join(_text(part, said, depth) for part in node.values)
     if isinstance(node, ast.FormattedValue):
-        known = _text(node.value, said, depth) if isinstance(node.value, ast.Name) else ""
-        return known if known and depth < 3 and not known.startswith("{") else f"{{{_short(node.value)}}}"
+        text = _text(node.value, said, depth) if isinstance(node.value, ast.Name) else ""
+        return text if text and not text.startswith("{") else f"{{{_short(node.value)}}}"
     if isinstance(node, ast.BinOp):
         return _text(node.left, said, depth) + _text(node.right, said, depth)
-    if (
-        isinstance(node, ast.Name)
-        and depth < 3
-        and isinstance(said.get(node.id), ast.JoinedStr | ast.Constant | ast.BinOp)
-    ):
-        return _text(said[node.id], said, depth + 1)
+    known = said.get(node.id) if isinstance(node, ast.Name) and depth < 3 else None
+    if isinstance(known, ast.JoinedStr | ast.Constant | ast.BinOp):
+        return _text(known, said, depth + 1)
     return f"{{{_short(node)}}}" if node is not None else ""
 
 
@@ -138,16 +145,11 @@ def _short(node: ast.expr) -> str:
         return node.attr
     if isinstance(node, ast.Call) and node.args:
         return _short(node.args[0])
-    if isinstance(node, ast.Subscript | ast.IfExp | ast.BoolOp):
-        inner = (
-            node.value
-            if isinstance(node, ast.Subscript)
-            else node.body
-            if isinstance(node, ast.IfExp)
-            else node.values[0]
-        )
-        return _short(inner)
-    return "…"
+    if isinstance(node, ast.Subscript):
+        return _short(node.value)
+    if isinstance(node, ast.IfExp):
+        return _short(node.body)
+    return _short(node.values[0]) if isinstance(node, ast.BoolOp) else "…"
 
 
 def _cell(text: str) -> str:

@@ -9,9 +9,11 @@ from datetime import timedelta
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from slipstream.spec import ModelSpec
+
+if typing.TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 _WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false", timedelta: "duration"}
 _SIGNS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}

@@ -31,6 +31,7 @@ _MODEL: dict[str, Any] = {
 MakeSpec = Callable[..., ModelSpec]
 MakeRows = Callable[..., pa.Table]
 Commit = Callable[[ModelSpec, pa.Table], Dataset]
+Release = Callable[..., Any]
 
 
 @pytest.fixture
@@ -101,3 +102,23 @@ def committed(store: Store) -> Commit:
         return dataset
 
     return commit
+
+
+@pytest.fixture
+def release(store: Store, committed: Commit, make_rows: MakeRows, tmp_path: Path) -> Release:
+    """``release(spec, seed=0)``: a version trained on 600 rows of that seed, and held against the gates."""
+    from slipstream.stages.evaluate import evaluate
+    from slipstream.stages.explain import explain
+    from slipstream.stages.gate import gate
+    from slipstream.stages.package import Packaged, package
+    from slipstream.stages.train import train
+
+    def make(spec: ModelSpec, seed: int = 0) -> Packaged:
+        trained = train(spec, store, committed(spec, make_rows(600, seed=seed, first=600 * seed)).id)
+        runs = evaluate(spec, store, trained.candidate).run, explain(spec, store, trained.candidate).run
+        places = {"keys": tmp_path / "keys", "bentos": tmp_path / "bentos"}
+        packaged = package(spec, store, trained.candidate, *runs, **places)
+        gate(spec, store, packaged.version)
+        return packaged
+
+    return make

@@ -51,7 +51,7 @@ def main() -> None:
         if "--json" in sys.argv:
             sys.stderr.write(json.dumps({"error": {"code": error.code, "message": str(error)}}) + "\n")
         else:
-            err.print(f"error [{error.code}]: {error}", markup=False, highlight=False)
+            err.print(f"error [{error.code}]: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
 
 
@@ -109,7 +109,7 @@ def models(json_: AsJson = False) -> None:
     rows = []
     for found in model_file.load_specs(settings.models, allow_code=settings.allow_code):
         if isinstance(found, SpecError):
-            err.print(f"error [{found.code}]: {found}", markup=False, highlight=False)
+            err.print(f"error [{found.code}]: {found}", markup=False, highlight=False, soft_wrap=True)
             continue
         now = state.model(found.name)
         rows.append(
@@ -158,15 +158,15 @@ def plan(
     for made in plans:
         out.print(f"[bold]{made.model}[/bold]   predictions at POST {made.endpoint}", highlight=False)
         for dag in made.dags:
-            out.print(f"  {dag.id:<24} {dag.does}   (starts: {dag.starts})", highlight=False, markup=False)
+            out.print(f"  {dag.id:<24} {dag.does}   (starts: {dag.starts})", highlight=False, markup=False, soft_wrap=True)
         for name, uri in made.tables:
-            out.print(f"  table {name:<18} {uri}", highlight=False, markup=False)
+            out.print(f"  table {name:<18} {uri}", highlight=False, markup=False, soft_wrap=True)
         for change in made.changes:
             anew = ", ".join(change.anew) or "nothing"
             text = f"  changed {change.key}: {change.before!r} -> {change.after!r}; works anew: {anew}"
-            out.print(text, highlight=False, markup=False)
+            out.print(text, highlight=False, markup=False, soft_wrap=True)
         if made.compared and not made.changes:
-            out.print(f"  unchanged since {made.compared}", highlight=False, markup=False)
+            out.print(f"  unchanged since {made.compared}", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()

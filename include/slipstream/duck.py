@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MEMORY = "1GiB"
 STREAM_MIB = 240
+MAX_DECODED = 16 << 30
 ROW_GROUP, MIN_ROW_GROUP, GROUP_CELLS = 122_880, 2_048, 4_000_000
 TYPES = ("BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR", "DATE", "TIMESTAMP")
 _INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "HUGEINT", "UHUGEINT"}
@@ -74,6 +75,26 @@ def first_row(relation: duckdb.DuckDBPyRelation) -> tuple[Any, ...]:
     """The first row, for relations that have one, such as aggregates."""
     row: tuple[Any, ...] = relation.limit(1).fetchall()[0]
     return row
+
+
+def refuse_bulk(relation: duckdb.DuckDBPyRelation, max_rows: int) -> int:
+    """The number of rows, if they and their size are within bounds.
+
+    A Parquet file of some kilobytes can hold gigabytes of equal texts, so what is there once decoded is counted too.
+
+    Raises:
+        DataError: ``data_too_many_rows`` or ``data_decoded_too_large``.
+    """
+    texts = [f"sum(strlen({quoted(name)}))" for name, kind in columns_of(relation) if kind == "VARCHAR"]
+    count, *lengths = first_row(relation.aggregate(", ".join(["count(*)", *texts])))
+    if count > max_rows:
+        message = f"the batch has {count} rows, more than data.max_rows ({max_rows}); deliver less at once or raise it."
+        raise DataError(message, code="data_too_many_rows")
+    size = sum(int(length or 0) for length in lengths) + 8 * count * (len(relation.columns) - len(texts))
+    if size > MAX_DECODED:
+        message = f"the batch: {count} rows of {size // count} bytes exceed the budget of {MAX_DECODED >> 30} GiB"
+        raise DataError(f"{message}; deliver less at once.", code="data_decoded_too_large")
+    return int(count)
 
 
 def typed(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:

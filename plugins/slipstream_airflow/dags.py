@@ -46,6 +46,26 @@ RETRIES: dict[str, Any] = {
 }
 """10, 20, 40, 80 and 160 s: longer than an api-server needs to come back, which was measured to use up three tries."""
 
+TRAIN_FORM = ParamsDict(
+    {
+        "dataset": Param(
+            None,
+            type=["null", "string"],
+            pattern="^[0-9a-f]{64}$",
+            title="Dataset version",
+            description="Id of the dataset version to train on; empty for the newest.",
+        ),
+        "reason": Param(
+            "",
+            type="string",
+            maxLength=500,
+            title="Reason",
+            description="Why you ask for a training, in one sentence; kept with the run.",
+        ),
+    }
+)
+TRAIN_FORM.validate()
+
 
 def all_dags() -> dict[str, DAG]:
     """The DAGs of every model project by id, for ``globals()`` of a DAG file; :func:`check` tells of wrong projects."""
@@ -77,23 +97,7 @@ def ingest(spec: ModelSpec) -> DAG:
 
 
 def train(spec: ModelSpec) -> DAG:
-    """``train -> (evaluate, explain) -> package -> gate -> approve -> deploy``: from data to a champion."""
-    form: dict[str, Any] = {
-        "dataset": Param(
-            None,
-            type=["null", "string"],
-            pattern="^[0-9a-f]{64}$",
-            title="Dataset version",
-            description="Id of the dataset version to train on; empty for the newest.",
-        ),
-        "reason": Param(
-            "",
-            type="string",
-            maxLength=500,
-            title="Reason",
-            description="Why you ask for a training, in one sentence; kept with the run.",
-        ),
-    }
+    """``train -> (evaluate, explain) -> package -> gate (-> approve) -> deploy``: from data to a champion."""
     stage = partial(_stage, spec)
     with _dag(spec, "train", spec.schedule.train) as dag:
         candidate = stage(TrainOperator, dataset="{{ params.dataset or '' }}")
@@ -103,10 +107,11 @@ def train(spec: ModelSpec) -> DAG:
             PackageOperator, candidate=candidate.output, evaluation=evaluation.output, explanation=explanation.output
         )
         gated = stage(GateOperator, version=version.output)
-        approved = stage(ApproveOperator, version=version.output, response_timeout=spec.approval.timeout)
-        gated >> approved >> stage(DeployOperator, version=version.output)
-    # Set last: else each task gets a copy of it.
-    dag.params = ParamsDict(form)
+        if spec.approval.mode == "manual":
+            gated = gated >> stage(ApproveOperator, version=version.output, response_timeout=spec.approval.timeout)
+        gated >> stage(DeployOperator, version=version.output)
+    # Past its setter and after the tasks: the form is proved once, not for every model, and no task needs a copy.
+    object.__setattr__(dag, "params", TRAIN_FORM)
     return dag
 
 

@@ -146,13 +146,14 @@ def _start(layout: Layout, ports: Ports, names: tuple[str, ...]) -> Running:
         ROLE: stack_processes.SUPERVISOR,
     }
     with (layout.logs / "supervisor.log").open("a") as log:
-        subprocess.Popen(
+        subprocess.run(
             [sys.executable, "-m", "slipstream_airflow.stack_supervisor", str(layout.run)],
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
+            check=True,
         )
     return running
 

@@ -17,7 +17,6 @@ import psutil
 from slipstream_airflow.stack_settings import MARKER, ROLE
 
 SUPERVISOR = "supervisor"
-_LEFT_SECONDS = 3.0
 _KILL_SECONDS = 5.0
 _LOOK = 0.1
 
@@ -56,7 +55,7 @@ def memory(run: Path) -> int:
     return total
 
 
-def stop(run: Path, grace: float) -> Iterator[int]:
+def stop(run: Path, grace: float, left: float = 3.0) -> Iterator[int]:
     """Stop the stack, yielding how many of its processes still live; ends when there are none.
 
     The supervisor is asked first. What is left when it has gone, or has no supervisor any more, gets SIGTERM, and
@@ -65,6 +64,7 @@ def stop(run: Path, grace: float) -> Iterator[int]:
     Args:
         run: The run folder of the stack.
         grace: Seconds that the supervisor has for stopping its components.
+        left: Seconds that the others have after SIGTERM.
 
     Yields:
         The number of living processes, about five times a second.
@@ -77,7 +77,7 @@ def stop(run: Path, grace: float) -> Iterator[int]:
         _signal([parent], force=False)
         yield from _until(lambda: not _alive(parent), run, grace)
     _signal(members(run), force=False)
-    yield from _until(lambda: not members(run), run, _LEFT_SECONDS)
+    yield from _until(lambda: not members(run), run, left)
     end = time.monotonic() + _KILL_SECONDS
     while left := members(run):
         if time.monotonic() > end:

@@ -72,4 +72,6 @@ def _note_start(watcher: Any, **_: object) -> bool:
 if __name__ == "__main__":
     if MARKER not in os.environ:
         sys.exit("the supervisor is started by `python -m slipstream_airflow.stack up`")
+    if os.fork():  # a daemon belongs to init, not to the command that started it
+        os._exit(0)
     main(Path(sys.argv[1]))

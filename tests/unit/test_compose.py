@@ -156,7 +156,9 @@ def test_nothing_is_published_beyond_this_machine() -> None:
 
 
 def test_there_are_no_default_secrets() -> None:
-    secrets = re.compile(r"PASSWORD|SECRET|FERNET|ACCESS_KEY|ENDPOINT_KEY|ROOT_USER|REDISCLI_AUTH|SQL_ALCHEMY|BROKER|RESULT_BACKEND")
+    secrets = re.compile(
+        r"PASSWORD|SECRET|FERNET|ACCESS_KEY|ENDPOINT_KEY|ROOT_USER|REDISCLI_AUTH|SQL_ALCHEMY|BROKER|RESULT_BACKEND"
+    )
     for name, service in SERVICES.items():
         for variable, value in service["environment"].items():
             if secrets.search(variable):

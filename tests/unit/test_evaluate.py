@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from slipstream.stages.evaluate import Evaluated, evaluate, load_evaluation
 from slipstream.stages.split import split
 from slipstream.stages.train import Trained, train
 from slipstream.store import Store
+from slipstream.store.datasets import save_dataset
 
 LINEAR = {"type": "sklearn", "estimator": "sklearn.linear_model.LogisticRegression"}
 TREE = {"type": "sklearn", "estimator": "sklearn.tree.DecisionTreeClassifier", "parameters": {"max_depth": 3}}
@@ -105,6 +106,7 @@ def test_champion_and_challenger_meet_on_the_same_rows(
     assert [pair.candidate, pair.champion] == values
     assert pair.gain.value == evaluated.gain == values[0] - values[1]
     assert pair.gain.low < pair.gain.value < pair.gain.high
+    assert set(against.roc) == {"candidate", "champion"}
     # Less is better: the gain still says how much better the candidate is.
     losses = against.figures["log_loss"]
     assert losses.gain.value == pytest.approx(losses.champion - losses.candidate)
@@ -245,31 +247,17 @@ class TestBadInput:
             evaluate(spec, store, trained.candidate)
 
 
-def test_ids_repeat_in_another_store(
-    store: Store, make_spec: Any, make_rows: Any, committed: Any, tmp_path: Any
-) -> None:
+def test_ids_repeat_in_another_store(make_spec: Any, make_rows: Any, tmp_path: Path) -> None:
     """What a rerun after a crash writes is what the first run would have written."""
-    spec = make_spec(evaluate=EVALUATE)
+    spec, rows = make_spec(evaluate=EVALUATE), make_rows()
+    kinds = [("id", "BIGINT"), ("day", "TIMESTAMP"), ("distance", "DOUBLE"), ("hour", "BIGINT"), ("carrier", "VARCHAR")]
+    kinds += [("late", "BOOLEAN"), ("delay", "DOUBLE")]
     results: list[Evaluated] = []
-    from slipstream.store.datasets import save_dataset
-
-    rows = make_rows(day=pa.array([datetime(2024, 1, 1) + timedelta(hours=i) for i in range(600)], pa.timestamp("us")))
-    committed(spec, rows)
     for name in ("one", "two"):
-        again = Store.open((tmp_path / name).as_uri())
-        kinds = [
-            ("id", "BIGINT"),
-            ("day", "TIMESTAMP"),
-            ("distance", "DOUBLE"),
-            ("hour", "BIGINT"),
-            ("carrier", "VARCHAR"),
-        ]
-        kinds += [("late", "BOOLEAN"), ("delay", "DOUBLE")]
-        dataset, manifest = save_dataset(
-            again.objects, spec.name, kinds, again.tables.append(spec.name, "data", rows, "k")
-        )
-        again.ledger.append(
-            "dataset.committed", spec.name, {"dataset": dataset.id, "manifest": manifest, "watermark": ""}
-        )
-        results.append(evaluate(spec, again, train(spec, again, dataset.id).candidate))
+        store = Store.open((tmp_path / name).as_uri())
+        files = store.tables.append(spec.name, "data", rows, "k")
+        dataset, manifest = save_dataset(store.objects, spec.name, kinds, files)
+        payload = {"dataset": dataset.id, "manifest": manifest, "watermark": ""}
+        store.ledger.append("dataset.committed", spec.name, payload)
+        results.append(evaluate(spec, store, train(spec, store, dataset.id).candidate))
     assert results[0] == results[1]

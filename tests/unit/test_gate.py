@@ -194,6 +194,6 @@ def test_reruns_are_reused_and_stale_comparisons_refused(
 
 
 def test_an_unknown_version(store: Store, make_spec: Any) -> None:
-    with pytest.raises(NotFound, match="small has no version 7. Known: none") as caught:
+    with pytest.raises(NotFound, match=r"small has no version 7\. Known: none") as caught:
         gate(make_spec(), store, 7)
     assert caught.value.code == "version_not_found"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import duckdb
 import numpy as np
 import pyarrow as pa
@@ -10,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipstream.errors import BundleError
-from slipstream.scoring import profile as profiles
-from slipstream.scoring.profile import ANSWER, Profile, profile
+from slipstream.scoring.profile import ANSWER, MOST_WORDS, Profile, profile
 from slipstream.scoring.profile_file import from_parquet, to_parquet
 
 NASTY = "</script><script>alert('1')</script>"
@@ -34,6 +35,11 @@ def table(rows: int = 5000, shift: float = 0.0, seed: int = 0) -> pa.Table:
 def profiled(data: pa.Table, answers: list[float] | None = None) -> Profile:
     with duckdb.connect() as connection:
         return profile(connection.from_arrow(data), NUMBERS, answers or [0.1, 0.2, 0.9], ("late", False))
+
+
+@cache
+def reference_profile() -> Profile:
+    return profiled(table())
 
 
 def on(reference: Profile, data: pa.Table, answers: list[float] | None = None) -> Profile:
@@ -97,7 +103,7 @@ def test_a_damaged_file_is_refused(damage: bytes) -> None:
 
 
 def test_a_window_is_counted_in_the_bins_of_its_reference() -> None:
-    reference = profiled(table())
+    reference = reference_profile()
     window = table(1000, shift=1e6)
     found = on(reference, window, [0.5] * 7)
     x = found.columns["x"]
@@ -108,12 +114,12 @@ def test_a_window_is_counted_in_the_bins_of_its_reference() -> None:
 
 
 def test_a_window_without_target_and_answers() -> None:
-    found = on(profiled(table()), table(10).drop_columns(["late"]))
+    found = on(reference_profile(), table(10).drop_columns(["late"]))
     assert list(found.columns) == ["x", 'we"ird', "word"]
 
 
 def test_an_empty_window_has_no_rows() -> None:
-    found = on(profiled(table()), table().slice(0, 0), [])
+    found = on(reference_profile(), table().slice(0, 0), [])
     assert found.rows == 0
     assert found.columns["x"].mean is None
     assert found.columns["word"].words == ()
@@ -133,28 +139,28 @@ def test_missing_infinite_and_absent_values() -> None:
     assert on(found, table()).columns['we"ird'].counts == (5000,)
 
 
-def test_millions_of_words_stay_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(profiles, "MOST_WORDS", 5)
-    data = pa.table({"word": ["often"] * 3 + [f"w{number}" for number in range(100)]})
+def test_millions_of_words_stay_bounded() -> None:
+    data = pa.table({"word": ["often"] * 3 + [f"w{number:05}" for number in range(MOST_WORDS + 40)]})
     with duckdb.connect() as connection:
         found = profile(connection.from_arrow(data), {"word": False}, []).columns["word"]
-    assert found.words == (("often", 3), ("w0", 1), ("w1", 1), ("w10", 1), ("w11", 1))
-    assert found.other == 96
+    assert found.words[:3] == (("often", 3), ("w00000", 1), ("w00001", 1))
+    assert (len(found.words), found.other) == (MOST_WORDS, 41)
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 400), st.integers(0, 3))
 def test_parts_add_up_to_the_whole(cut: int, seed: int) -> None:
-    reference, data = profiled(table()), table(400, seed=seed)
+    reference, data = reference_profile(), table(400, seed=seed)
     parts = on(reference, data.slice(0, cut), [0.5] * 2).merge(on(reference, data.slice(cut), [0.7]))
     whole = on(reference, data, [0.5, 0.5, 0.7])
     for name, column in whole.columns.items():
         part = parts.columns[name]
         exact = ("rows", "missing", "counts", "low", "high", "words", "other")
         assert [getattr(part, field) for field in exact] == [getattr(column, field) for field in exact]
-        assert (part.mean, part.sd) == pytest.approx((column.mean, column.sd), rel=1e-8, nan_ok=True)
+        if column.kind == "number":
+            assert (part.mean, part.sd) == pytest.approx((column.mean, column.sd), rel=1e-8)
 
 
 def test_profiles_in_other_bins_do_not_add_up() -> None:
     with pytest.raises(ValueError, match="other bins"):
-        profiled(table()).merge(profiled(table(seed=1)))
+        reference_profile().merge(profiled(table(seed=1)))

@@ -155,7 +155,7 @@ def test_another_process_with_one_thread_makes_the_same_model(
 ) -> None:
     spec = make_spec(**_for(f"sklearn.ensemble.{name}Classifier"))
     trained = train(spec, store, committed(spec, make_rows()).id)
-    again = Store.openstore.url + "-again"
+    again = Store.open(store.url + "-again")
     dataset = _copy(store, again, spec.name, trained.dataset)
     environment = os.environ | {"OMP_NUM_THREADS": "1", "LOKY_MAX_CPU_COUNT": "1", "PYTHONHASHSEED": "1"}
     command = [sys.executable, "-c", _OTHER_PROCESS, again.url, str(spec.folder), dataset]
@@ -251,6 +251,6 @@ class TestBadInput:
         assert text in str(caught.value)
 
     def test_an_unknown_candidate(self, store: Store, make_spec: Any) -> None:
-        with pytest.raises(SlipstreamError, match="no finished run 'train-0'. Newest: none") as caught:
+        with pytest.raises(SlipstreamError, match=r"no finished run 'train-0'\. Newest: none") as caught:
             load_training(make_spec(), store, "train-0")
         assert caught.value.code == "run_not_found"

@@ -1,4 +1,4 @@
-"""Hourly bike rentals in Washington, DC, in 2011 (Fanaee-T and Gama 2013), from the data files of PyPI package ``ISLP``."""
+"""Hourly bike rentals in Washington, DC, in 2011 (Fanaee-T and Gama 2013), from the files of package ``ISLP``."""
 
 from __future__ import annotations
 

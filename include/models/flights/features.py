@@ -33,7 +33,8 @@ def next_month(watermark: str, duck: duckdb.DuckDBPyConnection) -> tuple[duckdb.
         duck.execute(
             """
             CREATE TEMP TABLE month AS
-            SELECT flight.*, plane.year AS plane_year, plane.seats, plane.manufacturer, weather.* EXCLUDE (origin, time_hour)
+            SELECT flight.*, plane.year AS plane_year, plane.seats, plane.manufacturer,
+                weather.* EXCLUDE (origin, time_hour)
             FROM read_csv($flights, nullstr = 'NA') AS flight
             LEFT JOIN read_csv($planes, nullstr = 'NA') AS plane USING (tailnum)
             LEFT JOIN (

@@ -1,8 +1,8 @@
 """Permutation importance: how much worse the deciding metric gets when one input is shuffled. The default.
 
 Breiman, "Random Forests", Machine Learning 45 (2001); Fisher, Rudin and Dominici, JMLR 20 (2019). Dependence is partial
-dependence: Friedman, Annals of Statistics 29 (2001). Needs nothing beyond scikit-learn and explains any estimator; inputs
-that carry the same information share their importance, so each can look unimportant.
+dependence: Friedman, Annals of Statistics 29 (2001). Needs nothing beyond scikit-learn and explains any estimator.
+Inputs that carry the same information share their importance, so each can look unimportant.
 """
 
 from __future__ import annotations
@@ -35,11 +35,17 @@ class PermutationExplainer:
     top: int = 6
 
     def explain(self, spec: ModelSpec, estimator: Any, frame: Any, seed: int) -> Explanation:
-        """Importance in units of the deciding metric; see :class:`~slipstream.slots.Explanation`."""
+        """Importance in units of the deciding metric; see :class:`~slipstream.slots.Explanation`.
+
+        Raises:
+            BackendError: ``explainer_unsuitable`` when the deciding metric is not defined on the rows.
+        """
         if not 1 <= self.rows <= MOST_ROWS or self.repeats < 1:
-            message = f"explain: rows must be 1 to {MOST_ROWS} and repeats at least 1, got {self.rows} and {self.repeats}."
+            message = (
+                f"explain: rows must be 1 to {MOST_ROWS} and repeats at least 1, got {self.rows} and {self.repeats}."
+            )
             raise BackendError(message, code="backend_argument")
-        rows = sample(frame, self.rows, seed)
+        rows = sample(_judged(spec, estimator, frame), self.rows, seed)
         inputs = rows[list(spec.inputs)]
         importance = ranked(self._importance(spec, estimator, inputs, rows[spec.target], seed))
         top = list(importance)[: self.top]
@@ -58,6 +64,9 @@ class PermutationExplainer:
         metric, random = spec.evaluate.metric, np.random.default_rng(seed)
         sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
         whole = sign * _score(spec, estimator, inputs, target)
+        if not np.isfinite(whole):
+            message = f"explain: {metric} is not defined on the {len(inputs):,} rows to explain; hold out more."
+            raise BackendError(message, code="explainer_unsuitable")
         found = {}
         for name in inputs.columns:
             shuffled = inputs.copy()
@@ -67,6 +76,11 @@ class PermutationExplainer:
                 drops.append(whole - sign * _score(spec, estimator, shuffled, target))
             found[str(name)] = float(np.mean(drops))
         return found
+
+
+def _judged(spec: ModelSpec, estimator: Any, frame: Any) -> Any:
+    """The rows whose label the estimator knows; any other answer to the rest would be wrong whatever the inputs."""
+    return frame if spec.task == "regression" else frame[frame[spec.target].isin(estimator.classes_.tolist())]
 
 
 def _score(spec: ModelSpec, estimator: Any, inputs: Any, target: Any) -> float:
@@ -90,8 +104,8 @@ def _dependence(spec: ModelSpec, estimator: Any, inputs: Any, name: str) -> list
     if column.dtype == object:
         grid: list[Any] = [str(value) for value in column.value_counts().index[:GRID]]
     else:
-        quantiles = np.nanquantile(column.to_numpy(), np.linspace(0.02, 0.98, GRID))
-        grid = [float(value) for value in np.unique(quantiles)]
+        known = column.dropna().to_numpy()
+        grid = np.unique(np.quantile(known, np.linspace(0.02, 0.98, GRID))).tolist() if len(known) else []
     mean = float(answers(spec, estimator, inputs).mean())
     points = []
     for value in grid:
@@ -115,6 +129,11 @@ def _cases(spec: ModelSpec, estimator: Any, inputs: Any) -> list[dict[str, Any]]
             changed[name] = others[name].to_numpy()
             effects[str(name)] = float(predictions[place] - answers(spec, estimator, changed).mean())
         row = {str(name): plain(value) for name, value in inputs.iloc[place].items()}
-        case = {"row": row, "prediction": float(predictions[place]), "base": float(predictions.mean()), "effects": effects}
+        case = {
+            "row": row,
+            "prediction": float(predictions[place]),
+            "base": float(predictions.mean()),
+            "effects": effects,
+        }
         cases.append(case)
     return cases

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,4 +52,4 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, str):
         return value
     number = float(value)
-    return None if number != number else number  # noqa: PLR0124 - NaN is the one number that differs from itself
+    return None if math.isnan(number) else number

@@ -16,8 +16,9 @@ from slipstream.explainers.sample import MOST_ROWS, SHOWN_POINTS, answers, case_
 from slipstream.slots import Explanation
 from slipstream.spec import ModelSpec
 
-_MARGIN = ("HistGradientBoosting", "GradientBoosting", "LogisticRegression")
 BACKGROUND = 200
+_CLOSE = 1e-6
+"""How far contributions and base may add up beside the answer, relative to its size."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class ShapExplainer:
         """Mean absolute contribution of each input; see :class:`~slipstream.slots.Explanation`.
 
         Raises:
-            BackendError: ``explainer_unsuitable`` for an estimator that SHAP has no exact method for.
+            BackendError: ``explainer_unsuitable`` for an estimator that SHAP has no exact method for, or whose
+                contributions do not add up to its answers.
         """
         if not 1 <= self.rows <= MOST_ROWS:
             message = f"explain: rows must be 1 to {MOST_ROWS}, got {self.rows}."
@@ -59,7 +61,7 @@ class ShapExplainer:
             importance=importance,
             effects=effects,
             cases=[_case(spec, inputs, values, bases, predictions, place) for place in case_rows(predictions)],
-            scale=_scale(spec, type(estimator.named_steps["model"]).__name__),
+            scale=_scale(spec, estimator, inputs, values.sum(axis=1) + bases),
         )
 
 
@@ -84,7 +86,9 @@ def _contributions(spec: ModelSpec, estimator: Any, inputs: Any) -> tuple[Any, A
             raise BackendError(message, code="explainer_unsuitable") from error
     values, bases = np.asarray(found.values), np.asarray(found.base_values)
     if values.ndim == 3:
-        values, bases = _of_class(spec, values, np.broadcast_to(bases, (len(values), values.shape[2])), estimator, inputs)
+        values, bases = _of_class(
+            spec, values, np.broadcast_to(bases, (len(values), values.shape[2])), estimator, inputs
+        )
     bases = np.broadcast_to(bases.reshape(len(bases), -1)[:, 0] if bases.ndim else bases, (len(values),))
     return _by_input(values, _origins(prepare, spec.inputs), len(spec.inputs)), bases
 
@@ -134,7 +138,24 @@ def _case(spec: ModelSpec, inputs: Any, values: Any, bases: Any, predictions: An
     return {"row": row, "prediction": float(predictions[place]), "base": float(bases[place]), "effects": effects}
 
 
-def _scale(spec: ModelSpec, name: str) -> str:
-    if spec.task == "regression":
-        return spec.target
-    return "log-odds" if name.startswith(_MARGIN) else "probability"
+def _scale(spec: ModelSpec, estimator: Any, inputs: Any, totals: Any) -> str:
+    """What base and contributions add up to, found by comparing their *totals* with the answers."""
+    import numpy as np
+
+    told = answers(spec, estimator, inputs)
+    with np.errstate(over="ignore"):
+        if spec.task == "regression":
+            reached = {spec.target: (totals, told), f"log of {spec.target}": (np.exp(totals), told)}
+        else:
+            reached = {"probability": (totals, told), "log-odds": (1 / (1 + np.exp(-totals)), told)}
+    if spec.task == "multiclass" and hasattr(estimator, "decision_function"):
+        reached["score of the likeliest class"] = (totals, estimator.decision_function(inputs).max(axis=1))
+    missed = {unit: float(np.max(np.abs(got - said) / (1 + np.abs(said)))) for unit, (got, said) in reached.items()}
+    unit = min(missed, key=lambda name: missed[name])
+    if not missed[unit] <= _CLOSE:
+        message = (
+            f"explain: the contributions miss the answers by up to {missed[unit]:.2g} ({unit}), so they explain "
+            "something else; use explain: {type: permutation}."
+        )
+        raise BackendError(message, code="explainer_unsuitable")
+    return unit

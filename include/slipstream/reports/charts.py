@@ -1,92 +1,147 @@
-"""Charts as inline SVG: no script, every label escaped, colours from the page's style.
+"""Charts as inline SVG: no script, every label escaped, colours from the page's style, tooltips by the browser.
 
-Each function returns Markup with a title for screen readers; sizes are in CSS pixels and bounded, whatever is drawn.
+Each function returns Markup with a title for screen readers. Sizes are bounded, whatever is drawn; figures that are not
+finite are left out.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from markupsafe import Markup, escape
+from slipstream.reports.canvas import (
+    NARROW,
+    WIDE,
+    Plot,
+    Point,
+    Scale,
+    bar,
+    cut,
+    label,
+    legend,
+    nothing,
+    number,
+    padded,
+    rule,
+    scale,
+    svg,
+    text,
+    ticks,
+)
 
-WIDE, NARROW = 640, 460
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+__all__ = [
+    "MOST_BARS",
+    "NARROW",
+    "WIDE",
+    "bars",
+    "histogram_pair",
+    "interval_bars",
+    "lines",
+    "scatter",
+    "table_heat",
+    "waterfall",
+]
+
 MOST_BARS = 30
 MOST_POINTS = 2000
-_LABEL = 30
-Point = tuple[float, float]
+MOST_CLASSES = 12
+ROW = 26
+_FIGURE = 64
+"""Pixels kept for the figure beside a bar."""
 
 
 def bars(values: Mapping[str, float], *, title: str, width: int = WIDE) -> Markup:
     """Horizontal bars from zero, in the order given; negative values go left, in the second colour."""
-    shown = list(values.items())[:MOST_BARS]
+    shown = [(name, value) for name, value in values.items() if math.isfinite(value)][:MOST_BARS]
     if not shown:
-        return _nothing(title)
+        return nothing(title)
     low, high = min(0.0, *(v for _, v in shown)), max(0.0, *(v for _, v in shown))
-    left, right, row = min(190, width * 0.36), 80, 26
-    x = _scale(low, high if high > low else low + 1, left, width - right)
+    left = _names_width([name for name, _ in shown], width)
+    x = scale(low, high if high > low else low + 1, left + (_FIGURE if low < 0 else 0), width - _FIGURE)
+    parts = [rule((x(0), 0), (x(0), len(shown) * ROW + 4), "axis")]
+    for place, (name, value) in enumerate(shown):
+        parts += _bar_row(place, name, (0.0, value), x, left)
+    return svg(title, width, len(shown) * ROW + 8, parts)
+
+
+def waterfall(start: float, steps: Mapping[str, float], *, title: str, width: int = NARROW) -> Markup:
+    """How *steps* lead from *start* to their sum: each bar begins where the one before ended."""
+    shown = [(name, value) for name, value in steps.items() if math.isfinite(value)][:MOST_BARS]
+    ends = [start]
+    for _, value in shown:
+        ends.append(ends[-1] + value)
+    left = _names_width([name for name, _ in shown], width)
+    low, high = padded(min(ends), max(ends), 0)
+    x = scale(low, high, left + _FIGURE, width - _FIGURE)
     parts = []
-    for number, (name, value) in enumerate(shown):
-        top = number * row + 4
-        start, end = sorted((x(0), x(value)))
-        fill = "--one" if value >= 0 else "--two"
-        parts.append(_text(left - 10, top + 14, _cut(name), "end", ink=True))
-        parts.append(f'<rect x="{start:.1f}" y="{top}" width="{max(end - start, 1):.1f}" height="18" rx="3" fill="var({fill})"/>')
-        parts.append(_text(end + 6, top + 14, _number(value), "start"))
-    return _svg(title, width, len(shown) * row + 8, parts)
+    for place, (name, value) in enumerate(shown):
+        y = place * ROW + 4
+        parts += _bar_row(place, name, (ends[place], ends[place + 1]), x, left, signed=value)
+        if place + 1 < len(shown):
+            parts.append(rule((x(ends[place + 1]), y + 18), (x(ends[place + 1]), y + ROW), "axis"))
+    return svg(title, width, len(shown) * ROW + 8, parts)
 
 
-def interval_bars(
-    rows: Sequence[tuple[str, float, float, float]], *, title: str, line: float | None = None
-) -> Markup:
+def interval_bars(rows: Sequence[tuple[str, float, float, float]], *, title: str, line: float | None = None) -> Markup:
     """A point with its interval for each ``(name, value, low, high)``; *line* draws a reference."""
     shown = [row for row in rows if all(math.isfinite(v) for v in row[1:])][:MOST_BARS]
     if not shown:
-        return _nothing(title)
-    ends = [v for row in shown for v in row[1:]] + ([line] if line is not None else [])
-    low, high = _padded(min(ends), max(ends))
-    left, right, row_height = 190, 80, 26
-    x = _scale(low, high, left, WIDE - right)
-    parts = []
+        return nothing(title)
+    low, high = padded(
+        min(row[2] for row in shown) if line is None else min(line, *(row[2] for row in shown)),
+        max(row[3] for row in shown) if line is None else max(line, *(row[3] for row in shown)),
+    )
+    left, foot = _names_width([row[0] for row in shown], WIDE), len(shown) * ROW + 4
+    x = scale(low, high, left, WIDE - _FIGURE)
+    parts = [rule((x(at), 0), (x(at), foot)) for at in ticks(low, high)]
+    parts += [text(x(at), foot + 15, number(at), "middle") for at in ticks(low, high)]
     if line is not None:
-        parts.append(_rule(x(line), 0, x(line), len(shown) * row_height + 4, dashed=True))
-    for number, (name, value, bottom, top) in enumerate(shown):
-        y = number * row_height + 15
-        parts.append(_text(left - 10, y + 4, _cut(name), "end", ink=True))
-        parts.append(f'<line x1="{x(bottom):.1f}" y1="{y}" x2="{x(top):.1f}" y2="{y}" stroke="var(--one)" stroke-width="2"/>')
-        parts.append(f'<circle cx="{x(value):.1f}" cy="{y}" r="4.5" fill="var(--one)"/>')
-        parts.append(_text(WIDE - right + 12, y + 4, _number(value), "start"))
-    return _svg(title, WIDE, len(shown) * row_height + 8, parts)
+        parts.append(rule((x(line), 0), (x(line), foot), "mark"))
+    for place, (name, value, bottom, top) in enumerate(shown):
+        y = place * ROW + 15
+        hover = f"{name}: {number(value)} ({number(bottom)} to {number(top)})"
+        parts.append(label(left - 12, y + 4, name, left - 16))
+        parts.append(bar((x(bottom), y - 4), (max(x(top) - x(bottom), 1), 8), "--one-soft", hover))
+        parts.append(f'<circle cx="{x(value):.1f}" cy="{y}" r="5" class="dot"/>')
+        parts.append(text(WIDE, y + 4, number(value), "end", "ink"))
+    return svg(title, WIDE, foot + 20, parts)
 
 
 def lines(
     series: Mapping[str, Sequence[Point]], *, title: str, x_label: str = "", y_label: str = "", diagonal: bool = False
 ) -> Markup:
-    """One line for each named series of points; *diagonal* draws the line of equality."""
-    points = [point for line in series.values() for point in line]
-    if not points:
-        return _nothing(title)
-    plot = _Plot(points, x_label, y_label)
+    """One line for each named series of points, at most four; *diagonal* draws the line of equality."""
+    drawn = [(name, _thinned(points)) for name, points in list(series.items())[:4]]
+    every = [point for _, points in drawn for point in points]
+    if not every:
+        return nothing(title)
+    plot = Plot(every, x_label, y_label)
     parts = plot.axes()
     if diagonal:
-        parts.append(_rule(plot.x(plot.low_x), plot.y(plot.low_x), plot.x(plot.high_x), plot.y(plot.high_x), dashed=True))
-    for number, (name, line) in enumerate(list(series.items())[:4]):
-        colour = ("--one", "--two", "--good", "--soft")[number]
-        path = " ".join(f"{plot.x(px):.1f},{plot.y(py):.1f}" for px, py in _thinned(line))
-        parts.append(f'<polyline points="{path}" fill="none" stroke="var({colour})" stroke-width="2"/>')
-        parts.append(f'<rect x="{70 + number * 110}" y="4" width="10" height="10" rx="2" fill="var({colour})"/>')
-        parts.append(_text(84 + number * 110, 13, _cut(name, 14), "start"))
-    return _svg(title, NARROW, plot.height, parts)
+        low, high = max(plot.low_x, plot.low_y), min(plot.high_x, plot.high_y)
+        parts.append(rule((plot.x(low), plot.y(low)), (plot.x(high), plot.y(high)), "mark"))
+    colours = ("--one", "--two", "--three", "--soft")
+    for (_, points), colour in zip(drawn, colours, strict=False):
+        path = " ".join(f"{plot.x(x):.1f},{plot.y(y):.1f}" for x, y in points)
+        parts.append(f'<polyline points="{path}" class="series" stroke="var({colour})"/>')
+    if len(drawn) > 1:
+        named = [(name, colour) for (name, _), colour in zip(drawn, colours, strict=False)]
+        parts += legend(named, NARROW - Plot.right)
+    return svg(title, NARROW, plot.height, parts)
 
 
 def scatter(points: Iterable[Point], *, title: str, x_label: str = "", y_label: str = "") -> Markup:
     """A dot for each point, thinned evenly to 2,000."""
-    kept = _thinned([point for point in points if all(math.isfinite(v) for v in point)])
+    kept = _thinned(list(points))
     if not kept:
-        return _nothing(title)
-    plot = _Plot(kept, x_label, y_label)
-    dots = [f'<circle cx="{plot.x(px):.1f}" cy="{plot.y(py):.1f}" r="2.5" fill="var(--one)" fill-opacity=".45"/>' for px, py in kept]
-    return _svg(title, NARROW, plot.height, [*plot.axes(), *dots])
+        return nothing(title)
+    plot = Plot(kept, x_label, y_label)
+    dots = [f'<circle cx="{plot.x(x):.1f}" cy="{plot.y(y):.1f}" r="2.6" class="cloud"/>' for x, y in kept]
+    return svg(title, NARROW, plot.height, [*plot.axes(), *dots])
 
 
 def histogram_pair(
@@ -95,82 +150,70 @@ def histogram_pair(
     """Two distributions side by side, as shares of their own total: the reference and the window."""
     count = min(len(labels), MOST_BARS)
     if not count:
-        return _nothing(title)
-    first, second = _shares(reference[:count]), _shares(current[:count])
-    height, bottom, left = 190, 46, 44
-    top = max([*first, *second, 1e-9])
-    y = _scale(0, top, height - bottom, 22)
-    step = (NARROW - left - 10) / count
-    parts = [_rule(left, height - bottom, NARROW - 10, height - bottom), _text(left - 6, 30, f"{top:.0%}", "end")]
-    for number in range(count):
-        at = left + number * step
-        for offset, value, colour in ((0.1, first[number], "--one"), (0.5, second[number], "--two")):
-            parts.append(
-                f'<rect x="{at + offset * step:.1f}" y="{y(value):.1f}" width="{step * 0.38:.1f}" '
-                f'height="{max(height - bottom - y(value), 0):.1f}" fill="var({colour})"/>'
-            )
-        if count <= 12 or number % math.ceil(count / 12) == 0:
-            parts.append(_text(at + step / 2, height - bottom + 16, _cut(labels[number], 10), "middle"))
-    for number, (name, colour) in enumerate((("reference", "--one"), ("window", "--two"))):
-        parts.append(f'<rect x="{left + number * 100}" y="4" width="10" height="10" rx="2" fill="var({colour})"/>')
-        parts.append(_text(left + 14 + number * 100, 13, name, "start"))
-    return _svg(title, NARROW, height, parts)
+        return nothing(title)
+    first, second = _shares(reference)[:count], _shares(current)[:count]
+    base, left, top = 150.0, 40.0, max([*first, *second, 1e-9])
+    y, step = scale(0, top, base, 24), (NARROW - 46.0) / count
+    parts = []
+    for at in ticks(0, top, 4):
+        parts += [rule((left, y(at)), (NARROW - 6, y(at))), text(left - 6, y(at) + 4, f"{at * 100:.3g} %", "end")]
+    for place in range(count):
+        x = left + place * step
+        for offset, share, colour, who in (
+            (0.1, first[place], "--one", "reference"),
+            (0.51, second[place], "--two", "window"),
+        ):
+            hover = f"{labels[place]}: {share:.1%} of the {who}"
+            parts.append(bar((x + offset * step, y(share)), (step * 0.39, base - y(share)), colour, hover))
+    parts.append(rule((left, base), (NARROW - 6, base), "axis"))
+    every = math.ceil(count * 7 * min(max(map(len, labels[:count])), 12) / (NARROW - 46))
+    parts += [
+        text(left + (place + 0.5) * step, base + 17, cut(labels[place], 12 * 6.6), "middle")
+        for place in range(0, count, max(every, 1))
+    ]
+    parts += legend([("reference", "--one"), ("window", "--two")], NARROW - 6)
+    return svg(title, NARROW, base + 26, parts)
 
 
 def table_heat(names: Sequence[str], counts: Sequence[Sequence[float]], *, title: str) -> Markup:
-    """A square table of counts, darker where more; rows are truth, columns are predictions."""
-    size = min(len(names), 12)
+    """A square table of counts, darker where more; rows are truth, columns are answers. At most 12 classes."""
+    size = min(len(names), MOST_CLASSES)
     if not size:
-        return _nothing(title)
-    cell, left, top = 84, 130, 34
+        return nothing(title)
+    cell, left, top = 84, 130, 30
     most = max(max(row[:size]) for row in counts[:size]) or 1
     parts = []
     for i in range(size):
-        parts.append(_text(left - 8, top + i * 40 + 25, _cut(f"is {names[i]}", 18), "end", ink=True))
-        parts.append(_text(left + i * cell + cell / 2, 22, _cut(f"said {names[i]}", 12), "middle"))
+        parts.append(label(left - 10, top + i * 42 + 24, f"is {names[i]}", left - 14))
+        parts.append(text(left + i * cell + cell / 2 - 2, 18, cut(f"said {names[i]}", cell), "middle"))
         for j in range(size):
-            share = counts[i][j] / most
-            x, y = left + j * cell, top + i * 40
+            (x, y), share = (left + j * cell, top + i * 42), counts[i][j] / most
+            kind = "hit" if i == j else "miss"
             parts.append(
-                f'<rect x="{x}" y="{y}" width="{cell - 4}" height="36" rx="4" fill="var(--one)" fill-opacity="{0.08 + 0.6 * share:.2f}"/>'
+                f'<rect x="{x}" y="{y}" width="{cell - 4}" height="38" rx="6" class="{kind}" '
+                f'fill-opacity="{0.08 + 0.62 * share:.2f}"/>'
             )
-            parts.append(_text(x + cell / 2 - 2, y + 23, f"{counts[i][j]:,.0f}", "middle", ink=True))
-    return _svg(title, left + size * cell + 8, top + size * 40 + 4, parts)
+            parts.append(text(x + cell / 2 - 2, y + 24, f"{counts[i][j]:,.0f}", "middle", "ink"))
+    return svg(title, left + size * cell + 4, top + size * 42 + 2, parts)
 
 
-class _Plot:
-    """Axes around points: scales, ticks and labels."""
-
-    height = 280
-
-    def __init__(self, points: Sequence[Point], x_label: str, y_label: str) -> None:
-        self.low_x, self.high_x = _padded(min(p[0] for p in points), max(p[0] for p in points), 0)
-        self.low_y, self.high_y = _padded(min(p[1] for p in points), max(p[1] for p in points))
-        self.x = _scale(self.low_x, self.high_x, 60, NARROW - 16)
-        self.y = _scale(self.low_y, self.high_y, self.height - 44, 24)
-        self.x_label, self.y_label = x_label, y_label
-
-    def axes(self) -> list[str]:
-        parts = []
-        for tick in range(5):
-            at_y = self.low_y + (self.high_y - self.low_y) * tick / 4
-            at_x = self.low_x + (self.high_x - self.low_x) * tick / 4
-            parts.append(_rule(60, self.y(at_y), NARROW - 16, self.y(at_y)))
-            parts.append(_text(54, self.y(at_y) + 4, _number(at_y), "end"))
-            parts.append(_text(self.x(at_x), self.height - 26, _number(at_x), "middle"))
-        parts.append(_text(NARROW / 2, self.height - 8, _cut(self.x_label, 60), "middle"))
-        parts.append(_text(4, 13, _cut(self.y_label, 9), "start"))
-        return parts
+def _bar_row(place: int, name: str, span: Point, x: Scale, left: float, signed: float | None = None) -> list[str]:
+    """A named bar over *span* with its figure: beyond its end, on the side that it points to."""
+    value = span[1] if signed is None else signed
+    start, end = sorted((x(span[0]), x(span[1])))
+    y = place * ROW + 4
+    said = number(value) if signed is None else f"{value:+.3g}".replace("-", "\N{MINUS SIGN}")
+    beside = (end + 7, "start") if value >= 0 else (start - 7, "end")
+    return [
+        label(left - 12, y + 13, name, left - 16),
+        bar((start, y), (max(end - start, 1.5), 18), "--one" if value >= 0 else "--two", f"{name}: {said}"),
+        text(beside[0], y + 13, said, beside[1]),
+    ]
 
 
-def _scale(low: float, high: float, start: float, end: float):  # type: ignore[no-untyped-def]
-    span = (high - low) or 1.0
-    return lambda value: start + (value - low) / span * (end - start)
-
-
-def _padded(low: float, high: float, share: float = 0.05) -> tuple[float, float]:
-    span = (high - low) or max(abs(high), 1.0) * 0.1
-    return low - span * share, high + span * share
+def _names_width(names: Sequence[str], width: int) -> float:
+    """Pixels for the names: as many as they need, at most two fifths of the width."""
+    return min(max(map(len, map(str, names))) * 7.0 + 22, width * 0.4) if names else 20.0
 
 
 def _shares(values: Sequence[float]) -> list[float]:
@@ -179,33 +222,5 @@ def _shares(values: Sequence[float]) -> list[float]:
 
 
 def _thinned(points: Sequence[Point]) -> list[Point]:
-    step = max(1, math.ceil(len(points) / MOST_POINTS))
-    return list(points[::step])
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def _cut(name: object, most: int = _LABEL) -> str:
-    text = str(name)
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def _text(x: float, y: float, text: str, anchor: str, *, ink: bool = False) -> str:
-    style = ' class="ink"' if ink else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{style}>{escape(text)}</text>'
-
-
-def _rule(x1: float, y1: float, x2: float, y2: float, *, dashed: bool = False) -> str:
-    dash = ' stroke-dasharray="4 4"' if dashed else ""
-    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="var(--line)"{dash}/>'
-
-
-def _svg(title: str, width: float, height: float, parts: Sequence[str]) -> Markup:
-    head = f'<svg role="img" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}"><title>{escape(title)}</title>'
-    return Markup(head + "".join(parts) + "</svg>")  # noqa: S704 - every text in it went through escape
-
-
-def _nothing(title: str) -> Markup:
-    return Markup('<p class="soft">{}: nothing to show.</p>').format(title)
+    kept = [point for point in points if math.isfinite(point[0]) and math.isfinite(point[1])]
+    return kept[:: max(1, math.ceil(len(kept) / MOST_POINTS))]

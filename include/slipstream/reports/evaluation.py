@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from slipstream.reports.page import render
@@ -80,7 +81,8 @@ def _plots(found: Mapping[str, Any]) -> dict[str, Any]:
     drawn = found["plots"]
     kept: dict[str, Any] = dict.fromkeys(("roc", "calibration", "confusion", "residuals"))
     if drawn.get("roc"):
-        kept["roc"] = {"candidate": [tuple(point) for point in drawn["roc"]]}
+        both = (found["comparison"] or {}).get("roc") or {"candidate": drawn["roc"]}
+        kept["roc"] = {who: [tuple(point) for point in curve] for who, curve in both.items()}
     if "calibration" in drawn:
         kept["calibration"] = {"candidate": [(bin_["answer"], bin_["observed"]) for bin_ in drawn["calibration"]]}
     if "confusion" in drawn:
@@ -91,8 +93,7 @@ def _plots(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _middles(edges: Sequence[float], counts: Sequence[int]) -> list[tuple[float, float]]:
-    pairs = zip(edges, edges[1:], strict=False)
-    return [((low + high) / 2, float(count)) for (low, high), count in zip(pairs, counts, strict=True)]
+    return [((low + high) / 2, float(count)) for (low, high), count in zip(pairwise(edges), counts, strict=True)]
 
 
 def _n(value: float | None) -> str:

@@ -2,61 +2,106 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from slipstream.reports import charts
+from slipstream.reports.canvas import number
 from slipstream.reports.page import render
 
-SHOWN_EFFECTS = 8
+SHOWN_EFFECTS = 7
+SHOWN_WORDS = 12
+_CLOSE = 1e-4
 
 
 def page(model: str, found: Mapping[str, Any]) -> bytes:
     """The HTML report of the JSON result that the stage *explain* keeps."""
     importance = dict(found["importance"])
-    plots = [(name, _dependence(name, points, found["scale"])) for name, points in found["effects"]]
+    unit = _effect_unit(found)
     return render(
         "explanation.html",
         title="Explanation",
         model=model,
         found=found,
-        top=list(importance)[:3],
+        top=list(itertools.islice(importance, 3)),
         importance=charts.bars(importance, title=f"Importance of each input ({found['scale']})"),
-        plots=plots,
-        cases=[_case(case, found["scale"]) for case in found["cases"]],
+        meaning=_meaning(found["scale"]),
+        hidden=max(len(importance) - charts.MOST_BARS, 0),
+        unit=unit,
+        plots=[(name, _dependence(name, points, unit)) for name, points in found["effects"]],
+        cases=[_case(case, found) for case in found["cases"]],
     )
 
 
-def _dependence(name: str, points: Sequence[Sequence[Any]], scale: str) -> Any:
-    """A cloud of points for numbers, mean bars for words."""
-    title = f"Effect of {name}"
+def _meaning(scale: str) -> str:
+    """What the length of a bar of the importances says, in one sentence."""
+    if scale.startswith("loss of "):
+        return f"How much worse {scale.removeprefix('loss of ')} gets when the values of one input are shuffled."
+    return f"How far one input moves an answer on average, up or down, in units of {scale}."
+
+
+def _effect_unit(found: Mapping[str, Any]) -> str:
+    """The unit of dependence and of single rows: permutation measures those on the answer itself."""
+    if not found["scale"].startswith("loss of "):
+        return str(found["scale"])
+    return str(found["target"]) if found["task"] == "regression" else "probability"
+
+
+def _dependence(name: str, points: Sequence[Sequence[Any]], unit: str) -> Any:
+    """A cloud of points or a curve for numbers, mean bars for words."""
+    title, y_label = f"Effect of {name}", f"effect ({unit})"
     if all(value is None or isinstance(value, int | float) for value, _ in points):
         known = [(float(value), effect) for value, effect in points if value is not None]
         if len(known) > charts.MOST_BARS:
-            return charts.scatter(known, title=title, x_label=name, y_label=scale)
-        return charts.lines({name: known}, title=title, x_label=name, y_label=scale)
-    sums: dict[str, list[float]] = {}
+            return charts.scatter(known, title=title, x_label=name, y_label=y_label)
+        return charts.lines({name: known}, title=title, x_label=name, y_label=y_label)
+    effects: dict[str, list[float]] = {}
     for value, effect in points:
-        sums.setdefault("(missing)" if value is None else str(value), []).append(effect)
-    means = {value: sum(found) / len(found) for value, found in sums.items()}
-    largest = sorted(means, key=lambda value: (-len(sums[value]), value))[:12]
-    return charts.bars({value: means[value] for value in sorted(largest, key=lambda v: -means[v])}, title=title, width=charts.NARROW)
+        effects.setdefault(_cell(value), []).append(effect)
+    largest = sorted(effects, key=lambda value: (-len(effects[value]), value))[:SHOWN_WORDS]
+    means = {value: sum(effects[value]) / len(effects[value]) for value in largest}
+    ordered = dict(sorted(means.items(), key=lambda item: -item[1]))
+    return charts.bars(ordered, title=title, width=charts.NARROW)
 
 
-def _case(case: Mapping[str, Any], scale: str) -> dict[str, Any]:
-    """One row: the inputs that push its answer most, and where the pushing starts from, as an answer."""
-    effects = sorted(case["effects"].items(), key=lambda item: -abs(item[1]))[:SHOWN_EFFECTS]
-    shown = {f"{name} = {_cell(case['row'][name])}": effect for name, effect in effects}
-    base = case["base"]
-    return {
-        "prediction": case["prediction"],
-        "base": 1 / (1 + math.exp(-base)) if scale == "log-odds" else base,
-        "chart": charts.bars(shown, title="Effects in this row", width=charts.NARROW),
-    }
+def _case(case: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """One row: where its answer starts from, and the inputs that push it most."""
+    ordered = sorted(case["effects"].items(), key=lambda item: -abs(item[1]))
+    shown = {f"{name} = {_cell(case['row'][name])}": effect for name, effect in ordered[:SHOWN_EFFECTS]}
+    rest = ordered[SHOWN_EFFECTS:]
+    start = case["base"]
+    base = 1 / (1 + math.exp(-start)) if found["scale"] == "log-odds" else start
+    title = f"Effects of the inputs on the answer {number(case['prediction'])}"
+    if _adds_up(case, found["scale"]):
+        others = {f"{len(rest)} others": sum(effect for _, effect in rest)} if rest else {}
+        chart = charts.waterfall(start, {**shown, **others}, title=title)
+    else:
+        chart = charts.bars(shown, title=title, width=charts.NARROW)
+    return {"prediction": case["prediction"], "base": base, "words": _words(shown), "chart": chart}
+
+
+def _adds_up(case: Mapping[str, Any], scale: str) -> bool:
+    """Whether base and effects add up to the answer, so that they may be drawn as steps that lead there."""
+    total = case["base"] + sum(case["effects"].values())
+    reached = 1 / (1 + math.exp(-total)) if scale == "log-odds" else total
+    if scale.startswith("log of "):
+        reached = math.exp(total)
+    known = not scale.startswith("loss of ")
+    return known and abs(reached - case["prediction"]) <= _CLOSE * (1 + abs(case["prediction"]))
+
+
+def _words(effects: Mapping[str, float]) -> str:
+    """The strongest pushes in one sentence."""
+    up = [name for name, effect in effects.items() if effect > 0][:3]
+    down = [name for name, effect in effects.items() if effect < 0][:3]
+    parts = [f"{word} {', '.join(names)}" for word, names in (("raised by", up), ("lowered by", down)) if names]
+    said = "; ".join(parts)
+    return f"{said[0].upper()}{said[1:]}." if said else "No input moves it."
 
 
 def _cell(value: Any) -> str:
     if value is None:
         return "(missing)"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return number(value) if isinstance(value, int | float) else str(value)

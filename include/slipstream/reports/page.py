@@ -22,8 +22,10 @@ def render(template: str, *, title: str, model: str, **context: Any) -> bytes:
         title: What the page is, e.g. "Validation".
         model: The model that it is about.
     """
-    text = _environment().get_template(template).render(title=title, model=model, policy=POLICY, charts=charts, **context)
-    return text.encode()
+    text = (
+        _environment().get_template(template).render(title=title, model=model, policy=POLICY, charts=charts, **context)
+    )
+    return text.encode("utf-8", "replace")
 
 
 @cache
@@ -48,12 +50,12 @@ def _count(value: float) -> str:
 def _figure(value: float | None, digits: int = 4) -> str:
     """Four significant digits, an en dash for nothing."""
     if value is None:
-        return "–"
+        return "\N{EN DASH}"
     return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{share:.1%}"
+    return "\N{EN DASH}" if share is None else f"{share:.1%}"
 
 
 def _short(digest: str) -> str:

@@ -137,26 +137,6 @@ def _log_loss(truth: Any, answer: Floats) -> Floats:
     return losses
 
 
-def _brier(truth: Any, answer: Floats) -> Floats:
-    squares: Floats = (answer - truth) ** 2
-    return squares
-
-
-def _hit(truth: Any, answer: Floats) -> Floats:
-    hits: Floats = (decide(answer) == truth).astype(np.float64)
-    return hits
-
-
-def _absolute(truth: Any, answer: Floats) -> Floats:
-    errors: Floats = np.abs(answer - truth)
-    return errors
-
-
-def _relative(truth: Any, answer: Floats) -> Floats:
-    errors: Floats = np.abs(answer - truth) / np.maximum(np.abs(truth), _TINY)
-    return errors
-
-
 def decide(answer: Floats) -> NDArray[np.int64]:
     """The class that is answered: the most probable; at exactly one half the first, as scikit-learn does."""
     decided: NDArray[np.int64] = (answer > 0.5).astype(np.int64) if answer.ndim == 1 else answer.argmax(axis=1)
@@ -224,11 +204,9 @@ def _of_cells(reduce: Callable[[Floats], Floats]) -> Callable[[Any, Floats], Wei
     return prepare
 
 
-def _recalls(cells: Floats) -> Floats:
-    """Mean recall over the classes that occur."""
+def _mean_recall(cells: Floats) -> Floats:
     recall = _share(np.einsum("dcc->dc", cells), cells.sum(axis=2), np.nan)
-    mean: Floats = np.nanmean(recall, axis=1)
-    return mean
+    return _mean_of_known(recall)
 
 
 def _f1_of_each(cells: Floats) -> Floats:
@@ -237,7 +215,12 @@ def _f1_of_each(cells: Floats) -> Floats:
 
 
 def _f1_macro(cells: Floats) -> Floats:
-    mean: Floats = np.nanmean(_f1_of_each(cells), axis=1)
+    return _mean_of_known(_f1_of_each(cells))
+
+
+def _mean_of_known(values: Floats) -> Floats:
+    """Over the classes that occur, which are those with a value."""
+    mean: Floats = np.nanmean(values, axis=1)
     return mean
 
 
@@ -288,17 +271,17 @@ def _median_absolute_error(truth: Any, answer: Floats) -> Weigh:
     return weigh
 
 
-_ROW_LOSS: dict[str, Callable[[Any, Floats], Floats]] = {
+_ROW_LOSS: dict[str, Callable[[Any, Floats], Any]] = {
     "log_loss": _log_loss,
-    "brier": _brier,
-    "accuracy": _hit,
-    "mae": _absolute,
-    "mape": _relative,
+    "brier": lambda truth, answer: (answer - truth) ** 2,
+    "accuracy": lambda truth, answer: (decide(answer) == truth).astype(np.float64),
+    "mae": lambda truth, answer: np.abs(answer - truth),
+    "mape": lambda truth, answer: np.abs(answer - truth) / np.maximum(np.abs(truth), _TINY),
 }
 _WEIGHERS: dict[str, Callable[[Any, Floats], Weigh]] = {
     "roc_auc": _roc_auc,
     "average_precision": _average_precision,
-    "balanced_accuracy": _of_cells(_recalls),
+    "balanced_accuracy": _of_cells(_mean_recall),
     "f1": _of_cells(_f1),
     "f1_macro": _of_cells(_f1_macro),
     "precision": _of_cells(_precision),

@@ -187,7 +187,8 @@ def _count_numbers(rows: duckdb.DuckDBPyRelation, columns: Sequence[Column]) -> 
     asked = ["count(*)"]
     for at, column in enumerate(columns):
         x = _place(at)
-        bins = f"histogram({x}, {list(column.edges)}::DOUBLE[])"
+        # As a text, because a bare 0.1 would be read as a decimal, which need not be the same double.
+        bins = f"histogram({x}, '{list(column.edges)}'::DOUBLE[])"
         asked.append(f"count({x}), min({x}), max({x}), avg({x}), stddev_pop({x}), {bins}")
     total, *found = values.aggregate(", ".join(asked)).fetchall()[0]
     for at, column in enumerate(columns):

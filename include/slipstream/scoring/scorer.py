@@ -83,7 +83,9 @@ class Scorer:
             expected = entry["prediction"], entry.get("probability")
             got = answers.predictions[number], answers.probabilities and answers.probabilities[number]
             if not all(map(_close, got, expected)):
-                message = f"golden row {number}: expected {expected}, got {got}; it does not run here as it was packaged."
+                message = (
+                    f"golden row {number}: expected {expected}, got {got}; it answers otherwise than when packaged."
+                )
                 raise BundleError(message, code="golden_mismatch")
         return len(self.golden)
 

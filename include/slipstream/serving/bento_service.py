@@ -9,11 +9,12 @@ from typing import Any
 import bentoml  # noqa: TID253 - only BentoML imports this module
 
 from slipstream.scoring.bundle import read_bundle
+from slipstream.serving.assembly import Assembly
 from slipstream.serving.front import Front
-from slipstream.serving.hook import Assembly, FrontService
+from slipstream.serving.hook import FrontService
 from slipstream.serving.meters import Meters
 from slipstream.serving.served import Answered, Served, load_served
-from slipstream.serving.service import limits_from_environment, pinned_keys
+from slipstream.serving.service import limits_from_environment, log_to_stderr, pinned_keys
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class ModelService:
         """The front over the verified bundle; it does not start if the bundle was changed."""
         import slipstream
 
+        log_to_stderr()
         limits = limits_from_environment()
         bundle = read_bundle(Path(slipstream.__file__).parents[1] / "bundle", pinned_keys())
         served = load_served(bundle, bundle.digest[:12], limits.rows, capture=False)

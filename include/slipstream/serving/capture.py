@@ -28,8 +28,8 @@ class Capture:
     """Writes answers to each model's ``predictions`` table.
 
     Its columns: ``prediction_id``, ``time`` (UTC), ``version``, ``request_id``, ``inputs`` (a struct;
-    numbers as double), ``prediction`` (double for regression, else the label as text), ``probability`` (of the positive label),
-    ``probabilities`` (multiclass, in the order of the version's classes).
+    numbers as double), ``prediction`` (double for regression, else the label as text), ``probability`` (of the
+    positive label), ``probabilities`` (multiclass, in the order of the version's classes).
     """
 
     def __init__(self, store: Store, meters: Meters, *, seconds: float = SECONDS, most_rows: int = MOST_ROWS) -> None:

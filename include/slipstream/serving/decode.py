@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+import types
 from collections.abc import Iterator
 from typing import Annotated, Any, NoReturn
 
@@ -154,14 +155,14 @@ def _request_type(schema: Schema) -> Any:
     kinds = [(_TYPES[field.type] | None) if field.nullable else _TYPES[field.type] for field in schema.inputs]
     names = {f"field{number}": field.name for number, field in enumerate(schema.inputs)}
     options: dict[str, Any] = {"rename": names, "forbid_unknown_fields": True}
-    row = msgspec.defstruct("Row", list(zip(names, kinds, strict=True)), **options)
-    lists = [types.GenericAlias(list, (kind,)) for kind in kinds]
-    columns = msgspec.defstruct("Columns", list(zip(names, lists, strict=True)), **options)
-    either = [
-        ("rows", list[row] | msgspec.UnsetType, msgspec.UNSET),
-        ("columns", columns | msgspec.UnsetType, msgspec.UNSET),
-    ]  # type: ignore[valid-type]
+    row = _list_of(msgspec.defstruct("Row", list(zip(names, kinds, strict=True)), **options))
+    columns = msgspec.defstruct("Columns", list(zip(names, map(_list_of, kinds), strict=True)), **options)
+    either = [(name, kind | msgspec.UnsetType, msgspec.UNSET) for name, kind in (("rows", row), ("columns", columns))]
     return msgspec.defstruct("Request", either, forbid_unknown_fields=True)
+
+
+def _list_of(kind: Any) -> Any:
+    return types.GenericAlias(list, (kind,))
 
 
 def _checked(field: Field, value: Any, place: str) -> Any:

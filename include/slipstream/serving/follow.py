@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from slipstream.errors import BundleError, ChecksumMismatch, NotFound, SlipstreamError, StoreError
@@ -120,6 +120,7 @@ class Follower:
         while not self._stop.wait(pause):
             try:
                 self.poll()
+                preload()
                 pause = RETRY_SECONDS if self._retry else self.seconds
             except SlipstreamError as error:
                 # The store cannot be read just now: what is loaded serves on.
@@ -191,6 +192,10 @@ class Follower:
         _log.error("%s: version %d is refused [%s]: %s", name, wish.version, error.code, error)
 
     def _show(self, **changed: Any) -> None:
-        import dataclasses
+        self.view = replace(self.view, **changed)
 
-        self.view = dataclasses.replace(self.view, **changed)
+
+def preload() -> None:
+    """Import what every model needs, so that the first deployment does not wait for it."""
+    import pandas  # noqa: F401
+    import sklearn.ensemble  # noqa: F401

@@ -98,7 +98,10 @@ class Front:
             reply = _refusal(error, request)
         except SlipstreamError as error:
             _log.error("request %s: [%s] %s", request, error.code, error)
-            reply = _error(500, error.code, "the model could not answer; its log says why", None, request)
+            reply = _error(500, error.code, "the model could not answer; the endpoint's log says why", None, request)
+        except Exception:  # the last place that can still give the reply its shape
+            _log.exception("request %s", request)
+            reply = _error(500, "internal", "something went wrong; the endpoint's log says what", None, request)
         finally:
             self.meters.in_flight.dec()
         await _send(send, reply, request)

@@ -24,7 +24,7 @@ class Meters:
     content_type = b"text/plain; version=0.0.4; charset=utf-8"
 
     def __init__(self) -> None:
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
         self.requests = Counter(
             "slipstream_requests_total", "Requests answered.", ["route", "status"], registry=registry

@@ -106,7 +106,7 @@ class _Reader:
         )
 
     def narrowed(self, kinds: Kinds) -> duckdb.DuckDBPyRelation:
-        """All rows in the *kinds* asked for; running it fails with what a guard says, where a value is of a wider kind."""
+        """All rows in the *kinds* asked for; running it fails with what a guard says where a value is of a wider kind."""
         rows = self.rows({name: _READ.get(kind, kind) for name, kind in kinds.items()})
         parts = []
         for number, (name, kind) in enumerate(kinds.items()):
@@ -115,7 +115,7 @@ class _Reader:
         return rows.project(", ".join(parts))
 
     def kinds(self, columns: Sequence[str]) -> Kinds:
-        """The type that the first rows of the first file suggest for each column; text for all if they are malformed."""
+        """The type that the first rows suggest for each column; text for all where they are malformed."""
         import duckdb
 
         text = dict.fromkeys(columns, "VARCHAR")
@@ -139,6 +139,8 @@ class _Reader:
             )
         )
         kinds = [str(column["type"]) for column in row[0]]
+        if len(kinds) != len(columns):
+            return dict.fromkeys(columns, "VARCHAR")
         guessed = {"DATE": row[1], "TIMESTAMP": row[2]}
         return {
             name: kind if kind in TYPES and str(guessed.get(kind) or "%Y").startswith("%Y") else _plain(kind)

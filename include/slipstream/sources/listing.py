@@ -100,7 +100,7 @@ def _local(folder: Path, path: str) -> Iterator[Found]:
 
 @lru_cache(maxsize=10_000)
 def _digest(name: str, size: int, changed: int) -> str:
-    """The sha256 of the file, which is asked for twice in one ingest; *size* and *changed* tell when to read it anew."""
+    """The sha256 of the file, asked for twice in one ingest; *size* and *changed* tell when to read it anew."""
     return sha256_file(Path(name))
 
 

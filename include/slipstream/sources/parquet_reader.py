@@ -1,4 +1,4 @@
-"""Reads Parquet files with DuckDB: their footers first, so that what is too much is not read."""
+"""Reads Parquet files with DuckDB, once they are known to be whole, alike and not too much."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slipstream.duck import columns_of, stream_within, typed, write_parquet
+from slipstream.duck import columns_of, refuse_bulk, stream_within, typed, write_parquet
 from slipstream.errors import DataError
 
 if TYPE_CHECKING:
@@ -17,35 +17,27 @@ def read_parquet(connection: duckdb.DuckDBPyConnection, files: Mapping[Path, str
     """Read *files* (path -> the name that errors use) in their order and write their rows, typed, to *target*.
 
     Raises:
-        DataError: ``data_parquet_malformed``, ``data_too_many_rows``, or ``data_schema_changed`` if the files have
+        DataError: ``data_parquet_malformed``, ``data_too_many_rows``, ``data_decoded_too_large``, or ``data_schema_changed`` if the files have
             different columns.
     """
     import duckdb
 
-    rows = 0
-    columns: dict[str, tuple[tuple[str, str], ...]] = {}
+    first: tuple[str, tuple[tuple[str, str], ...]] | None = None
     for path, name in files.items():
         try:
-            rows += sum(
-                count
-                for (count,) in connection.execute(
-                    "SELECT num_rows FROM parquet_file_metadata($1)", [str(path)]
-                ).fetchall()
-            )
-            columns[name] = columns_of(connection.read_parquet(str(path)))
+            columns = columns_of(connection.read_parquet(str(path)))
         except duckdb.Error as error:
             raise _malformed(name, error) from error
-        first = next(iter(columns))
-        if columns[name] != columns[first]:
-            differing = sorted(column for column, _ in set(columns[name]) ^ set(columns[first]))
-            message = f"{name}: columns {', '.join(differing)} are not as in {first}."
+        first = first or (name, columns)
+        if columns != first[1]:
+            differing = sorted({column for column, _ in set(columns) ^ set(first[1])})
+            message = f"{name}: columns {', '.join(differing)} are not as in {first[0]}."
             raise DataError(message, code="data_schema_changed")
-    if rows > max_rows:
-        message = f"{rows} rows, more than data.max_rows ({max_rows}); deliver less at once or raise it."
-        raise DataError(message, code="data_too_many_rows")
-    stream_within(connection, len(columns[first]))
+    rows = connection.read_parquet([str(path) for path in files])
+    stream_within(connection, len(rows.columns))
     try:
-        write_parquet(typed(connection.read_parquet([str(path) for path in files])), target)
+        refuse_bulk(rows, max_rows)
+        write_parquet(typed(rows), target)
     except duckdb.OutOfMemoryException:
         raise
     except duckdb.Error as error:

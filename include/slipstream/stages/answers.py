@@ -39,8 +39,8 @@ class Candidate:
         from threadpoolctl import threadpool_limits
 
         rows = frame[self.inputs]
-        # One BLAS thread: the sums of linear models come out the same on any machine.
-        with threadpool_limits(limits=1, user_api="blas"):
+        # One thread: sums come out the same on any machine, and short predictions do not wait for other threads.
+        with threadpool_limits(limits=1):
             if self.training.task == "regression":
                 return np.asarray(self.estimator.predict(rows), dtype=np.float64)
             if not hasattr(self.estimator, "predict_proba"):

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -47,10 +48,9 @@ def build_bento(bundle: Bundle, home: Path, labels: Mapping[str, str]) -> str:
     tag = f"{name}:{bundle.digest[:12]}"
     if (home / "bentos" / name / bundle.digest[:12] / "bento.yaml").exists():
         return tag
-    home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, _environment(home):
         _lay_out(bundle, Path(folder))
-        _build(Path(folder), name, bundle, labels)
+        _build(Path(folder), home, bundle, labels)
     return tag
 
 
@@ -70,14 +70,20 @@ def _lay_out(bundle: Bundle, folder: Path) -> None:
     bundle.write(folder / "bundle")
 
 
-def _build(folder: Path, name: str, bundle: Bundle, labels: Mapping[str, str]) -> None:
+def _build(folder: Path, home: Path, bundle: Bundle, labels: Mapping[str, str]) -> None:
     import bentoml
+    from bentoml._internal.bento import BentoStore
+    from bentoml._internal.configuration.containers import BentoMLContainer
     from bentoml.exceptions import BentoMLException
 
+    # BentoML looks at BENTOML_HOME once in a process; these say where this Bento goes.
+    for place in ("bentos", "tmp"):
+        (home / place).mkdir(parents=True, exist_ok=True)
+    BentoMLContainer.tmp_bento_store_dir.set(str(home / "tmp"))
     try:
         bentoml.build(
             SERVICE,
-            name=name,
+            name=bento_name(bundle.model),
             version=bundle.digest[:12],
             labels=dict(labels),
             include=["slipstream/**", "bundle/**"],
@@ -86,6 +92,7 @@ def _build(folder: Path, name: str, bundle: Bundle, labels: Mapping[str, str]) -
                 "packages": [f"{package}=={version(package)}" for package in _NEEDS],
                 "lock_packages": False,
             },
+            _bento_store=BentoStore(str(home / "bentos")),
         )
     except (BentoMLException, OSError) as error:
         raise StageError(f"{bundle.model}: the Bento cannot be built: {error}.", code="bento_not_built") from error
@@ -104,7 +111,10 @@ def _environment(home: Path) -> Iterator[None]:
     os.environ.update(wanted)
     logging.getLogger("bentoml").setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            # BentoML 1.4.39 uses what its libraries have deprecated; nobody here can mend that.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
     finally:
         logging.getLogger("bentoml").setLevel(level)
         for key, value in before.items():

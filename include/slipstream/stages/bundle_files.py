@@ -51,7 +51,9 @@ def bundle_files(sources: Sources, card: dict[str, Any]) -> dict[str, bytes]:
         schema = _schema(sources, train)
         scorer = Scorer(schema, (), SklearnEngine(schema, skops_file.load(model)))
         background = _sample(sources, relation, "train", BACKGROUND_ROWS)
-        profile = _profile(sources, scorer, train, _sample(sources, relation, "holdout", HOLDOUT_ROWS))
+        # Not in order: counting needs none, and sorting all rows would cost more than counting them.
+        rows = relation.filter(sources.cut.boundaries.condition("train"))
+        profile = _profile(sources, scorer, rows, _sample(sources, relation, "holdout", HOLDOUT_ROWS))
     return {
         "model.skops": model,
         "schema.json": canonical_json(msgspec.to_builtins(schema)),
@@ -82,7 +84,7 @@ def lineage(sources: Sources) -> dict[str, Any]:
 
 
 def answers(scorer: Scorer, frame: pd.DataFrame) -> list[Any]:
-    """The model's answer per row of *frame*, as one plain column: number, probability of the positive label, or label."""
+    """The model's answer per row of *frame*: the number, the probability of the positive label, or the label."""
     said = scorer.predict(_columns(scorer.schema, frame))
     return said.probabilities if scorer.schema.task == "binary" and said.probabilities else said.predictions
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from slipstream.errors import DataError
+from slipstream.scoring import curves
 from slipstream.scoring.metrics import Figure, figure, loss, measure, resample
 from slipstream.spec import ModelSpec
 from slipstream.stages.answers import Candidate, load_candidate, truth_of
@@ -43,6 +44,7 @@ class Comparison:
         note: What a reader must know of the rows, in one sentence; empty if there is nothing.
         refused: Why no comparison was possible; empty if it was.
         figures: Metric -> both figures.
+        roc: For a binary task the ROC curve of ``candidate`` and ``champion``.
     """
 
     version: int
@@ -53,6 +55,7 @@ class Comparison:
     note: str
     refused: str
     figures: dict[str, Pair]
+    roc: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
 
 def compare(
@@ -71,7 +74,8 @@ def compare(
     classes = (*classes, *(label for label in other.training.classes if label not in classes))
     answers = {"candidate": candidate.answer(frame, classes), "champion": other.answer(frame, classes)}
     pairs = _pairs(metrics, truth, answers, spec)
-    return Comparison(version, run, len(frame), seen, used is not None, note, "", pairs)
+    roc = {who: curves.roc(truth, answer) for who, answer in answers.items()} if spec.task == "binary" else {}
+    return Comparison(version, run, len(frame), seen, used is not None, note, "", pairs, roc)
 
 
 def _common_rows(spec: ModelSpec, store: Store, candidate: Candidate, other: Candidate) -> tuple[Split | None, str]:

@@ -1,12 +1,13 @@
 """Great Expectations judges the contract: the one module that knows the library.
 
 It is handed pandas frames of the columns that an expectation names and no others, so that its memory follows the
-contract, not the width of the table. It runs quietly: no telemetry, no progress bars, one context in memory per process.
+contract, not the width of the table. It runs quietly: no telemetry, no progress bars, one context in memory.
 """
 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,8 +22,8 @@ SAMPLE = 10
 # Arguments that every expectation of the library has and a contract may not use: they choose what we choose
 # (result_format) or are expressions that pandas would evaluate (row_condition).
 _REFUSED = {
-    "id", "meta", "notes", "result_format", "description", "catch_exceptions", "rendered_content", "windows", "batch_id",
-    "row_condition", "condition_parser", "severity",
+    "id", "meta", "notes", "result_format", "description", "catch_exceptions", "rendered_content", "windows",
+    "batch_id", "row_condition", "condition_parser", "severity",
 }  # fmt: skip
 _FORMAT = {"result_format": "COMPLETE", "return_unexpected_index_query": False, "partial_unexpected_count": SAMPLE}
 
@@ -57,7 +58,7 @@ def judge(spec: ModelSpec, frame_of: Callable[[Sequence[str]], Any]) -> list[Jud
 
     Args:
         spec: The model.
-        frame_of: Given column names (none: any one column), the pandas frame of these, indexed by position in the batch.
+        frame_of: Given column names (none: any one), the pandas frame of these, indexed by position in the batch.
 
     Raises:
         SpecError: ``spec_expectation_invalid``: arguments that the expectation does not take, or values of the column
@@ -139,11 +140,13 @@ def _judged(spec: ModelSpec, number: int, batch: Any, expectation: Any, rows: in
 
 def _text(value: Any) -> str:
     """A value, or the values of several columns, as people read it."""
+    import pandas
+
     if isinstance(value, dict):
         return ", ".join(f"{name} = {_text(part)}" for name, part in value.items())
     if isinstance(value, (tuple, list)):
         return ", ".join(map(_text, value))
-    if value is None or value != value:
+    if pandas.isna(value):
         return "missing"
     if hasattr(value, "isoformat"):
         return str(value.isoformat(" "))
@@ -160,7 +163,9 @@ def _invalid(spec: ModelSpec, number: int, said: str) -> SpecError:
 def _library() -> Any:
     """The library, imported once per process (about 3 CPU seconds) and told to be quiet."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-    import great_expectations
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of modules that the library should no longer use
+        import great_expectations
 
     return great_expectations
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from slipstream.duck import TYPES, columns_of, duck, first_row, quoted, typed, write_parquet
+from slipstream.duck import TYPES, columns_of, duck, quoted, refuse_bulk, typed, write_parquet
 from slipstream.errors import DataError, SourceError, SpecError
 from slipstream.project import features_digest, load_function
 from slipstream.slots import SOURCE, Delivery
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import duckdb
 
 INGEST = Stage("ingest", 1)
-MAX_DECODED = 16 << 30
 _NAMES = 20
 
 
@@ -92,7 +91,7 @@ def _land(spec: ModelSpec, store: Store, start: str, delivery: Delivery, folder:
     with duck() as connection:
         file = _with_features(spec, connection, delivery.path, folder)
         relation = connection.read_parquet(str(file))
-        rows, columns = _bounded(spec, relation), columns_of(relation)
+        rows, columns = refuse_bulk(relation, spec.data.max_rows), columns_of(relation)
     watermark = recorded(store, delivery.watermark)
     fields = {
         "model": spec.name,
@@ -113,7 +112,7 @@ def _land(spec: ModelSpec, store: Store, start: str, delivery: Delivery, folder:
 
 
 def _with_features(spec: ModelSpec, connection: duckdb.DuckDBPyConnection, file: Path, folder: Path) -> Path:
-    """The delivered rows with the columns that the features function adds, typed; the file itself if nothing is to do."""
+    """The delivered rows with what the features function adds, typed; the file itself if nothing is to do."""
     rows = connection.read_parquet(str(file))
     if spec.data.features is None:
         if all(kind in TYPES for _, kind in columns_of(rows)):
@@ -148,20 +147,3 @@ def _ordered(spec: ModelSpec, rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyR
     named = [name for name in (spec.data.time, *spec.data.key) if name in rows.columns]
     rest: Sequence[str] = () if spec.data.key else [name for name in rows.columns if name not in named]
     return rows.order(", ".join(quoted(name) for name in (*named, *rest)))
-
-
-def _bounded(spec: ModelSpec, rows: duckdb.DuckDBPyRelation) -> int:
-    """The number of rows, if they are within bounds.
-
-    A Parquet file of some kilobytes can hold gigabytes of equal texts, so what the rows are once decoded is counted too.
-    """
-    texts = [f"sum(strlen({quoted(name)}))" for name, kind in columns_of(rows) if kind == "VARCHAR"]
-    count, *lengths = first_row(rows.aggregate(", ".join(["count(*)", *texts])))
-    if count > spec.data.max_rows:
-        message = f"the batch has {count} rows, more than data.max_rows ({spec.data.max_rows}); deliver less at once or raise it."
-        raise DataError(message, code="data_too_many_rows")
-    size = sum(int(length or 0) for length in lengths) + 8 * count * (len(rows.columns) - len(texts))
-    if size > MAX_DECODED:
-        message = f"the batch: {count} rows of {size // count} bytes exceed the budget of {MAX_DECODED >> 30} GiB; deliver less at once."
-        raise DataError(message, code="data_decoded_too_large")
-    return int(count)

@@ -153,7 +153,7 @@ def _package(spec: ModelSpec, store: Store, made: Made, found: tuple[Evaluation,
 
 
 def _latency(bundle: Any) -> float:
-    """Median milliseconds to answer one row, in process and with one thread as at the endpoint, after the golden rows."""
+    """Median milliseconds to answer one row in this process, with one thread as at the endpoint."""
     from threadpoolctl import threadpool_limits
 
     from slipstream.scoring.scorer import load_scorer

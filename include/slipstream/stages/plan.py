@@ -124,5 +124,8 @@ def _differences(before: Any, after: Any, place: tuple[str, ...]) -> Iterator[tu
     if isinstance(before, dict) and isinstance(after, dict):
         for key in dict.fromkeys([*before, *after]):
             yield from _differences(before.get(key), after.get(key), (*place, key))
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for number, (old, new) in enumerate(zip(before, after, strict=True)):
+            yield from _differences(old, new, (*place, str(number)))
     elif before != after:
         yield ".".join(place), before, after

@@ -51,7 +51,7 @@ class Training:
         classes: The labels in the order of ``predict_proba``; empty for regression.
         positive: For a binary task the label whose probability is meant: True, 1, or the last in the alphabet.
         trainer: The spec's trainer.
-        threads: OpenMP threads at fitting.
+        threads: OpenMP threads that there were; a trainer may use fewer.
         libraries: Versions of the libraries that decide the result.
     """
 

@@ -1,0 +1,199 @@
+"""The operators, each alone and in their DAGs, with real stages on small data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.execution_time.context import OutletEventAccessors
+
+from slipstream.errors import StageError, StoreError
+from slipstream.model_file import load_spec
+from slipstream.settings import Settings
+from slipstream.stages.approve import TIMEOUT, Answer, approve, request, require_approval
+from slipstream.store import Store
+from slipstream_airflow import dags
+from slipstream_airflow.assets import data_asset, retrain_asset, retrain_requests
+from slipstream_airflow.notifiers import ALERT
+from slipstream_airflow.operators import (
+    EvaluateOperator,
+    IngestOperator,
+    MonitorOperator,
+    TrainOperator,
+    ValidateOperator,
+)
+
+from .conftest import Project, write_rows
+
+
+def context(user: str = "") -> Any:
+    run = SimpleNamespace(dag_id="by_hand", run_id="run-1", triggering_user_name=user or None)
+    return {"dag_run": run, "outlet_events": OutletEventAccessors()}
+
+
+def store() -> Store:
+    return Store.open(Settings.from_environment().store)
+
+
+def test_operators_pass_ids_and_take_the_newest_by_default(project: Project) -> None:
+    project()
+    batch = IngestOperator(task_id="i", model="tiny").execute(context("ada"))
+    told = context()
+    checked = ValidateOperator(task_id="v", model="tiny", batch=batch).execute(told)
+    assert told["outlet_events"][data_asset("tiny")].extra == {
+        "dataset": checked["dataset"],
+        "rows": 400,
+        "good": 400,
+        "quarantined": 0,
+    }
+    newest = TrainOperator(task_id="t", model="tiny").execute(context())
+    given = TrainOperator(task_id="t", model="tiny", dataset=checked["dataset"]).execute(context())
+    assert given == newest | {"reused": True}
+    scores = EvaluateOperator(task_id="e", model="tiny", candidate=newest).execute(context())["scores"]
+    assert scores["roc_auc"] > 0.8
+    actors = [event.actor for event in store().ledger.read(model="tiny")]
+    assert actors[0] == "ada"
+    assert set(actors[1:]) == {"airflow:by_hand/run-1"}
+
+
+def test_nothing_new_is_a_skip_with_its_reason(project: Project) -> None:
+    project()
+    IngestOperator(task_id="i", model="tiny").execute(context())
+    ValidateOperator(task_id="v", model="tiny").execute(context())
+    with pytest.raises(AirflowSkipException, match="source of tiny has nothing new"):
+        IngestOperator(task_id="i", model="tiny").execute(context())
+
+
+@pytest.mark.parametrize(
+    ("operator", "code"),
+    [
+        (IngestOperator(task_id="i", model="tinny"), "spec_not_found"),
+        (ValidateOperator(task_id="v", model="tiny"), "run_not_found"),
+        (TrainOperator(task_id="t", model="tiny", dataset="0" * 64), "not_found"),
+    ],
+)
+def test_what_stays_wrong_fails_without_retries(project: Project, operator: Any, code: str) -> None:
+    project()
+    with pytest.raises(AirflowFailException, match=rf"^\[\w*{code}\]"):
+        operator.execute(context())
+
+
+def test_what_may_heal_is_tried_again(project: Project, tmp_path: Path) -> None:
+    project()
+    (tmp_path / "file").write_text("in the way")
+    operator = IngestOperator(task_id="i", model="tiny", store=(tmp_path / "file" / "store").as_uri())
+    with pytest.raises((StoreError, OSError)):
+        operator.execute(context())
+
+
+def test_a_connection_can_name_the_store(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project()
+    url = (tmp_path / "elsewhere").as_uri()
+    monkeypatch.setenv("AIRFLOW_CONN_MY_STORE", f'{{"conn_type": "aws", "extra": {{"url": "{url}"}}}}')
+    IngestOperator(task_id="i", model="tiny", store="my_store").execute(context())
+    assert [event.kind for event in Store.open(url).ledger.read()] == ["run.finished"]
+
+
+def test_monitoring_asks_only_when_there_is_a_reason(project: Project) -> None:
+    folder = project()
+    with pytest.raises(AirflowSkipException, match="no champion"):
+        MonitorOperator(task_id="m", model="tiny").execute(context())
+    _champion(folder)
+    write_rows(folder, "second", shift=5.0)
+    IngestOperator(task_id="i", model="tiny").execute(context())
+    ValidateOperator(task_id="v", model="tiny").execute(context())
+    told = context()
+    found = MonitorOperator(task_id="m", model="tiny").execute(told)
+    assert found["drifted"]
+    (event,) = told["outlet_events"][retrain_requests("tiny")].asset_alias_events
+    assert event.dest_asset_key.uri == retrain_asset("tiny").uri
+    assert event.extra == {"reason": found["retrain"], "run": found["run"]}
+
+
+def _champion(folder: Path) -> None:
+    """The stages up to a deployment, without Airflow."""
+    from slipstream.stages import deploy, evaluate, explain, gate, ingest, package, train, validate
+
+    spec, to, settings = load_spec(folder), store(), Settings.from_environment()
+    batch = ingest.ingest(spec, to).batch
+    candidate = train.train(spec, to, validate.validate(spec, to, batch).dataset).run
+    runs = evaluate.evaluate(spec, to, candidate).run, explain.explain(spec, to, candidate).run
+    version = package.package(spec, to, candidate, *runs, keys=settings.keys, bentos=settings.bentos).version
+    gate.gate(spec, to, version)
+    deploy.deploy(spec, to, version, endpoint=settings.endpoint)
+
+
+def _run(dag_file: Path, dag_id: str) -> dict[str, str]:
+    """Task -> state after one run of the DAG in this process, as `airflow dags test` runs it."""
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+
+    DagBundlesManager().sync_bundles_to_db()
+    bag = DagBag(dag_file, bundle_path=dag_file.parent, bundle_name="dags-folder")
+    sync_bag_to_db(bag, "dags-folder", None)
+    run = bag.dags[dag_id].test()
+    return {task.task_id: str(task.state) for task in run.get_task_instances()}
+
+
+def test_the_generated_dags_run_from_batch_to_champion(database: None, project: Project) -> None:
+    project()
+    models = Path(__file__).parents[2] / "dags" / "models.py"
+    assert set(_run(models, "tiny__ingest").values()) == {"success"}
+    states = _run(models, "tiny__train")
+    assert set(states) == {"train", "evaluate", "explain", "package", "gate", "deploy"}
+    assert set(states.values()) == {"success"}
+    assert store().ledger.state().model("tiny").champion == 1
+    assert _run(models, "tiny__ingest") == {"ingest": "skipped", "validate": "skipped"}
+
+
+def test_a_gates_refusal_skips_the_deployment_and_fails_nothing(database: None, project: Project) -> None:
+    project(gates=[{"type": "metric", "bound": 0.9999}])
+    models = Path(__file__).parents[2] / "dags" / "models.py"
+    _run(models, "tiny__ingest")
+    states = _run(models, "tiny__train")
+    assert (states["gate"], states["deploy"]) == ("success", "skipped")
+    assert store().ledger.state().model("tiny").champion is None
+
+
+def test_decisions_are_read_from_the_ledger(project: Project) -> None:
+    folder = project(approval={"mode": "manual"})
+    spec, to = load_spec(folder), store()
+    with pytest.raises(StageError, match="has no version 1"):
+        approve(spec, to, 1)
+    to.ledger.append("version.registered", "tiny", {"stage": "package", "run": "package-1", "result": {}}, key="k")
+    request(spec, to, 1, asked="question")
+    request(spec, to, 1, asked="question")
+    for refuse in (approve, require_approval):
+        with pytest.raises(StageError) as caught:
+            refuse(spec, to, 1)  # type: ignore[operator]
+        assert caught.value.code == "approval_missing"
+    approve(spec, to, 1, Answer(False, TIMEOUT, "", "question 1"))
+    with pytest.raises(StageError) as caught:
+        require_approval(spec, to, 1)
+    assert caught.value.code == "approval_refused"
+    for _ in range(2):
+        assert approve(spec, to, 1, Answer(True, "grace", "ship it", "question 2")).approved
+    require_approval(spec, to, 1)
+    decided = to.ledger.read(kind="approval.decided")
+    assert [(event.actor, event.data["approved"]) for event in decided] == [(TIMEOUT, False), ("grace", True)]
+    assert len(to.ledger.read(kind="approval.requested")) == 1
+
+
+def test_operators_take_templates(project: Project) -> None:
+    with DAG("by_hand", schedule=None) as dag:
+        batch = IngestOperator(task_id="i", model="{{ var }}")
+        ValidateOperator(task_id="v", model="tiny", batch=batch.output)
+    assert dag.get_task("i").downstream_task_ids == {"v"}
+    batch.render_template_fields({"var": "tiny"})
+    assert batch.model == "tiny"
+
+
+def test_alerts_are_told_and_never_fail_the_task(caplog: pytest.LogCaptureFixture) -> None:
+    ti = SimpleNamespace(dag_id="tiny__train", task_id="train", run_id="run-1")
+    ALERT.build({"type": "log"})({"ti": ti, "exception": ValueError("{{ 1 + 1 }}")})
+    # Nothing answers there: it is reported, not raised.
+    ALERT.build({"type": "webhook", "connection": "nowhere"})({"ti": ti})

@@ -1,0 +1,109 @@
+"""The pages: nobody sees them without a login, and what comes from data stays text."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from slipstream.settings import Settings
+from slipstream.store import Store
+
+from .conftest import Project
+
+EVIL = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def app(database: None, project: Project) -> FastAPI:
+    # Here, not above: importing Airflow's web app warns of its own libraries.
+    from airflow.api_fastapi.app import create_auth_manager
+
+    from slipstream_airflow.ui.app import create_app
+
+    create_auth_manager()
+    project(description=EVIL)
+    return create_app(Settings.from_environment())
+
+
+@dataclass(frozen=True)
+class Browser:
+    """Asks the app as one user."""
+
+    app: FastAPI
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def get(self, path: str) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(app=self.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://here", headers=self.headers) as session:
+                return await session.get(path)
+
+        return asyncio.run(ask())
+
+
+def client(app: FastAPI, role: str = "admin") -> Browser:
+    from airflow.api_fastapi.app import get_auth_manager
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+
+    token = get_auth_manager().generate_jwt(SimpleAuthManagerUser(username="ada", role=role))
+    return Browser(app, {"Authorization": f"Bearer {token}"})
+
+
+def committed_report(html: bytes, name: str) -> str:
+    store = Store.open(Settings.from_environment().store)
+    digest = store.objects.put(html)
+    result: dict[str, Any] = {"run": "monitor-1", "report": "", "drifted": False, name: digest}
+    store.ledger.append("drift.measured", "tiny", {"stage": "monitor", "run": "monitor-1", "result": result})
+    return digest
+
+
+def test_every_route_wants_a_login(app: FastAPI) -> None:
+    paths = [route.path for route in app.routes]  # type: ignore[attr-defined]
+    assert sorted(paths) == ["/", "/dags/{dag_id}", "/models/{model}", "/reports/{digest}", "/reports/{digest}/content"]
+    nobody = Browser(app)
+    for path in paths:
+        answer = nobody.get(path.replace("{", "").replace("}", ""))
+        assert answer.status_code == 401
+        assert "tiny" not in answer.text
+    for path in ("/docs", "/openapi.json", "/redoc", "/static/x"):
+        assert nobody.get(path).status_code == 404
+
+
+@pytest.mark.parametrize("role", ["admin", "viewer"])
+def test_pages_show_models_with_strict_headers(app: FastAPI, role: str) -> None:
+    for path in ("/", "/models/tiny", "/dags/tiny__train"):
+        answer = client(app, role).get(path)
+        assert answer.status_code == 200
+        assert "tiny" in answer.text
+        assert EVIL not in answer.text
+        assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+        assert "script" not in answer.headers["Content-Security-Policy"]
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "no model project" in client(app, role).get("/dags/something_else").text
+
+
+def test_reports_are_served_in_a_sandbox(app: FastAPI) -> None:
+    ours, theirs = committed_report(b"<p>ours</p>", "report"), committed_report(b"<script>1</script>", "evidently")
+    page = client(app).get(f"/reports/{ours}")
+    assert 'sandbox=""' in page.text
+    content = client(app).get(f"/reports/{ours}/content")
+    assert content.text == "<p>ours</p>"
+    assert content.headers["Content-Security-Policy"].startswith("sandbox; default-src 'none'")
+    assert 'sandbox="allow-scripts"' in client(app).get(f"/reports/{theirs}").text
+    policy = client(app).get(f"/reports/{theirs}/content").headers["Content-Security-Policy"]
+    assert policy.startswith("sandbox allow-scripts; default-src 'none'")
+    assert "allow-same-origin" not in policy
+    assert "connect-src 'none'" in policy
+
+
+def test_only_what_the_ledger_calls_a_report_is_served(app: FastAPI) -> None:
+    secret = Store.open(Settings.from_environment().store).objects.put(b"no report")
+    for digest in (secret, "0" * 64, "..%2f..%2fkeys", Path(__file__).name):
+        assert client(app).get(f"/reports/{digest}/content").status_code == 404
+    assert client(app).get("/models/nothing").status_code == 404

@@ -1,0 +1,354 @@
+"""The endpoint's front, request by request: every wrong one has its status, its code and the place of the mistake."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from slipstream.errors import BackendError
+from slipstream.scoring.schema import Field, Schema
+from slipstream.scoring.scorer import Scorer
+from slipstream.serving.decode import Decoder
+from slipstream.serving.front import Front
+from slipstream.serving.limits import Limits
+from slipstream.serving.meters import Meters
+from slipstream.serving.served import Answered, Served, prediction_ids
+from slipstream.serving.start import check_loopback
+
+SCHEMA = Schema(
+    "regression",
+    "delay",
+    (
+        Field("dep delay", "number", nullable=True, low=0.0, high=9.0),
+        Field("seats", "integer", nullable=False, low=1.0, high=400.0),
+        Field("carrier", "string", nullable=False, categories=("AA", "UA")),
+        Field("night", "boolean", nullable=True, low=0.0, high=1.0),
+    ),
+)
+ROW = '{"dep delay": 1.5, "seats": 2, "carrier": "AA", "night": null}'
+LIMITS = Limits(body=20_000, rows=5, seconds=0.3)
+
+
+class Sum:
+    """An engine that answers the number of seats; 400 of them are too many for it."""
+
+    def run(self, columns: Any) -> Any:
+        import numpy as np
+
+        if 13 in columns["seats"]:
+            raise ValueError("secret")
+        return np.array([float("nan") if seats == 400 else float(seats) for seats in columns["seats"]])
+
+
+class One:
+    """One model called m, and what was captured."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[Answered, str]] = []
+        self.one = Served("m", 3, "b" * 64, Scorer(SCHEMA, (), Sum()), Decoder(SCHEMA, LIMITS.rows), capture=True)
+
+    def ready(self) -> bool:
+        return True
+
+    def served(self, model: str) -> Served | None:
+        return self.one if model == "m" else None
+
+    def describe(self, model: str) -> dict[str, Any] | None:
+        return {"model": "m", "version": 3} if model == "m" else None
+
+    def names(self) -> list[str]:
+        return ["m"]
+
+    def keep(self, answered: Answered, request: str) -> None:
+        self.kept.append((answered, request))
+
+
+Ask = Callable[..., httpx.Response]
+
+
+@pytest.fixture
+def models() -> One:
+    return One()
+
+
+@pytest.fixture
+def ask(models: One) -> Iterator[Ask]:
+    front = Front(models, Meters(), LIMITS)
+
+    def send(method: str, path: str, **options: Any) -> httpx.Response:
+        async def once() -> httpx.Response:
+            transport = httpx.ASGITransport(app=front)  # type: ignore[arg-type]
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+                return await client.request(method, path, **options)
+
+        return asyncio.run(once())
+
+    yield send
+    front.close()
+
+
+def predict(ask: Ask, body: Any, **headers: str) -> httpx.Response:
+    content = body if isinstance(body, bytes) else str(body).encode()
+    return ask("POST", "/models/m/predict", content=content, headers={"content-type": "application/json"} | headers)
+
+
+def rows(*found: str) -> str:
+    return f'{{"rows": [{", ".join(found)}]}}'
+
+
+def row(**changed: str) -> str:
+    values = {"dep delay": "1.5", "seats": "2", "carrier": '"AA"', "night": "null"} | changed
+    return "{" + ", ".join(f'"{name}": {value}' for name, value in values.items()) + "}"
+
+
+class TestAnswers:
+    def test_rows(self, ask: Ask, models: One) -> None:
+        reply = predict(ask, rows(ROW, row(seats="7")), **{"x-request-id": "mine-1"})
+        assert reply.status_code == 200
+        said = reply.json()
+        assert (said["model"], said["version"], said["predictions"]) == ("m", 3, [2.0, 7.0])
+        assert len(set(said["ids"])) == 2
+        assert reply.headers["x-request-id"] == "mine-1"
+        answered, request = models.kept[0]
+        assert (answered.ids, request) == (said["ids"], "mine-1")
+        assert answered.columns == {
+            "dep delay": [1.5, 1.5],
+            "seats": [2, 7],
+            "carrier": ["AA"] * 2,
+            "night": [None] * 2,
+        }
+
+    def test_columns(self, ask: Ask) -> None:
+        columns = {"dep delay": [None, 1], "seats": [4, 5], "carrier": ["a:b", "UA"], "night": [True, False]}
+        reply = predict(ask, json.dumps({"columns": columns}))
+        assert reply.json()["predictions"] == [4.0, 5.0]
+
+    @pytest.mark.parametrize("value", ["2.0", "2e0", "  2"])
+    def test_a_whole_number_may_be_written_with_a_point(self, ask: Ask, value: str) -> None:
+        assert predict(ask, rows(row(seats=value))).json()["predictions"] == [2.0]
+
+    def test_an_unseen_category_and_a_value_out_of_range_are_answered_with_a_warning(self, ask: Ask) -> None:
+        said = predict(ask, rows(ROW, row(carrier='"ZZ"', seats="999"))).json()
+        assert said["predictions"] == [2.0, 999.0]
+        found = [(warning["field"], warning["code"]) for warning in said["warnings"]]
+        assert found == [("rows[1].seats", "outside_training_range"), ("rows[1].carrier", "category_unseen")]
+        assert 'inputs_unlike_training_total{model="m"} 2.0' in ask("GET", "/metrics").text
+
+    def test_ids_are_uuids_that_sort_by_time(self) -> None:
+        import uuid
+
+        first, second = prediction_ids(1000), prediction_ids(1)
+        assert len(set(first)) == 1000
+        assert {uuid.UUID(one).version for one in first} == {7}
+        assert first[0][:12] <= second[0][:12]
+
+
+WRONG = [
+    (1, b"", 400, "body_empty", None),
+    (2, b"x", 400, "json_invalid", None),
+    (2, rows(ROW) + "]", 400, "json_invalid", None),
+    (3, rows(ROW, row(**{"dep delay": "NaN"})), 400, "not_finite", "rows[1].dep delay"),
+    (3, rows(row(**{"dep delay": "-Infinity"})), 400, "not_finite", "rows[0].dep delay"),
+    (4, rows(row(**{"dep delay": "1e999"})), 400, "not_finite", "rows[0].dep delay"),
+    (5, rows(row(**{"dep delay": '"nan"'})), 400, "type", "rows[0].dep delay"),
+    (5, rows(row(carrier="7")), 400, "type", "rows[0].carrier"),
+    (5, rows(row(night="1")), 400, "type", "rows[0].night"),
+    (5, rows(row(seats="2.5")), 400, "type", "rows[0].seats"),
+    (6, rows(row(seats="null")), 400, "null_not_allowed", "rows[0].seats"),
+    (7, rows(row(seats="true")), 400, "type", "rows[0].seats"),
+    (7, rows(row(seats="[1]")), 400, "type", "rows[0].seats"),
+    (8, rows(ROW, '{"dep delay": 1, "carrier": "AA", "night": null}'), 400, "field_missing", "rows[1].seats"),
+    (9, rows(row(seets="2")), 400, "field_unknown", "rows[0].seets"),
+    (9, '{"rows": [' + ROW + '], "instances": 1}', 400, "field_unknown", "instances"),
+    (10, rows(row().replace('"seats": 2', '"seats": 2, "seats": 3')), 400, "duplicate_key", "seats"),
+    (10, '{"rows": [], "rows": []}', 400, "duplicate_key", "rows"),
+    (11, rows(row(**{"dep delay": "9" * 5000})), 400, "number_range", "rows[0].dep delay"),
+    (11, rows(row(seats="9" * 30)), 400, "number_range", "rows[0].seats"),
+    (12, b"[" * 19_000, 400, "too_deep", None),
+    (12, b'{"a":' * 100, 400, "too_deep", None),
+    (13, rows(ROW).encode().replace(b"AA", b"\xff\xfe"), 400, "encoding", None),
+    (13, rows(row(carrier='"\\ud800"')), 400, "encoding", "rows[0].carrier"),
+    (15, rows(*[ROW] * 6), 413, "too_many_rows", "rows"),
+    (16, rows(), 400, "rows_empty", "rows"),
+    (16, '{"columns": {"dep delay": [], "seats": [], "carrier": [], "night": []}}', 400, "rows_empty", "rows"),
+    (0, "[]", 400, "body_shape", None),
+    (0, "{}", 400, "body_shape", None),
+    (0, '{"rows": [' + ROW + '], "columns": {}}', 400, "body_shape", None),
+    (0, '{"rows": 1}', 400, "type", "rows"),
+    (0, '{"rows": [1]}', 400, "type", "rows[0]"),
+    (0, '{"columns": 1}', 400, "type", "columns"),
+    (0, '{"columns": {"dep delay": 1, "seats": [], "carrier": [], "night": []}}', 400, "type", "columns.dep delay"),
+    (
+        0,
+        '{"columns": {"dep delay": [1], "seats": [1, 2], "carrier": ["AA"], "night": [null]}}',
+        400,
+        "columns_unequal",
+        "columns.seats",
+    ),
+    (0, rows(row(carrier=json.dumps("x" * 10_001))), 400, "string_too_long", "rows[0].carrier"),
+]
+
+
+@pytest.mark.parametrize(("number", "body", "status", "code", "field"), WRONG)
+def test_a_wrong_body(ask: Ask, models: One, number: int, body: Any, status: int, code: str, field: str | None) -> None:
+    reply = predict(ask, body)
+    said = reply.json()["error"]
+    assert (reply.status_code, said["code"], said["field"]) == (status, code, field), said["message"]
+    assert said["request_id"] == reply.headers["x-request-id"]
+    assert len(said["message"]) < 300
+    assert models.kept == []
+
+
+def test_messages_say_what_to_do(ask: Ask) -> None:
+    def message(body: Any) -> str:
+        return str(predict(ask, body).json()["error"]["message"])
+
+    assert message(b"{\n x") == "not JSON: Expecting property name enclosed in double quotes at line 2 column 2"
+    assert message(rows(row(seets="2"))) == "rows[0].seets: unknown field; did you mean 'seats'?"
+    assert message(rows(row(**{"dep delay": '"nan"'}))) == "rows[0].dep delay: expected number, got string 'nan'"
+    assert message(rows(row(seats="true"))) == "rows[0].seats: expected integer, got boolean"
+    assert message(rows(*[ROW] * 6)) == "6 > 5 rows; send several requests"
+
+
+class TestTransport:
+    def test_a_large_body_is_refused_before_it_is_read(self, ask: Ask) -> None:
+        reply = predict(ask, b"x" * 20_001)
+        assert (reply.status_code, reply.json()["error"]["code"]) == (413, "body_too_large")
+        assert "limit 20000 bytes" in reply.json()["error"]["message"]
+
+    def test_a_large_body_without_length_is_refused_while_it_comes(self, ask: Ask) -> None:
+        sent = 0
+
+        async def chunks() -> Any:
+            nonlocal sent
+            for _ in range(1000):
+                sent += 1
+                yield b"x" * 1000
+
+        reply = ask("POST", "/models/m/predict", content=chunks(), headers={"content-type": "application/json"})
+        assert (reply.status_code, reply.json()["error"]["code"]) == (413, "body_too_large")
+        assert sent < 50
+
+    def test_a_slow_body_is_given_up(self, ask: Ask) -> None:
+        async def chunks() -> Any:
+            while True:
+                yield b"x"
+                await asyncio.sleep(0.05)
+
+        reply = ask("POST", "/models/m/predict", content=chunks(), headers={"content-type": "application/json"})
+        assert (reply.status_code, reply.json()["error"]["code"]) == (408, "body_too_slow")
+
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            "",
+            "text/plain",
+            "application/vnd.bentoml+pickle",
+            "multipart/form-data; boundary=x",
+            "application/json; charset=latin-1",
+        ],
+    )
+    def test_another_content_type(self, ask: Ask, kind: str) -> None:
+        reply = predict(ask, rows(ROW), **{"content-type": kind})
+        assert (reply.status_code, reply.json()["error"]["code"]) == (415, "content_type")
+
+    def test_json_with_a_charset_is_taken(self, ask: Ask) -> None:
+        assert predict(ask, rows(ROW), **{"content-type": "application/json; charset=UTF-8"}).status_code == 200
+
+    def test_a_compressed_body(self, ask: Ask) -> None:
+        reply = predict(ask, gzip.compress(rows(ROW).encode()), **{"content-encoding": "gzip"})
+        assert (reply.status_code, reply.json()["error"]["code"]) == (415, "content_encoding")
+
+    def test_large_headers(self, ask: Ask) -> None:
+        reply = predict(ask, rows(ROW), **{"x-large": "x" * 100_000})
+        assert (reply.status_code, reply.json()["error"]["code"]) == (431, "headers_too_large")
+
+    @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "localhost.evil:80"])
+    def test_another_host(self, ask: Ask, host: str) -> None:
+        reply = ask("GET", "/models", headers={"host": host})
+        assert (reply.status_code, reply.json()["error"]["code"]) == (421, "host_not_allowed")
+
+    @pytest.mark.parametrize("host", ["127.0.0.1:8900", "localhost", "[::1]:8900"])
+    def test_this_host(self, ask: Ask, host: str) -> None:
+        assert ask("GET", "/livez", headers={"host": host}).status_code == 200
+
+    @pytest.mark.parametrize("name", ["%2e%2e%2fx", "a;b", "a%23b", "a%00b", "x" * 300, "A", "%ff"])
+    def test_a_name_that_is_none(self, ask: Ask, name: str) -> None:
+        for method, path in (("GET", f"/models/{name}"), ("POST", f"/models/{name}/predict")):
+            reply = ask(method, path)
+            assert (reply.status_code, reply.json()["error"]["code"]) == (404, "name_invalid")
+
+    def test_an_unknown_model(self, ask: Ask) -> None:
+        for reply in (ask("GET", "/models/other"), predict(ask, rows(ROW))):
+            if reply.status_code != 200:
+                assert (reply.status_code, reply.json()["error"]["code"]) == (404, "model_not_found")
+                assert "known: m" in reply.json()["error"]["message"]
+
+    @pytest.mark.parametrize("path", ["/", "/docs.json", "/models/m/x", "/models/../x/predict", "/predict", "//models"])
+    def test_another_path(self, ask: Ask, path: str) -> None:
+        assert ask("GET", path).json()["error"]["code"] == "route_not_found"
+
+    def test_another_method(self, ask: Ask) -> None:
+        reply = ask("GET", "/models/m/predict")
+        assert (reply.status_code, reply.json()["error"]["code"]) == (405, "method_not_allowed")
+        assert reply.headers["allow"] == "POST"
+        assert ask("DELETE", "/models").status_code == 405
+
+    @pytest.mark.parametrize("given", ["x" * 65, "a b", "<script>", "a\tb"])
+    def test_a_request_id_that_is_none_is_replaced(self, ask: Ask, given: str) -> None:
+        assert ask("GET", "/livez", headers={"x-request-id": given}).headers["x-request-id"] != given
+
+
+class TestTheModelFails:
+    def test_an_answer_that_is_no_number(self, ask: Ask, models: One) -> None:
+        reply = predict(ask, rows(row(seats="400")))
+        assert (reply.status_code, reply.json()["error"]["code"]) == (500, "answer_not_finite")
+        assert models.kept == []
+
+    def test_whatever_it_raises_stays_in_the_log(self, ask: Ask, caplog: pytest.LogCaptureFixture) -> None:
+        reply = predict(ask, rows(row(seats="13")))
+        assert (reply.status_code, reply.json()["error"]["code"]) == (500, "internal")
+        assert "secret" not in reply.text
+        assert "secret" in caplog.text
+
+
+def test_what_is_counted(ask: Ask) -> None:
+    predict(ask, rows(ROW, ROW))
+    predict(ask, b"")
+    text = ask("GET", "/metrics").text
+    assert 'slipstream_requests_total{route="predict",status="200"} 1.0' in text
+    assert 'slipstream_requests_total{route="predict",status="400"} 1.0' in text
+    assert 'slipstream_rejected_total{code="body_empty"} 1.0' in text
+    assert 'slipstream_predictions_total{label="",model="m",version="3"} 2.0' in text
+    assert 'slipstream_request_seconds_count{route="predict"} 2.0' in text
+
+
+def test_many_at_once_are_told_to_wait() -> None:
+    models = One()
+    front = Front(models, Meters(), Limits(waiting=0))
+
+    async def once() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=front), base_url="http://localhost") as client:  # type: ignore[arg-type]
+            return await client.post("/models/m/predict", json=json.loads(rows(ROW)))
+
+    reply = asyncio.run(once())
+    front.close()
+    assert (reply.status_code, reply.json()["error"]["code"]) == (503, "overloaded")
+    assert reply.headers["retry-after"] == "1"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.com", ""])
+def test_only_the_loopback_may_be_bound(host: str) -> None:
+    with pytest.raises(BackendError) as caught:
+        check_loopback(host)
+    assert caught.value.code == "bind_not_allowed"
+
+
+def test_the_loopback_may_be_bound() -> None:
+    assert [check_loopback(host) for host in ("127.0.0.1", "localhost", "::1")] == ["127.0.0.1", "127.0.0.1", "::1"]
