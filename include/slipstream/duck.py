@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from slipstream.errors import DataError
+from slipstream.errors import DataError, StageError
 
 if TYPE_CHECKING:
     import duckdb
@@ -31,7 +31,7 @@ def duck() -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection to an empty DuckDB that lives for the ``with`` block; what exceeds its memory spills to disk.
 
     Raises:
-        DataError: ``data_out_of_memory``: what was asked for cannot spill, such as a very wide table.
+        StageError: ``data_out_of_memory``: what was asked for cannot spill, such as a very wide table.
     """
     import duckdb
 
@@ -48,7 +48,7 @@ def duck() -> Iterator[duckdb.DuckDBPyConnection]:
             message = (
                 f"the rows do not fit in memory: {str(error).splitlines()[0]}; deliver fewer columns or rows at once."
             )
-            raise DataError(message, code="data_out_of_memory") from error
+            raise StageError(message, code="data_out_of_memory") from error
 
 
 def stream_within(connection: duckdb.DuckDBPyConnection, columns: int) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import skops.io  # noqa: F401 - before Airflow: it looks for every ufunc of scipy in all modules that are there already
 
 REPO = Path(__file__).parents[2]
 _HOME = tempfile.TemporaryDirectory(prefix="slipstream-airflow-")
@@ -61,7 +62,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.airflow)
             # Airflow's own libraries warn of each other; ours must not.
-            item.add_marker(pytest.mark.filterwarnings("default"))
+            item.add_marker(pytest.mark.filterwarnings("ignore"))
 
 
 @pytest.fixture(scope="session")

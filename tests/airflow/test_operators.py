@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -192,8 +195,23 @@ def test_operators_take_templates(project: Project) -> None:
     assert batch.model == "tiny"
 
 
-def test_alerts_are_told_and_never_fail_the_task(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_webhook_gets_the_sentence_and_one_that_is_away_harms_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    got: list[tuple[str | None, bytes]] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            got.append((self.headers["Authorization"], body))
+            self.send_response(200)
+            self.end_headers()
+
     ti = SimpleNamespace(dag_id="tiny__train", task_id="train", run_id="run-1")
-    ALERT.build({"type": "log"})({"ti": ti, "exception": ValueError("{{ 1 + 1 }}")})
-    # Nothing answers there: it is reported, not raised.
-    ALERT.build({"type": "webhook", "connection": "nowhere"})({"ti": ti})
+    failed: Any = {"ti": ti, "exception": ValueError("{{ 1 + 1 }}")}
+    with HTTPServer(("127.0.0.1", 0), Hook) as server:
+        Thread(target=server.handle_request, daemon=True).start()
+        monkeypatch.setenv("AIRFLOW_CONN_CHAT", f"http://:secret@127.0.0.1:{server.server_port}/hook")
+        ALERT.build({"type": "webhook", "connection": "chat"})(failed)
+    text = "tiny__train: task train of run run-1 failed: {{ 1 + 1 }}"
+    assert got == [("Bearer secret", json.dumps({"text": text}, separators=(",", ":")).encode())]
+    ALERT.build({"type": "webhook", "connection": "chat"})(failed)
+    ALERT.build({"type": "log"})(failed)

@@ -93,6 +93,7 @@ def test_what_only_its_user_may_read(small: Layout, ports: Ports) -> None:
 
 def test_a_component_that_cannot_start_is_named_with_its_log(small: Layout, ports: Ports) -> None:
     with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", ports.endpoint))
         other.listen()
         with pytest.raises(StackError, match=r"(?s)endpoint ended 3 times; the end of .*endpoint\.log") as caught:

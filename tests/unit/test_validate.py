@@ -95,7 +95,7 @@ def test_rows_whose_key_is_known_are_left_out(
     assert ingest(spec, store).empty
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(hours=st.lists(st.one_of(st.none(), st.integers(0, 40)), min_size=5, max_size=40), data=st.data())
 def test_good_and_quarantined_rows_are_the_input_exactly(
     hours: list[int | None], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory, make_rows: MakeRows
@@ -179,7 +179,7 @@ def test_a_batch_that_breaks_as_a_whole_cannot_be_set_aside(
 ) -> None:
     rule = {"type": "expect_table_row_count_to_be_between", "min_value": 100}
     spec = make_spec(data=DATA, contract={"on_failure": "quarantine", "expectations": [rule]})
-    with pytest.raises(ContractFailed, match="no single rows did.*observed 20"):
+    with pytest.raises(ContractFailed, match=r"no single rows did.*observed 20"):
         deliver(spec, make_rows(20))
 
 
@@ -278,7 +278,7 @@ def test_a_column_that_model_yaml_names_must_be_there(
     make_spec: MakeSpec, make_rows: MakeRows, deliver: Deliver
 ) -> None:
     spec = make_spec(data=DATA, inputs=["distanse", "hour"])
-    with pytest.raises(DataError, match="inputs names column 'distanse'.*did you mean 'distance'") as refused:
+    with pytest.raises(DataError, match=r"inputs names column 'distanse'.*did you mean 'distance'") as refused:
         deliver(spec, make_rows(20))
     assert refused.value.code == "data_column_missing"
 

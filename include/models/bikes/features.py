@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-import duckdb
+import duckdb  # noqa: TC002
 
 from slipstream.errors import SourceError
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from zipfile import ZipFile
 
-import duckdb
+import duckdb  # noqa: TC002
 
 from slipstream.errors import SourceError
 

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from slipstream.errors import BackendError
-from slipstream.estimators import LOWER_IS_BETTER
 from slipstream.explainers.sample import MOST_ROWS, answers, case_rows, plain, ranked, sample
+from slipstream.scoring.metrics import loss, measure
 from slipstream.slots import Explanation
 from slipstream.spec import ModelSpec
 
 GRID = 12
 BACKGROUND = 100
+DEPENDENCE_ROWS = 500
 
 
 @dataclass(frozen=True)
@@ -45,16 +46,21 @@ class PermutationExplainer:
                 f"explain: rows must be 1 to {MOST_ROWS} and repeats at least 1, got {self.rows} and {self.repeats}."
             )
             raise BackendError(message, code="backend_argument")
+        from threadpoolctl import threadpool_limits
+
         rows = sample(_judged(spec, estimator, frame), self.rows, seed)
         inputs = rows[list(spec.inputs)]
-        importance = ranked(self._importance(spec, estimator, inputs, rows[spec.target], seed))
-        top = list(importance)[: self.top]
+        # Many quick predictions: threads would wait for each other longer than they work.
+        with threadpool_limits(limits=1):
+            importance = ranked(self._importance(spec, estimator, inputs, rows[spec.target], seed))
+            effects = {name: _dependence(spec, estimator, inputs, name) for name in list(importance)[: self.top]}
+            cases = _cases(spec, estimator, inputs)
         return Explanation(
-            method="permutation importance (Breiman 2001)",
+            method="Permutation importance (Breiman 2001)",
             rows=len(rows),
             importance=importance,
-            effects={name: _dependence(spec, estimator, inputs, name) for name in top},
-            cases=_cases(spec, estimator, inputs),
+            effects=effects,
+            cases=cases,
             scale=f"loss of {spec.evaluate.metric}",
         )
 
@@ -62,19 +68,16 @@ class PermutationExplainer:
         import numpy as np
 
         metric, random = spec.evaluate.metric, np.random.default_rng(seed)
-        sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
-        whole = sign * _score(spec, estimator, inputs, target)
+        whole = _scores(spec, estimator, inputs, target)[0]
         if not np.isfinite(whole):
             message = f"explain: {metric} is not defined on the {len(inputs):,} rows to explain; hold out more."
             raise BackendError(message, code="explainer_unsuitable")
         found = {}
         for name in inputs.columns:
-            shuffled = inputs.copy()
-            drops = []
-            for _ in range(self.repeats):
-                shuffled[name] = inputs[name].to_numpy()[random.permutation(len(inputs))]
-                drops.append(whole - sign * _score(spec, estimator, shuffled, target))
-            found[str(name)] = float(np.mean(drops))
+            order = np.concatenate([random.permutation(len(inputs)) for _ in range(self.repeats)])
+            shuffled = _with(inputs, self.repeats, name, inputs[name].to_numpy()[order])
+            scores = _scores(spec, estimator, shuffled, target)
+            found[str(name)] = float(np.mean([loss(metric, whole, score) for score in scores]))
         return found
 
 
@@ -83,36 +86,45 @@ def _judged(spec: ModelSpec, estimator: Any, frame: Any) -> Any:
     return frame if spec.task == "regression" else frame[frame[spec.target].isin(estimator.classes_.tolist())]
 
 
-def _score(spec: ModelSpec, estimator: Any, inputs: Any, target: Any) -> float:
+def _with(inputs: Any, times: int, name: str, values: Any) -> Any:
+    """The rows *times* over, one after the other, with other *values* in one column; shape ``(times * n, inputs)``."""
+    import pandas as pd
+
+    many = pd.concat([inputs] * times, ignore_index=True)
+    many[name] = values
+    return many
+
+
+def _scores(spec: ModelSpec, estimator: Any, inputs: Any, target: Any) -> list[float]:
+    """The deciding metric of each stretch of *inputs* as long as *target*."""
     import numpy as np
 
-    from slipstream.scoring.metrics import measure
-
     if spec.task == "regression":
-        return measure(spec.evaluate.metric, target.to_numpy(dtype=np.float64), estimator.predict(inputs))
-    classes = list(estimator.classes_)
-    truth = target.map({label: number for number, label in enumerate(classes)}).to_numpy(dtype=np.int64)
-    probabilities = np.asarray(estimator.predict_proba(inputs))
-    return measure(spec.evaluate.metric, truth, probabilities[:, 1] if spec.task == "binary" else probabilities)
+        truth, told = target.to_numpy(dtype=np.float64), np.asarray(estimator.predict(inputs))
+    else:
+        places = {label: number for number, label in enumerate(estimator.classes_.tolist())}
+        truth = target.map(places).to_numpy(dtype=np.int64)
+        told = np.asarray(estimator.predict_proba(inputs))
+        told = told[:, 1] if spec.task == "binary" else told
+    return [measure(spec.evaluate.metric, truth, part) for part in np.split(told, len(told) // len(truth))]
 
 
 def _dependence(spec: ModelSpec, estimator: Any, inputs: Any, name: str) -> list[tuple[Any, float]]:
     """Value of the input -> mean answer with every row set to it, minus the mean answer."""
     import numpy as np
 
-    column = inputs[name]
+    column, grid = inputs[name], []
     if column.dtype == object:
-        grid: list[Any] = [str(value) for value in column.value_counts().index[:GRID]]
-    else:
-        known = column.dropna().to_numpy()
-        grid = np.unique(np.quantile(known, np.linspace(0.02, 0.98, GRID))).tolist() if len(known) else []
-    mean = float(answers(spec, estimator, inputs).mean())
-    points = []
-    for value in grid:
-        changed = inputs.copy()
-        changed[name] = value
-        points.append((value, float(answers(spec, estimator, changed).mean()) - mean))
-    return points
+        grid = [str(value) for value in column.value_counts().index[:GRID]]
+    elif column.notna().any():
+        grid = np.unique(np.quantile(column.dropna(), np.linspace(0.02, 0.98, GRID))).tolist()
+    if not grid:
+        return []
+    some = inputs.iloc[:: -(-len(inputs) // DEPENDENCE_ROWS)]
+    kind = object if column.dtype == object else np.float64
+    told = answers(spec, estimator, _with(some, len(grid), name, np.repeat(np.array(grid, dtype=kind), len(some))))
+    means = told.reshape(len(grid), len(some)).mean(axis=1) - answers(spec, estimator, some).mean()
+    return [(value, float(effect)) for value, effect in zip(grid, means, strict=True)]
 
 
 def _cases(spec: ModelSpec, estimator: Any, inputs: Any) -> list[dict[str, Any]]:
@@ -120,20 +132,19 @@ def _cases(spec: ModelSpec, estimator: Any, inputs: Any) -> list[dict[str, Any]]
     import pandas as pd
 
     predictions = answers(spec, estimator, inputs)
-    others = inputs.iloc[:: max(1, len(inputs) // BACKGROUND)]
+    others = inputs.iloc[:: -(-len(inputs) // BACKGROUND)]
     cases = []
     for place in case_rows(predictions):
-        effects = {}
-        for name in inputs.columns:
-            changed = pd.concat([inputs.iloc[[place]]] * len(others), ignore_index=True)
-            changed[name] = others[name].to_numpy()
-            effects[str(name)] = float(predictions[place] - answers(spec, estimator, changed).mean())
-        row = {str(name): plain(value) for name, value in inputs.iloc[place].items()}
+        one = inputs.iloc[[place] * len(others)]
+        changed = [one.assign(**{name: others[name].to_numpy()}) for name in inputs.columns]
+        told = answers(spec, estimator, pd.concat(changed, ignore_index=True)).reshape(len(changed), len(others))
         case = {
-            "row": row,
+            "row": {str(name): plain(value) for name, value in inputs.iloc[place].items()},
             "prediction": float(predictions[place]),
             "base": float(predictions.mean()),
-            "effects": effects,
+            "effects": dict(
+                zip(map(str, inputs.columns), (predictions[place] - told.mean(axis=1)).tolist(), strict=True)
+            ),
         }
         cases.append(case)
     return cases

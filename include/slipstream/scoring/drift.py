@@ -264,8 +264,9 @@ def _word_effect(reference: Column, window: Column) -> list[str]:
     if not before.sum() or not now.sum():
         return []
     p, q = before / before.sum(), now / now.sum()
-    order = [place for place in np.argsort(-np.abs(q - p), kind="stable") if names[place] != "missing"]
-    return [f"{names[place]} {p[place]:.1%} -> {q[place]:.1%}" for place in order[:2]]
+    moved = np.abs(np.log(_smoothed(now) / _smoothed(before)) * (q - p))
+    order = [place for place in np.argsort(-moved, kind="stable") if names[place] != "missing"]
+    return [f"{names[place]}: {p[place]:.1%} -> {q[place]:.1%}" for place in order[:2]]
 
 
 _STATISTICS: dict[str, Callable[[Column, Column], tuple[float, float, float | None]]] = {

@@ -106,7 +106,7 @@ class _Reader:
         )
 
     def narrowed(self, kinds: Kinds) -> duckdb.DuckDBPyRelation:
-        """All rows in the *kinds* asked for; running it fails with what a guard says where a value is of a wider kind."""
+        """All rows in the *kinds* asked for; reading them fails by a guard where a value is of a wider kind."""
         rows = self.rows({name: _READ.get(kind, kind) for name, kind in kinds.items()})
         parts = []
         for number, (name, kind) in enumerate(kinds.items()):

@@ -17,8 +17,8 @@ def read_parquet(connection: duckdb.DuckDBPyConnection, files: Mapping[Path, str
     """Read *files* (path -> the name that errors use) in their order and write their rows, typed, to *target*.
 
     Raises:
-        DataError: ``data_parquet_malformed``, ``data_too_many_rows``, ``data_decoded_too_large``, or ``data_schema_changed`` if the files have
-            different columns.
+        DataError: ``data_parquet_malformed``, ``data_too_many_rows``, ``data_decoded_too_large``, or
+            ``data_schema_changed`` if the files have different columns.
     """
     import duckdb
 

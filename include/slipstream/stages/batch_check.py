@@ -81,7 +81,8 @@ def check_keys(spec: ModelSpec, rows: duckdb.DuckDBPyRelation) -> None:
         named = shown(example[0] if len(example) == 1 else example)
         message = (
             f"{found[0]} duplicated keys in {int(found[1])} rows of the batch, e.g. {named} "
-            f"in {', '.join(spec.data.key)}; deliver each row once, or set duplicates aside with expect_compound_columns_to_be_unique."
+            f"in {', '.join(spec.data.key)}; deliver each row once, or set duplicates aside with "
+            "expect_compound_columns_to_be_unique."
         )
         raise DataError(message, code="data_duplicate_keys")
 

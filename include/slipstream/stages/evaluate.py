@@ -37,6 +37,7 @@ class Evaluated(Result):
     Attributes:
         candidate: The train run.
         rows: Held-out rows that it was judged on.
+        metric: The metric that decides.
         scores: Metric -> value on all of them; a metric that is not defined there is left out.
         champion: The version that it was compared with; None when there was none.
         gain: By how much the deciding metric is better than the champion's on the same rows (negative: worse).
@@ -46,6 +47,7 @@ class Evaluated(Result):
 
     candidate: str
     rows: int
+    metric: str
     scores: dict[str, float]
     champion: int | None
     gain: float | None
@@ -154,6 +156,7 @@ def _evaluate(spec: ModelSpec, store: Store, candidate: str, champion: tuple[int
     return Evaluated(
         candidate=candidate,
         rows=len(frame),
+        metric=spec.evaluate.metric,
         scores={metric: score.value for metric, score in scores.items() if score.value is not None},
         champion=comparison.version if comparison else None,
         gain=_gain(comparison, spec.evaluate.metric),

@@ -85,9 +85,12 @@ def _gate(data: dict[str, Any]) -> str:
 
 
 def _evaluation(data: dict[str, Any]) -> str:
-    figures = ", ".join(f"{name} {value:.4g}" for name, value in list(data["scores"].items())[:4])
-    against = f", compared with champion {data['champion']}" if data.get("champion") else ""
-    return f"The candidate was evaluated{against}: {figures}."
+    scores = {data["metric"]: data["scores"].get(data["metric"]), **data["scores"]}
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in scores.items() if value is not None)
+    if data.get("gain") is None:
+        return f"The candidate was evaluated: {figures}."
+    better = "better" if data["gain"] >= 0 else "worse"
+    return f"The candidate is {abs(data['gain']):.4g} {better} than champion {data['champion']}: {figures}."
 
 
 def _deployed(data: dict[str, Any]) -> str:

@@ -1,0 +1,81 @@
+"""The files source over S3 (a real moto server): what is listed, what is new, what is refused."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from slipstream.errors import SlipstreamError
+from slipstream.sources.files import FilesSource
+from slipstream.spec import ModelSpec
+
+pytestmark = pytest.mark.server
+BUCKET = "raw"
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A client of an S3 server with an empty bucket."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.1)
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+    for name, value in {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", **keys}.items():
+        monkeypatch.setenv(name, value)
+    import boto3
+
+    client = boto3.client("s3")
+    client.create_bucket(Bucket=BUCKET)
+    yield client
+    server.terminate()
+    server.wait(10)
+
+
+def test_objects_are_files(bucket: Any, make_spec: Callable[..., ModelSpec], tmp_path: Path) -> None:
+    spec = make_spec()
+    source = FilesSource(f"s3://{BUCKET}/in/*.csv")
+    with pytest.raises(SlipstreamError) as refused:
+        source.fingerprint(spec, "")
+    assert refused.value.code == "source_no_files"
+
+    for key, body in {
+        "in/2.csv": b"a\n2\n",
+        "in/1.csv": b"a\n1\n",
+        "in/deep.txt": b"x",
+        "out/3.csv": b"a\n3\n",
+    }.items():
+        bucket.put_object(Bucket=BUCKET, Key=key, Body=body)
+    first = source.deliver(spec, "", tmp_path)
+    assert first.origin == (f"s3://{BUCKET}/in/1.csv", f"s3://{BUCKET}/in/2.csv")
+    assert duckdb.read_parquet(str(first.path)).fetchall() == [(1,), (2,)]
+    assert source.fingerprint(spec, first.watermark) is None
+
+    bucket.put_object(Bucket=BUCKET, Key="in/copy.csv", Body=b"a\n1\n")
+    assert source.fingerprint(spec, first.watermark) is None
+    bucket.put_object(Bucket=BUCKET, Key="in/1.csv", Body=b"a\n7\n")
+    again = source.deliver(spec, first.watermark, tmp_path)
+    assert duckdb.read_parquet(str(again.path)).fetchall() == [(7,)]
+
+    with pytest.raises(SlipstreamError) as refused:
+        FilesSource(f"s3://{BUCKET}/in/*.csv", max_bytes=5).deliver(spec, "", tmp_path)
+    assert refused.value.code == "source_too_large"
+    with pytest.raises(SlipstreamError, match="NoSuchBucket") as refused:
+        FilesSource("s3://nowhere/*.csv").fingerprint(spec, "")
+    assert refused.value.code == "source_unreadable"
+    assert "test" not in str(refused.value).split("NoSuchBucket")[1]

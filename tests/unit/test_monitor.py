@@ -1,0 +1,236 @@
+"""Monitoring through the front door: what is new is judged once, asks for retraining once, and says why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from slipstream.errors import NotFound, SpecError
+from slipstream.reports import drift as report
+from slipstream.spec import ModelSpec
+from slipstream.stages.deploy import deploy
+from slipstream.stages.monitor import NOTHING_NEW, monitor
+from slipstream.store import Store
+
+NASTY = "</script><script>alert(1)</script>"
+WATCH: dict[str, Any] = {"min_rows": 100, "evidently": False, "quality": {"max_loss": 0.05}}
+
+
+@pytest.fixture
+def watched(make_spec: Any, store: Store, release: Any) -> Callable[..., ModelSpec]:
+    """``watched(monitor={...}, **spec)``: the spec of a model whose first version serves."""
+
+    def make(monitor: dict[str, Any] | None = None, **overrides: Any) -> ModelSpec:
+        changed = {"monitor": WATCH | (monitor or {}), "deploy": {"target": {"type": "local"}}, **overrides}
+        spec: ModelSpec = make_spec(**changed)
+        deploy(spec, store, release(spec).version, endpoint="")
+        return spec
+
+    return make
+
+
+def moved(rows: int = 600) -> dict[str, Any]:
+    random = np.random.default_rng(9)
+    return {"distance": random.normal(3, 1, rows), "carrier": random.choice(["A", "Z"], rows)}
+
+
+def kinds(store: Store) -> list[str]:
+    return [event.kind for event in store.ledger.read(model="small") if event.kind in {"drift.measured", "retrain.requested"}]
+
+
+def test_without_a_champion(make_spec: Any, store: Store) -> None:
+    with pytest.raises(NotFound) as caught:
+        monitor(make_spec(), store)
+    assert caught.value.code == "champion_missing"
+
+
+def test_nothing_new(watched: Any, store: Store) -> None:
+    found = monitor(watched(), store)
+    assert (found.rows, found.verdict, found.run) == (0, NOTHING_NEW, "")
+    assert kinds(store) == []
+
+
+def test_too_few_rows_are_no_alarm(watched: Any, store: Store, committed: Any, make_rows: Any) -> None:
+    spec = watched()
+    committed(spec, make_rows(50, first=5000, **moved(50)))
+    found = monitor(spec, store)
+    assert found.verdict == "Not enough data: 50 rows, monitor.min_rows asks for 100."
+    assert (found.drifted, found.retrain) == (False, "")
+    assert kinds(store) == ["drift.measured"]
+
+
+def test_the_same_again_is_stable(watched: Any, store: Store, committed: Any, make_rows: Any) -> None:
+    spec = watched()
+    committed(spec, make_rows(600, seed=5, first=5000))
+    found = monitor(spec, store)
+    assert (found.rows, found.columns, found.drifted, found.drifted_columns) == (600, 3, False, ())
+    assert found.verdict.startswith("0 of 3 inputs drifted in 600 rows from 2024-")
+    assert found.retrain == ""
+    assert found.quality == pytest.approx(found.quality_reference, abs=0.05)
+
+
+def test_drift_asks_once_and_says_why(watched: Any, store: Store, committed: Any, make_rows: Any) -> None:
+    spec = watched()
+    committed(spec, make_rows(600, seed=5, first=5000, **moved()))
+    found = monitor(spec, store, actor="someone")
+    assert found.drifted
+    assert found.drifted_columns == ("distance", "carrier")
+    assert re.fullmatch(
+        r"2 of 3 inputs drifted in 600 rows from \S+ to \S+ \(distance psi \S+ > 0.2, carrier psi \S+ > 0.2\);.*\.",
+        found.retrain,
+    )
+    again = monitor(spec, store)
+    assert again.reused
+    assert again.run == found.run
+    assert kinds(store) == ["drift.measured", "retrain.requested"]
+    asked = store.ledger.state().model("small").retrain
+    assert asked is not None
+    assert (asked.data["reason"], asked.data["run"], asked.actor) == (found.retrain, found.run, "someone")
+    details = store.objects.get_json(found.details)
+    by_name = {column["column"]: column for column in details["columns"]}
+    assert by_name["distance"]["n_reference"] > 400
+    assert "never seen: 0.0% -> " in by_name["carrier"]["effect"]
+    assert by_name["slipstream_prediction"]["role"] == "answer"
+
+
+def test_lost_quality_asks_too(watched: Any, store: Store, committed: Any, make_rows: Any) -> None:
+    spec = watched()
+    rows = make_rows(600, seed=5, first=5000)
+    committed(spec, rows.set_column(rows.schema.get_field_index("late"), "late", pa.array(~rows["late"].to_numpy())))
+    found = monitor(spec, store)
+    assert (found.drifted, found.quality_lost) == (False, True)
+    assert "; roc_auc fell from 0." in found.retrain
+
+
+def test_asking_can_be_switched_off(watched: Any, store: Store, committed: Any, make_rows: Any) -> None:
+    spec = watched({"retrain": False, "drift": {"columns": ["distance"]}})
+    committed(spec, make_rows(600, seed=5, first=5000, **moved()))
+    found = monitor(spec, store)
+    assert (found.drifted, found.columns, found.retrain) == (True, 1, "")
+    assert kinds(store) == ["drift.measured"]
+
+
+def test_only_the_last_window_counts(watched: Any, store: Store, committed: Any, make_rows: Any) -> None:
+    spec = watched({"window": "200h"})
+    committed(spec, make_rows(600, seed=5, first=5000))
+    assert monitor(spec, store).rows == 200
+
+
+def test_a_column_that_is_gone_has_drifted(watched: Any, store: Store, committed: Any, make_rows: Any) -> None:
+    spec = watched()
+    committed(spec, make_rows(600, seed=5, first=5000).drop_columns(["distance"]))
+    found = monitor(spec, store)
+    assert found.drifted_columns == ("distance",)
+
+
+def test_rows_without_truth_have_no_quality(watched: Any, store: Store, committed: Any, make_rows: Any) -> None:
+    spec = watched()
+    committed(spec, make_rows(600, seed=5, first=5000, late=pa.nulls(600, pa.bool_())))
+    found = monitor(spec, store)
+    assert (found.rows, found.quality, found.quality_lost, found.drifted) == (600, None, False, False)
+
+
+def test_a_watched_column_that_is_no_input(watched: Any, store: Store, committed: Any, make_rows: Any) -> None:
+    spec = watched({"drift": {"columns": ["delay"]}})
+    committed(spec, make_rows(600, seed=5, first=5000))
+    with pytest.raises(SpecError) as caught:
+        monitor(spec, store)
+    assert caught.value.code == "spec_column_unknown"
+    assert "monitor.drift.columns: 'delay'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("task", "target", "inputs", "metric", "estimator"),
+    [
+        ("regression", "delay", ["distance", "hour"], "rmse", "sklearn.linear_model.Ridge"),
+        ("multiclass", "carrier", ["distance", "hour"], "log_loss", "sklearn.linear_model.LogisticRegression"),
+    ],
+)
+def test_other_tasks(
+    watched: Any, store: Store, committed: Any, make_rows: Any, task: str, target: str, inputs: list[str], metric: str, estimator: str
+) -> None:
+    spec = watched(
+        {"drift": {"numeric": "wasserstein", "categorical": "jensen_shannon"}},
+        task=task,
+        target=target,
+        inputs=inputs,
+        train={"trainer": {"type": "sklearn", "estimator": estimator}},
+        evaluate={"metric": metric, "bootstrap": 20, "min_slice": 20},
+    )
+    committed(spec, make_rows(600, seed=5, first=5000))
+    found = monitor(spec, store)
+    assert found.quality is not None
+    assert not found.drifted
+    roles = {column["role"]: column["drifted"] for column in store.objects.get_json(found.details)["columns"]}
+    assert roles == {"input": False, "target": False, "answer": False}
+
+
+class TestCaptured:
+    def capture(self, store: Store, version: int, distance: Any) -> None:
+        rows = len(distance)
+        random = np.random.default_rng(1)
+        inputs = pa.StructArray.from_arrays(
+            [pa.array(distance), pa.array(random.integers(0, 24, rows) * 1.0), pa.array(random.choice(["A", "B", "C"], rows))],
+            names=["distance", "hour", "carrier"],
+        )
+        table = pa.table(
+            {
+                "prediction_id": [f"{version}-{number}" for number in range(rows)],
+                "time": pa.array([1_700_000_000_000_000 + number for number in range(rows)], pa.timestamp("us", "UTC")),
+                "version": pa.array([version] * rows, pa.int64()),
+                "request_id": ["r"] * rows,
+                "inputs": inputs,
+                "prediction": ["true"] * rows,
+                "probability": random.random(rows),
+            }
+        )
+        store.tables.append("small", "predictions", table, key=uuid4().hex)
+
+    def test_captured_rows_of_the_champion_alone(self, watched: Any, store: Store) -> None:
+        spec = watched({"source": "predictions", "drift": {"share": 0.3}})
+        assert monitor(spec, store).rows == 0
+        self.capture(store, 1, np.random.default_rng(0).normal(4, 1, 400))
+        self.capture(store, 2, np.zeros(300))
+        found = monitor(spec, store)
+        assert (found.rows, found.drifted_columns, found.quality) == (400, ("distance",), None)
+        assert found.window == "2023-11-14 to 2023-11-14"
+        assert found.retrain.startswith("1 of 3 inputs drifted in 400 rows")
+
+
+def test_nothing_of_the_data_is_markup(watched: Any, store: Store, committed: Any, make_rows: Any) -> None:
+    spec = watched()
+    committed(spec, make_rows(600, seed=5, first=5000, carrier=[NASTY, "A"] * 300))
+    page = store.objects.get(monitor(spec, store).report).decode()
+    assert "<script" not in page
+    details = store.objects.get_json(monitor(spec, store).details)
+    for column in details["columns"]:
+        column |= {"column": NASTY, "effect": NASTY, "cells": [NASTY for _ in column["cells"]]}
+    nasty = report.page("small", details | {"retrain": True, "watched": [NASTY], "verdict": NASTY})
+    assert b"<script" not in nasty
+    assert b"&lt;/script&gt;" in nasty
+
+
+def test_evidently_is_kept_apart_and_the_same_for_the_same_rows(
+    watched: Any, store: Store, committed: Any, make_rows: Any
+) -> None:
+    from slipstream.reports.evidently_page import Settings, page
+
+    spec = watched({"evidently": True})
+    committed(spec, make_rows(300, seed=5, first=5000))
+    found = monitor(spec, store)
+    made = store.objects.get(found.evidently)
+    assert b"Data Drift" in made or b"drift" in made
+    assert found.evidently != found.report
+    import pandas as pd
+
+    frame = pd.DataFrame({"x": np.arange(50.0), "id": ["0c2e4b0c-11ec-1612-aaaa-0123456789ab", None] * 25})
+    settings = Settings(("x",), ("id",), "psi", "psi", 0.2, 0.3)
+    first, second = page(settings, frame, frame), page(settings, frame, frame)
+    assert first == second
+    assert b"0c2e4b0c-11ec-1612-aaaa-0123456789ab" in first
