@@ -20,9 +20,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
-BASE = "requirements.txt"
-EXTRAS = {
-    BASE: (),
+EXTRAS: dict[str, tuple[str, ...]] = {
+    "requirements.txt": (),
     "requirements-shap.txt": ("shap",),
     "requirements-dev.txt": ("shap", "dev"),
     "requirements-scale.txt": ("scale",),
@@ -44,10 +43,11 @@ def main() -> int:
             "sys_platform": system,
             "platform_machine": machine,
         }
-        base = pins(BASE, here)
+        seen: dict[str, Version] = {}
         for name, extras in EXTRAS.items():
             lock = pins(name, here)
-            found = itertools.chain(unmet(project, extras, lock, here), different(base, lock))
+            found = [*unmet(project, extras, lock, here), *different(seen, lock)]
+            seen |= lock
             faults += [f"{name}: {fault} (Python {python}, {system} {machine})" for fault in found]
     sys.stdout.writelines(f"{fault}\n" for fault in faults or ["the locks satisfy pyproject.toml"])
     return int(bool(faults))
@@ -83,11 +83,11 @@ def unmet(
             yield f"{package} {lock[package]} is too old to be installed"
 
 
-def different(base: dict[str, Version], lock: dict[str, Version]) -> Iterator[str]:
-    """The packages that have another version than in requirements.txt."""
-    for package in base.keys() & lock.keys():
-        if base[package] != lock[package]:
-            yield f"{package} {lock[package]} is {base[package]} in {BASE}"
+def different(seen: dict[str, Version], lock: dict[str, Version]) -> Iterator[str]:
+    """The packages that have another version than in the locks before: two locks must go into one environment."""
+    for package in seen.keys() & lock.keys():
+        if seen[package] != lock[package]:
+            yield f"{package} {lock[package]} is {seen[package]} in another lock"
 
 
 def unsafe(name: str) -> Iterator[str]:

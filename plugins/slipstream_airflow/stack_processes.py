@@ -79,11 +79,12 @@ def stop(run: Path, grace: float, left: float = 3.0) -> Iterator[int]:
     _signal(members(run), force=False)
     yield from _until(lambda: not members(run), run, left)
     end = time.monotonic() + _KILL_SECONDS
-    while left := members(run):
+    while remaining := members(run):
         if time.monotonic() > end:
-            raise RuntimeError(f"processes {[process.pid for process in left]} survive SIGKILL; look at them with ps")
-        _signal(left, force=True)
-        yield len(left)
+            pids = [process.pid for process in remaining]
+            raise RuntimeError(f"processes {pids} survive SIGKILL; look at them with ps")
+        _signal(remaining, force=True)
+        yield len(remaining)
         time.sleep(_LOOK)
 
 

@@ -13,6 +13,8 @@ Scale = Callable[[float], float]
 WIDE, NARROW = 980, 460
 _CHARACTER = 6.6
 """Mean width of a character, in pixels; labels are cut to what fits."""
+_TOOLTIP = 300
+"""Characters of a tooltip."""
 
 
 def scale(low: float, high: float, start: float, end: float) -> Scale:
@@ -46,7 +48,7 @@ def number(value: float) -> str:
     for unit, word in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
         if size >= unit:
             return f"{value / unit:.3g}{word}"
-    return f"{value:,.0f}" if size >= 1000 else f"{float(f'{value:.3g}'):.10g}"
+    return f"{value:,.0f}" if size >= 999.5 else f"{float(f'{value:.3g}'):.10g}"
 
 
 def cut(name: object, pixels: float) -> str:
@@ -64,7 +66,7 @@ def text(x: float, y: float, words: str, anchor: str = "start", kind: str = "") 
 def label(x: float, y: float, name: object, pixels: float, anchor: str = "end") -> str:
     """A name cut to fit, with all of it as the tooltip."""
     whole, shown = str(name), cut(name, pixels)
-    hover = "" if whole == shown else f"<title>{escape(whole[:300])}</title>"
+    hover = "" if whole == shown else f"<title>{escape(whole[:_TOOLTIP])}</title>"
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="ink">{escape(shown)}{hover}</text>'
 
 
@@ -77,7 +79,7 @@ def rule(start: Point, end: Point, kind: str = "grid") -> str:
 def bar(start: Point, size: Point, colour: str, hover: str = "") -> str:
     """A rectangle from *start* of ``(width, height)`` *size*, with a tooltip."""
     (x, y), (width, height) = start, size
-    inside = f"<title>{escape(hover)}</title>" if hover else ""
+    inside = f"<title>{escape(hover[:_TOOLTIP])}</title>" if hover else ""
     width, height = max(width, 0.0), max(height, 0.0)
     radius = min(3.0, width / 2, height / 2)
     return (
@@ -99,6 +101,7 @@ def legend(names: Sequence[tuple[str, str]], right: float) -> list[str]:
 
 def svg(title: str, width: float, height: float, parts: Sequence[str]) -> Markup:
     """The parts as one picture with a title for screen readers."""
+    title = title[:_TOOLTIP]
     head = (
         f'<svg role="img" aria-label="{escape(title)}" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}">'
         f"<title>{escape(title)}</title>"

@@ -71,6 +71,8 @@ def bars(values: Mapping[str, float], *, title: str, width: int = WIDE) -> Marku
 def waterfall(start: float, steps: Mapping[str, float], *, title: str, width: int = NARROW) -> Markup:
     """How *steps* lead from *start* to their sum: each bar begins where the one before ended."""
     shown = [(name, value) for name, value in steps.items() if math.isfinite(value)][:MOST_BARS]
+    if not shown:
+        return nothing(title)
     ends = [start]
     for _, value in shown:
         ends.append(ends[-1] + value)

@@ -13,6 +13,7 @@ from slipstream.reports.page import render
 
 SHOWN_EFFECTS = 7
 SHOWN_WORDS = 12
+SHOWN_CHARACTERS = 60
 _CLOSE = 1e-4
 
 
@@ -31,6 +32,7 @@ def page(model: str, found: Mapping[str, Any]) -> bytes:
         hidden=max(len(importance) - charts.MOST_BARS, 0),
         unit=unit,
         plots=[(name, _dependence(name, points, unit)) for name, points in found["effects"]],
+        reading=_reading(found),
         cases=[_case(case, found) for case in found["cases"]],
     )
 
@@ -38,7 +40,10 @@ def page(model: str, found: Mapping[str, Any]) -> bytes:
 def _meaning(scale: str) -> str:
     """What the length of a bar of the importances says, in one sentence."""
     if scale.startswith("loss of "):
-        return f"How much worse {scale.removeprefix('loss of ')} gets when the values of one input are shuffled."
+        metric = scale.removeprefix("loss of ")
+        return (
+            f"How much worse {metric} gets when the values of one input are shuffled; at or below zero it is no help."
+        )
     return f"How far one input moves an answer on average, up or down, in units of {scale}."
 
 
@@ -47,6 +52,13 @@ def _effect_unit(found: Mapping[str, Any]) -> str:
     if not found["scale"].startswith("loss of "):
         return str(found["scale"])
     return str(found["target"]) if found["task"] == "regression" else "probability"
+
+
+def _reading(found: Mapping[str, Any]) -> str:
+    """How the pictures of single rows are read."""
+    if found["cases"] and _adds_up(found["cases"][0], found["scale"]):
+        return "How the inputs of a row lead, step by step, from the average answer to its own."
+    return "How much higher the answer is than it would be on average with that input taken from other rows."
 
 
 def _dependence(name: str, points: Sequence[Sequence[Any]], unit: str) -> Any:
@@ -104,4 +116,4 @@ def _words(effects: Mapping[str, float]) -> str:
 def _cell(value: Any) -> str:
     if value is None:
         return "(missing)"
-    return number(value) if isinstance(value, int | float) else str(value)
+    return number(value) if isinstance(value, int | float) else str(value)[:SHOWN_CHARACTERS]

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import duckdb
     import pandas as pd
 
+READS = ("name", "description", "owner", "task", "target", "inputs", "data", "train", "gates")
+"""The parts of the model file that a bundle tells of."""
 BACKGROUND_ROWS = 2000
 HOLDOUT_ROWS = 5000
 GOLDEN_ROWS, EDGE_ROWS = 24, 40
@@ -67,20 +69,25 @@ def bundle_files(sources: Sources, card: dict[str, Any]) -> dict[str, bytes]:
 
 def lineage(sources: Sources) -> dict[str, Any]:
     """Where the version comes from: data, code, model file, libraries, seeds, threads and machine."""
-    features = sources.spec.folder / "features.py"
     return {
         "candidate": sources.trained.candidate,
         "dataset": sources.trained.dataset,
         "model": sources.trained.model,
         "training": sources.trained.details,
-        "spec": hashlib.sha256(canonical_json(sources.spec.model_dump(mode="json"))).hexdigest(),
-        "features": hashlib.sha256(features.read_bytes()).hexdigest() if features.is_file() else "",
+        "spec": hashlib.sha256(canonical_json(sources.spec.part(*READS))).hexdigest(),
+        "features": features_digest(sources.spec),
         "boundaries": msgspec.to_builtins(sources.training.boundaries),
         "seed": sources.training.seed,
         "threads": sources.training.threads,
         "libraries": library_versions(),
         "machine": _machine(),
     }
+
+
+def features_digest(spec: ModelSpec) -> str:
+    """Sha256 of the model's features.py; "" if it has none."""
+    file = spec.folder / "features.py"
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 
 
 def answers(scorer: Scorer, frame: pd.DataFrame) -> list[Any]:

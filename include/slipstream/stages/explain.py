@@ -11,7 +11,7 @@ from slipstream.stages.contract import Result, Stage, once, run_key
 from slipstream.stages.split import reopen
 from slipstream.store import Store
 
-STAGE = Stage("explain", version=1)
+STAGE = Stage("explain", version=2)
 READS = ("task", "target", "inputs", "evaluate", "explain")
 TOP = 20
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from slipstream.errors import StageError
 from slipstream.spec import ModelSpec
+from slipstream.stages.bundle_files import READS, Sources, bundle_files, features_digest
 from slipstream.stages.contract import Result, Stage, find_result, once, run_key
 from slipstream.stages.evaluate import Evaluation, load_evaluation
 from slipstream.stages.explain import Explained
@@ -20,7 +21,6 @@ from slipstream.store import Store
 from slipstream.store.faultpoints import faultpoint
 
 STAGE = Stage("package", version=1, event="version.registered")
-READS = ("name", "description", "owner", "task", "target", "inputs", "data")
 LATENCY_ROWS = 30
 
 _log = logging.getLogger("slipstream")
@@ -106,7 +106,7 @@ def package(  # noqa: PLR0913 - three ids by position, places by name
     key = signing_key(keys)
     publish(store, spec.name, key, actor)
     inputs = {"candidate": candidate, "evaluation": evaluation, "explanation": explanation, "key": key.name}
-    digest = run_key(STAGE, spec.part(*READS), inputs)
+    digest = run_key(STAGE, spec.part(*READS), inputs | {"features": features_digest(spec)})
     packaged = once(
         STAGE,
         spec,
@@ -124,7 +124,6 @@ def _package(spec: ModelSpec, store: Store, made: Made, found: tuple[Evaluation,
     from slipstream.scoring.bundle import save_bundle
     from slipstream.scoring.signing import signing_key
     from slipstream.stages.bento import build_bento
-    from slipstream.stages.bundle_files import Sources, bundle_files
     from slipstream.stages.card import card
 
     evaluation, explained = found
