@@ -62,6 +62,9 @@ COMMON = {
     ("scheduler", "mp_start_method"): "forkserver",
     # The default of 1 s is the larger part of the gap between two tasks.
     ("scheduler", "scheduler_idle_sleep_time"): "0.1",
+    # A supervisor may sleep this long before it sees that its task's process has ended; until then the worker is taken,
+    # and an answer to a question that the task has just asked would meet a task that seems to run still.
+    ("workers", "min_heartbeat_interval"): "1",
     # A new or changed model.yaml shows as DAGs after at most this many seconds (of a parse that takes milliseconds).
     ("dag_processor", "min_file_process_interval"): "10",
     ("dag_processor", "refresh_interval"): "20",

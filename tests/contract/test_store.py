@@ -225,14 +225,14 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         lambda: store.ledger.append("a", "m", {}),
         lambda: store.tables.append("m", "data", pa.table({"a": [1]}), "k"),
     ):
-        with pytest.raises(StoreError, match="cannot be (written|read)") as caught:
+        with pytest.raises(StoreError, match=r"cannot be (written|read)") as caught:
             write()
         assert str(tmp_path) in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["", "var/store", "http://x/y", "s3://", "file://host/x", "s3://b/p?x=1"])
 def test_a_wrong_url_is_refused(url: str) -> None:
-    with pytest.raises(StoreError, match="write file:///absolute/folder or s3://bucket/prefix"):
+    with pytest.raises(StoreError, match=r"write file:///absolute/folder or s3://bucket/prefix"):
         Store.open(url)
 
 

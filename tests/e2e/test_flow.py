@@ -61,6 +61,8 @@ def answered(stack: Stack, run_id: str) -> DagRun:
         assert run.state in {"queued", "running"}, stack.airflow.why_failed(run)
         assert time.monotonic() < end, run
         time.sleep(0.5)
+    # People take longer: Airflow must first see that the asking process has ended, else it runs the task again.
+    time.sleep(3)
     stack.airflow.answer("tiny__train", run_id, "approve", ["Approve"], {"comment": "ship it"})
     run = stack.airflow.wait("tiny__train", run_id, seconds=120)
     assert run.ended_well, stack.airflow.why_failed(run)

@@ -138,6 +138,9 @@ def test_the_gateway_stands_between_the_network_and_the_endpoint() -> None:
     text = (ROOT / "deploy/kubernetes/gateway.conf.template").read_text()
     assert f"listen {GATEWAY};" in text
     assert f"server 127.0.0.1:{port_of(OURS['endpoint'])};" in text
+    room = re.search(r"map_hash_bucket_size (\d+);", text)
+    assert room is not None
+    assert int(room[1]) >= 128, "nginx does not start when the header with the key does not fit"
     assert set(re.findall(r"\$\{(\w+)\}", text)) == {"ENDPOINT_KEY"} <= set(SERVICES["gateway"]["environment"])
 
 

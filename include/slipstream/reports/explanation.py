@@ -15,6 +15,7 @@ SHOWN_EFFECTS = 7
 SHOWN_WORDS = 12
 SHOWN_CHARACTERS = 60
 _CLOSE = 1e-4
+_MOST_LOG = 700.0
 
 
 def page(model: str, found: Mapping[str, Any]) -> bytes:
@@ -84,7 +85,7 @@ def _case(case: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
     shown = {f"{name} = {_cell(case['row'][name])}": effect for name, effect in ordered[:SHOWN_EFFECTS]}
     rest = ordered[SHOWN_EFFECTS:]
     start = case["base"]
-    base = 1 / (1 + math.exp(-start)) if found["scale"] == "log-odds" else start
+    base = _chance(start) if found["scale"] == "log-odds" else start
     title = f"Effects of the inputs on the answer {number(case['prediction'])}"
     if _adds_up(case, found["scale"]):
         others = {f"{len(rest)} others": sum(effect for _, effect in rest)} if rest else {}
@@ -97,11 +98,16 @@ def _case(case: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
 def _adds_up(case: Mapping[str, Any], scale: str) -> bool:
     """Whether base and effects add up to the answer, so that they may be drawn as steps that lead there."""
     total = case["base"] + sum(case["effects"].values())
-    reached = 1 / (1 + math.exp(-total)) if scale == "log-odds" else total
+    reached = _chance(total) if scale == "log-odds" else total
     if scale.startswith("log of "):
-        reached = math.exp(total)
+        reached = math.exp(min(total, _MOST_LOG))
     known = not scale.startswith("loss of ")
     return known and abs(reached - case["prediction"]) <= _CLOSE * (1 + abs(case["prediction"]))
+
+
+def _chance(log_odds: float) -> float:
+    """The probability of those log-odds."""
+    return (1 + math.tanh(log_odds / 2)) / 2
 
 
 def _words(effects: Mapping[str, float]) -> str:

@@ -1,1 +1,1 @@
-"""The stages: one module per verb, each a function from (spec, store, input ids) to a frozen dataclass of ids and figures."""
+"""The stages: one module per verb, each a function from (spec, store, input ids) to a frozen dataclass of ids."""

@@ -102,7 +102,9 @@ _BY_STAGE: dict[str, Callable[[dict[str, Any]], str]] = {
     "ingest": lambda d: f"A batch of {_count(d['rows'], 'row')} arrived.",
     "train": lambda d: f"A candidate was trained on {_count(d['rows_train'], 'row')}.",
     "evaluate": _evaluation,
-    "explain": lambda d: f"The candidate was explained; most important: {', '.join(name for name, _ in d['importance'][:3])}.",
+    "explain": lambda d: (
+        f"The candidate was explained; most important: {', '.join(n for n, _ in d['importance'][:3])}."
+    ),
     "gate": _gate,
 }
 _BY_KIND: dict[str, Callable[[dict[str, Any]], str]] = {
