@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,20 +29,27 @@ class Use:
 
 def errors() -> Iterator[str]:
     """One section for each class of errors, in the order of the tree, with a row for each code."""
-    uses = found()
-    names = [*CLASSES, *sorted({use.kind for use in uses} - set(CLASSES))]
-    for name in names:
-        rows = {use.code: [other.text for other in uses if other == use or (other.code, other.kind) == (use.code, name)]
-                for use in uses if use.kind == name}  # fmt: skip
-        own = getattr(CLASSES.get(name), "code", None)
-        if own:
-            rows.setdefault(own, [])
-        yield f"### {name}\n\n{' '.join((CLASSES[name].__doc__ or '').split()) if name in CLASSES else ''}\n"
+    for name, text in _kinds().items():
+        rows: dict[str, list[str]] = {CLASSES[name].code: []} if hasattr(CLASSES.get(name), "code") else {}
+        for use in found():
+            if use.kind == name:
+                rows.setdefault(use.code, []).append(use.text)
+        yield f"### {name}\n\n{' '.join(text.split()).replace('``', '`')}\n"
         yield "| code | said as |\n|---|---|"
         for code, texts in sorted(rows.items()):
-            said = "<br>".join(_cell(text) for text in dict.fromkeys(texts) if text)
-            yield f"| `{code}` | {said} |"
+            yield f"| `{code}` | {'<br>'.join(_cell(text) for text in texts if _says(text))} |"
         yield ""
+
+
+def _kinds() -> dict[str, str]:
+    """Every class of errors with its meaning: the tree first, then those of the stack."""
+    own = {use.kind: use.text for use in found() if use.kind not in CLASSES}
+    return {name: made.__doc__ or "" for name, made in CLASSES.items()} | dict(sorted(own.items()))
+
+
+def _says(text: str) -> bool:
+    """Whether words are left when the values are taken out."""
+    return bool(re.search(r"[a-z]{2}", re.sub(r"\{[^}]*\}", "", text)))
 
 
 def codes() -> set[str]:
@@ -60,12 +67,14 @@ def _found() -> Iterator[Use]:
     for folder in FOLDERS:
         for file in sorted((ROOT / folder).rglob("*.py")):
             module = ast.parse(file.read_text())
+            constants = {name: part.value for part in _assigned(module.body) for name in _names(part)}
+            constants = {name: value for name, value in constants.items() if isinstance(value, ast.Constant)}
             for statement in module.body:
                 if not isinstance(statement, _SCOPES):
-                    yield from _in_function(statement)
+                    yield from _in_function(statement, constants)
             for scope in ast.walk(module):
                 if isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef):
-                    yield from _in_function(scope)
+                    yield from _in_function(scope, constants)
                 elif isinstance(scope, ast.ClassDef) and scope.name.endswith("Error") and scope.name not in CLASSES:
                     yield from _own_class(scope)
 
@@ -76,12 +85,16 @@ def _own_class(scope: ast.ClassDef) -> Iterator[Use]:
             yield Use(str(part.value.value), scope.name, ast.get_docstring(scope) or "")
 
 
-def _in_function(scope: ast.AST) -> Iterator[Use]:
-    assigned = [part for part in ast.walk(scope) if isinstance(part, ast.Assign)]
+def _assigned(nodes: Iterable[ast.AST]) -> list[ast.Assign]:
+    return [part for part in nodes if isinstance(part, ast.Assign)]
+
+
+def _in_function(scope: ast.AST, constants: Mapping[str, ast.expr]) -> Iterator[Use]:
+    assigned = _assigned(ast.walk(scope))
     for node in ast.walk(scope):
         line = getattr(node, "lineno", 0)
         before = sorted((part for part in assigned if part.lineno <= line), key=lambda part: part.lineno)
-        said = {name: part.value for part in before for name in _names(part)}
+        said = {**constants, **{name: part.value for part in before for name in _names(part)}}
         if isinstance(node, ast.Call):
             yield from _call(node, said)
         elif isinstance(node, ast.Tuple) and len(node.elts) == 2 and _is_code(node.elts[1], "spec_"):

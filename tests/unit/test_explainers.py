@@ -27,7 +27,6 @@ LINEAR = (
     "Gamma",
 )
 TREES = ("Tree", "Forest", "GradientBoosting", "ExtraTrees")
-SMALL = {"n_estimators": 10, "max_iter": 30}
 
 
 def frame(task: str, rows: int = 400) -> pd.DataFrame:

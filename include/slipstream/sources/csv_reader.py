@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from slipstream.duck import TYPES, first_row, quoted, stream_within, typed, write_parquet
+from slipstream.duck import TYPES, columns_of, first_row, quoted, stream_within, typed, write_parquet
 from slipstream.errors import DataError, SourceError, SpecError, shown
 
 if TYPE_CHECKING:
@@ -70,14 +70,15 @@ def read_csv(connection: duckdb.DuckDBPyConnection, files: Mapping[Path, str], f
     import duckdb
 
     for path, name in files.items():
-        _check_bytes(path, name, form.max_bytes)
+        _check_size(path, name, form.max_bytes)
     delimiter, columns = _header(files, form.delimiter)
     stream_within(connection, len(columns))
     reader = _Reader(connection, [str(path) for path in files], form, delimiter)
     kinds = reader.kinds(columns) | _asked(form.types, columns)
     for _ in range(1 + 2 * len(columns)):
         try:
-            return write_parquet(typed(reader.narrowed(kinds)), target)
+            write_parquet(typed(reader.narrowed(kinds)), target)
+            return _refuse_nul(connection, files, target)
         except duckdb.OutOfMemoryException:
             raise
         except duckdb.Error as error:
@@ -208,25 +209,33 @@ def _first_line(path: Path, name: str) -> str:
     return text
 
 
-def _check_bytes(path: Path, name: str, limit: int) -> None:
-    """Unpacked no larger than *limit*, and no NUL bytes, which cut texts short elsewhere."""
-    size, lines = 0, 1
+def _check_size(path: Path, name: str, limit: int) -> None:
+    """A packed file must not unpack to more than *limit*."""
+    if path.suffix != ".gz":
+        return
+    size = 0
     with _open(path) as file:
         try:
-            while chunk := file.read(_CHUNK):
+            while size <= limit and (chunk := file.read(_CHUNK)):
                 size += len(chunk)
-                if size > limit:
-                    raise SourceError(
-                        f"{name}: more than {limit} bytes; raise the source's max_bytes.", code="source_too_large"
-                    )
-                at = chunk.find(b"\0")
-                if at >= 0 and not chunk.startswith(_UTF16):
-                    raise _malformed(name, lines + chunk.count(b"\n", 0, at), "NUL byte")
-                if at >= 0:
-                    return
-                lines += chunk.count(b"\n")
         except (EOFError, gzip.BadGzipFile) as error:
             raise SourceError(f"{name}: not a whole gzip file: {error}.") from error
+    if size > limit:
+        raise SourceError(f"{name}: more than {limit} bytes; raise the source's max_bytes.", code="source_too_large")
+
+
+def _refuse_nul(connection: duckdb.DuckDBPyConnection, files: Mapping[Path, str], target: Path) -> None:
+    """No text holds a NUL byte, which cuts it short elsewhere; the line is looked for only if there is one."""
+    rows = connection.read_parquet(str(target))
+    texts = [name for name, kind in columns_of(rows) if kind == "VARCHAR"]
+    found = [f"bool_or(contains({quoted(name)}, chr(0)))" for name in texts]
+    if not found or True not in first_row(rows.aggregate(", ".join(found))):
+        return
+    for path, name in files.items():
+        with _open(path) as file:
+            for number, line in enumerate(file, start=1):
+                if b"\0" in line:
+                    raise _malformed(name, number, "NUL byte")
 
 
 def _open(path: Path) -> IO[bytes]:
