@@ -1,8 +1,8 @@
 """``make bench SUITE=ingest``: a CSV of 1M rows and 19 columns to typed Parquet and to a Delta table, against pandas.
 
-Ours is the whole of the stages (checks, hashing, objects, ledger events); the peer is ``pandas.read_csv`` and a write.
+Ours is all of the stages (checks, hashing, objects, ledger events); the peer is ``pandas.read_csv`` and a write.
 Each measurement is a process of its own; rounds alternate, so that a change of load meets both. The libraries are
-imported before the clock starts, on both sides, as they are in an Airflow worker of ours; memory is of the whole process.
+imported before the clock starts, on both sides, as in an Airflow worker of ours; memory is that of the whole process.
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ _PANDAS_IMPORTS = """
 import pandas, pyarrow.parquet
 from deltalake import write_deltalake
 """
-_INGEST = "spec, store = load_spec(Path(sys.argv[1])), Store.open(Path(sys.argv[2]).as_uri())\nbatch = ingest(spec, store).batch"
+_INGEST = """
+spec, store = load_spec(Path(sys.argv[1])), Store.open(Path(sys.argv[2]).as_uri())
+batch = ingest(spec, store).batch
+"""
 _READ = "rows = pandas.read_csv(sys.argv[1] + '/big.csv', parse_dates=['ts'])"
 WORK = {
     "ours Parquet": (_OUR_IMPORTS, _INGEST),

@@ -1,10 +1,10 @@
 """``make bench SUITE=pipeline``: what Airflow adds to a training of the flights model.
 
-Ours is the wall time of a run of ``flights__train`` through a real Airflow, from its trigger to its end. The peers are the
-same stages on the same dataset version as a plain script: in a process that is warm (libraries imported, one
-training done before), and in a new process (imports included). Each training has a seed of its own, so that nothing
-is reused; rounds alternate. The gap between tasks is the time from the end of the last task that a task waits for until it
-starts.
+Ours is the wall time of a run of ``flights__train`` through a real Airflow, from its trigger to its end. The peers are
+the same stages on the same dataset version as a plain script: in a process that is warm (libraries imported, one
+training done before), and in a new process (imports included). Each training has a seed of its own, so that nothing is
+reused; rounds alternate. The gap between tasks is the time from the end of the last task that a task waits for until
+it starts.
 """
 
 from __future__ import annotations

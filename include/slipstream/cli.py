@@ -158,7 +158,9 @@ def plan(
     for made in plans:
         out.print(f"[bold]{made.model}[/bold]   predictions at POST {made.endpoint}", highlight=False)
         for dag in made.dags:
-            out.print(f"  {dag.id:<24} {dag.does}   (starts: {dag.starts})", highlight=False, markup=False, soft_wrap=True)
+            out.print(
+                f"  {dag.id:<24} {dag.does}   (starts: {dag.starts})", highlight=False, markup=False, soft_wrap=True
+            )
         for name, uri in made.tables:
             out.print(f"  table {name:<18} {uri}", highlight=False, markup=False, soft_wrap=True)
         for change in made.changes:

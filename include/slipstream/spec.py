@@ -197,8 +197,11 @@ class ScheduleSpec(Part):
     """What starts each DAG: words and cron expressions; an empty list means by hand only."""
 
     ingest: tuple[str, ...] = Field(default=(), strict=False)
+    """A cron expression."""
     train: tuple[str, ...] = Field(default=("retrain",), strict=False)
+    """`data` (each new dataset version), `retrain` (each request for retraining) and a cron expression, in any mix."""
     monitor: tuple[str, ...] = Field(default=("data",), strict=False)
+    """`data` and a cron expression."""
 
     @model_validator(mode="after")
     def _words(self) -> ScheduleSpec:

@@ -1,4 +1,4 @@
-"""Drift: each statistic against SciPy on the raw values, and verdicts that neither small samples nor nothing can fool."""
+"""Drift: each statistic against SciPy on the raw values, and verdicts that small samples cannot fool."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Whether a column drifted: two profiles over the same bins, one figure, one verdict, one sentence.
 
 Psi, Jensen-Shannon and chi-square compare shares of a few cells: a number's are cut at the deciles of the reference,
-with what lies beyond its range apart; a word's are its 30 most frequent words, the rarer ones together and the never seen
-ones together; missing values are a cell of their own. A figure counts as drift only where it exceeds the threshold *and*
-what pure chance would give once in a thousand times with so many rows.
+with what lies beyond its range apart; a word's are its 30 most frequent words, the rarer ones together and the never
+seen ones together; missing values are a cell of their own. A figure counts as drift only where it exceeds the threshold
+*and* what pure chance would give once in a thousand times with so many rows.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ def _wasserstein(reference: Column, window: Column) -> tuple[float, float, float
     ends = (min(_low(reference), _low(window)), *reference.edges, max(_high(reference), _high(window)))
     places = np.maximum.accumulate(np.array(ends))
     first, second = (np.concatenate([[0.0], np.cumsum(side.counts) / side.known]) for side in (reference, window))
-    # Straight lines underrate a heap of values beyond the edges; the exact area is never below the distance of the means.
+    # Straight lines underrate a heap of values beyond the edges; the exact area is at least the distance of the means.
     apart = abs((reference.mean or 0.0) - (window.mean or 0.0))
     area = max(_area(places, first - second), apart) / unit
     noise = _WASSERSTEIN * float(np.sum(np.diff(places) * np.sqrt(first * (1 - first))[1:])) / unit

@@ -85,7 +85,7 @@ def run_key(stage: Stage, spec_part: Mapping[str, Any], inputs: Mapping[str, Any
     return hashlib.sha256(canonical_json(parts)).hexdigest()
 
 
-def once(
+def once(  # noqa: PLR0913 - a run is made of these parts, and every stage names them here alone
     stage: Stage,
     spec: ModelSpec,
     store: Store,

@@ -12,6 +12,7 @@ from slipstream_airflow.operators.base import SlipstreamOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from pydantic import JsonValue
 
 
 class MonitorOperator(SlipstreamOperator):
@@ -36,7 +37,9 @@ class MonitorOperator(SlipstreamOperator):
                 if error.code == "champion_missing":
                     raise AirflowSkipException(str(error)) from error
                 raise
-        if result.retrain:
-            extra = {"reason": result.retrain, "run": result.run}
+            # A request that a training has answered stays in the reused result, and must not be made again.
+            open_request = job.store.ledger.state().model(job.spec.name).retrain
+        if result.retrain and open_request is not None:
+            extra: dict[str, JsonValue] = {"reason": result.retrain, "run": result.run}
             context["outlet_events"][retrain_requests(self.model)].add(retrain_asset(self.model), extra=extra)
         return result.figures()
