@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -29,7 +30,7 @@ from slipstream_airflow.stack_lifecycle import down, up
 from slipstream_airflow.stack_ports import choose
 from slipstream_airflow.stack_settings import Layout, Ports, process_environment
 
-ROUNDS = 5
+ROUNDS = 3
 MODEL = "flights"
 AFTER = {
     "evaluate": ("train",),
@@ -43,6 +44,7 @@ SCRIPT = Path(__file__).resolve().parent / "scripts" / "pipeline.py"
 
 def main() -> None:
     """Start a stack of its own, measure in rounds, and stop it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the stack is stopped then, too
     with TemporaryDirectory(prefix="slipstream-bench-") as name:
         folder = Path(name)
         shutil.copytree(ROOT / "include" / "models" / MODEL, folder / "models" / MODEL)

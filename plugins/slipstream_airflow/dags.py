@@ -140,7 +140,7 @@ def _projects() -> Iterator[list[DAG] | SlipstreamError]:
 
 
 class _Dag(DAG):
-    """A DAG known by its id. Airflow hashes a DAG at each edge, writing out the schedule's assets (a quarter of parsing)."""
+    """A DAG known by its id. Airflow's hash writes out the schedule, at each edge: a quarter of parsing."""
 
     def __hash__(self) -> int:
         return hash(self.dag_id)

@@ -21,7 +21,7 @@ def page(path: str) -> str:
 
 @cache
 def _prefix() -> str:
-    return urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/")
+    return urlsplit(str(conf.get("api", "base_url", fallback=""))).path.rstrip("/")
 
 
 class ModelLink(BaseOperatorLink):

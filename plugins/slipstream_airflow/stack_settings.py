@@ -46,6 +46,10 @@ PRELOADED = (
     "evidently",
     "shap",
     "bentoml",
+    "_bentoml_sdk.images",
+    "bentoml._internal.bento",
+    "jinja2.ext",
+    "narwhals._pandas_like.namespace",
     "slipstream_airflow.dags",
     *(
         f"slipstream.stages.{stage}"

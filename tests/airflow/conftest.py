@@ -93,7 +93,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 def write_rows(folder: Path, name: str, *, shift: float, rows: int = 400) -> None:
     """A CSV of *rows* rows for the project in *folder*; *shift* moves the inputs, for drift."""
-    draw = random.Random(name)  # noqa: S311
+    draw = random.Random(name)
     lines = ["id,day,a,b,kind,large"]
     start = 0 if name == "first" else 10_000
     for number in range(rows):

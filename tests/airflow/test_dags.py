@@ -108,7 +108,7 @@ def test_what_airflow_could_not_run_is_told_with_the_file(
 ) -> None:
     project(**keys)
     assert dags.all_dags() == {}
-    with pytest.raises(SlipstreamError, match="tiny/model.yaml") as caught:
+    with pytest.raises(SlipstreamError, match=r"tiny/model\.yaml") as caught:
         dags.check()
     assert text in str(caught.value)
     found = [error for error in dags._projects() if isinstance(error, SlipstreamError)]

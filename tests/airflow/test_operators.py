@@ -19,7 +19,6 @@ from slipstream.model_file import load_spec
 from slipstream.settings import Settings
 from slipstream.stages.approve import TIMEOUT, Answer, approve, request, require_approval
 from slipstream.store import Store
-from slipstream_airflow import dags
 from slipstream_airflow.assets import data_asset, retrain_asset, retrain_requests
 from slipstream_airflow.notifiers import ALERT
 from slipstream_airflow.operators import (

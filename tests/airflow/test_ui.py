@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
 from slipstream.settings import Settings
 from slipstream.store import Store
 
 from .conftest import Project
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 EVIL = "<script>alert(1)</script>"
 

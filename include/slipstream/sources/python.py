@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slipstream.duck import duck, typed, write_parquet
+from slipstream.duck import duck, quoted, typed, write_parquet
 from slipstream.errors import SlipstreamError, SourceError, SpecError, shown
 from slipstream.project import load_function
 from slipstream.slots import Delivery
@@ -53,7 +53,9 @@ class PythonSource:
                     return Delivery(None, watermark, (self.function,))
                 rows, after = _checked(answer, place)
                 file = into / "delivered.parquet"
-                write_parquet(typed(_relation(rows, connection, place)), file)
+                found = typed(_relation(rows, connection, place))
+                # Joins and groups leave an order that differs from run to run; the same rows must be the same file.
+                write_parquet(found.order(", ".join(map(quoted, found.columns))), file)
             except SlipstreamError:
                 raise
             except Exception as error:

@@ -102,8 +102,12 @@ class SlipstreamOperator(BaseOperator):
         self.report = ""
 
     def post_execute(self, context: Context, result: Any = None) -> None:
-        """Remember the report that the stage made, for :class:`~slipstream_airflow.links.ReportLink`."""
-        self.report = str(result.get("report") or "") if isinstance(result, Mapping) else ""
+        """Write the figures to the task's log, and remember the report for the button to it."""
+        if not isinstance(result, Mapping):
+            return
+        self.report = str(result.get("report") or "")
+        told = {name: value for name, value in result.items() if isinstance(value, int | float | str) and value != ""}
+        self.log.info("%s", ", ".join(f"{name}: {value}" for name, value in told.items()))
 
     @contextmanager
     def job(self, context: Context) -> Iterator[Job]:

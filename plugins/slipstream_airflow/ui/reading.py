@@ -213,6 +213,7 @@ def _drift_check(state: ModelState) -> Check:
     if event is None:
         return Check("not measured", None)
     result = event.data["result"]
-    drifted = bool(result.get("drifted"))
-    text = str(result.get("retrain") or event.data.get("verdict") or "")
-    return Check("drift" if drifted else "stable", not drifted, text, result.get("report", ""), event.time)
+    lost, drifted = bool(result.get("quality_lost")), bool(result.get("drifted"))
+    word = "quality lost" if lost else "drift" if drifted else "stable"
+    text = f"Version {result.get('champion')}: {result.get('verdict', '')}"
+    return Check(word, not (lost or drifted), text, result.get("report", ""), event.time)

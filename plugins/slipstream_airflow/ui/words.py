@@ -28,4 +28,10 @@ def when(time: str) -> str:
     return time[:19].replace("T", " ")
 
 
-FILTERS = {"ago": ago, "figure": figure, "when": when}
+def who(actor: str) -> str:
+    """Who asked for it: a person's name as it is, of a run its DAG."""
+    kind, _, run = actor.partition(":")
+    return run.partition("/")[0] if kind == "airflow" and run else actor
+
+
+FILTERS = {"ago": ago, "figure": figure, "when": when, "who": who}
