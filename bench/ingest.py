@@ -30,7 +30,7 @@ print(json.dumps([time.perf_counter() - started, peak]))
 """
 _OUR_IMPORTS = """
 from pathlib import Path
-import deltalake, duckdb, jinja2, pyarrow.parquet
+import deltalake, duckdb, jinja2, pandas, pyarrow.parquet
 import slipstream.sources.files
 from slipstream.model_file import load_spec
 from slipstream.stages.ingest import ingest

@@ -78,6 +78,7 @@ def measure(layout: Layout, ports: Ports) -> list[Row]:
             begin = time.monotonic()
             words = [sys.executable, str(SCRIPT), MODEL, "once"]
             subprocess.run(words, env=environment, check=True, stdout=subprocess.DEVNULL)
+            told(number, run, took)
             if number:
                 series["cold"].append(time.monotonic() - begin)
                 series["warm"].append(took)
@@ -92,6 +93,12 @@ def measure(layout: Layout, ports: Ports) -> list[Row]:
         row("3 months of flights, train to deploy", "s", series["ours"], series["cold"], "cold-script"),
         Row("gap between two tasks, target 0.3", "s", round(gap, 4), 0.3, "target", round(0.3 / gap, 3)),
     ]
+
+
+def told(number: int, run: tuple[float, DagRun], warm: float) -> None:
+    """Say how a round went, so that an outlier can be explained."""
+    tasks = ", ".join(f"{task.name} {task.seconds:.1f}" for task in run[1].tasks)
+    print(f"round {number}: Airflow {run[0]:.1f} s ({tasks}), warm script {warm:.1f} s", file=sys.stderr)
 
 
 def trained(airflow: Airflow, layout: Layout, number: int) -> tuple[float, DagRun]:

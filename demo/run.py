@@ -58,7 +58,7 @@ def tell(story: Story) -> None:
     story.predictions(LATER[0])
     story.chapter("Later months arrive, and the champion is watched")
     for month in LATER:
-        if story.asked:
+        if story.asked and story.state.watermark < month:
             break
         story.watched_month(month)
     story.chapter("Champion and challenger")

@@ -11,7 +11,7 @@ from slipstream.model_file import find_spec
 from slipstream.stages.history import sentence
 from slipstream.store import Store
 from slipstream.store.state import Event, ModelState
-from slipstream_airflow.rest import Airflow, DagRun
+from slipstream_airflow.rest import Airflow, DagRun, Task
 from slipstream_airflow.stack_settings import Layout, Ports
 
 if TYPE_CHECKING:
@@ -86,8 +86,7 @@ class Story:
         if self.state.champion:
             self.screen.step("train", f"version {self.state.champion} serves already", reused=True)
         else:
-            run = self._run(TRAIN, {"reason": "The demo needs a first champion."})
-            self._tell_training(run)
+            self._run(TRAIN, {"reason": "The demo needs a first champion."})
         self.airflow.unpause(MONITOR)
 
     def predictions(self, month: str) -> None:
@@ -127,7 +126,7 @@ class Story:
             return
         rows = rows_after(self.spec, self.state.watermark, STEADY_ROWS)
         with SteadyClient(self.endpoint, MODEL, rows) as steady:
-            self._tell_training(self._asset_run(TRAIN, asked))
+            self._asset_run(TRAIN, asked)
         answers, served = steady.answers, steady.answers.versions
         total = len(answers.milliseconds) + len(answers.failures)
         seen = ", ".join(f"{count} by version {version}" for version, count in served.items())
@@ -148,36 +147,42 @@ class Story:
             self.screen.note(f"gate {word}: {verdict['sentence']}")
         self.screen.step("serves now", f"version {self.state.champion} of {len(self.state.versions)}")
 
-    def _tell_training(self, run: DagRun) -> None:
-        trained, evaluated = self._result("train"), self._result("evaluate")
-        packaged, deployed = self._result("package"), _ended_well(run, "deploy")
-        seconds = {task.name: task.seconds or 0 for task in run.tasks}
-        self.screen.step(
-            "train", f"{trained['rows_train']:,} flights before {trained['cutoff'][:10]} ({seconds['train']:.1f} s)"
-        )
-        figures = ", ".join(f"{name} {value:.4f}" for name, value in evaluated["scores"].items())
-        self.screen.step("evaluate", f"{evaluated['rows']:,} later flights: {figures}")
-        self.screen.step(
-            "explain", f"most important: {', '.join(name for name, _ in self._result('explain')['importance'][:4])}"
-        )
-        self.screen.step("package", f"signed bundle {packaged['bundle'][:12]} and a Bento ({seconds['package']:.1f} s)")
-        gated = self._result("gate")
-        refused = [verdict["sentence"] for verdict in gated["verdicts"] if not verdict["passed"]]
-        self.screen.step("gate", " ".join(refused) or f"passed all {len(gated['verdicts'])} gates")
-        self.screen.step(
-            "deploy", f"version {self.state.champion} answers" if deployed else "skipped: the champion stays"
-        )
+    def _told(self, task: Task) -> str:
+        """What an ended task of the train DAG has brought."""
+        if task.state == "skipped":
+            return "skipped: the champion stays"
+        found = self._result(task.name)
+        match task.name:
+            case "train":
+                text = f"{found['rows_train']:,} flights before {found['cutoff'][:10]}"
+            case "evaluate":
+                scores = ", ".join(f"{name} {value:.4f}" for name, value in found["scores"].items())
+                text = f"{found['rows']:,} later flights: {scores}"
+            case "explain":
+                text = f"most important: {', '.join(name for name, _ in found['importance'][:4])}"
+            case "package":
+                text = f"signed bundle {found['bundle'][:12]} and a Bento"
+            case "gate":
+                refused = [verdict["sentence"] for verdict in found["verdicts"] if not verdict["passed"]]
+                text = " ".join(refused) or f"passed all {len(found['verdicts'])} gates"
+            case _:
+                text = f"version {self.state.champion} answers"
+        return f"{text} ({task.seconds or 0:.1f} s)"
 
     def _run(self, dag: str, conf: dict[str, Any] | None = None) -> DagRun:
         return self._waited(dag, self.airflow.trigger(dag, conf))
 
     def _waited(self, dag: str, run_id: str) -> DagRun:
         tries: dict[str, int] = {}
+        told: set[str] = set()
 
         def show(run: DagRun) -> None:
             busy = [task.name for task in run.tasks if task.state in {"running", "queued", "scheduled", "up_for_retry"}]
             self.screen.now(f"{dag}: {', '.join(busy) or run.state}")
             for task in run.tasks:
+                if dag == TRAIN and task.state in {"success", "skipped"} and task.name not in told:
+                    told.add(task.name)
+                    self.screen.step(task.name, self._told(task))
                 if task.state == "up_for_retry" and tries.get(task.name) != task.try_number:
                     tries[task.name] = task.try_number
                     last = self.airflow.log(dag, run_id, task.name, try_number=task.try_number, lines=3)
@@ -217,10 +222,6 @@ def _spoken(row: dict[str, Any], reply: dict[str, Any]) -> str:
         chance = list(chance.values())[-1]
     hour = f"{int(row['departs']):02d}:{int(row['departs'] % 1 * 60):02d}"
     return f"e.g. {row['carrier']} from {row['origin']} to {row['dest']} at {hour}: {chance:.0%} likely to be late"
-
-
-def _ended_well(run: DagRun, name: str) -> bool:
-    return any(task.name == name and task.state == "success" for task in run.tasks)
 
 
 def _shorter(text: str) -> str:

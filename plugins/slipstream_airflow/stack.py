@@ -18,10 +18,9 @@ from typing import Any
 from slipstream.errors import SlipstreamError
 from slipstream_airflow import stack_processes
 from slipstream_airflow.stack_home import prepare
-from slipstream_airflow.stack_lifecycle import down, running_stack, status, up
+from slipstream_airflow.stack_lifecycle import down, running_stack, status, tell_password, up
 from slipstream_airflow.stack_ports import choose
 from slipstream_airflow.stack_settings import (
-    USER,
     Layout,
     Ports,
     airflow_environment,
@@ -77,10 +76,15 @@ def _names() -> tuple[str, ...]:
 def _up(layout: Layout, args: argparse.Namespace) -> int:
     begin = time.monotonic()
     running = running_stack(layout)
-    ports, notes = (running.ports, []) if running else choose(os.environ)
-    for note in notes:
-        print(note)
-    print("Slipstream runs already" if running else "starting Airflow and the endpoint ...")
+    if running is None:
+        down(layout)  # what lost its supervisor would still hold the ports
+        ports, notes = choose(os.environ)
+        for note in notes:
+            print(note)
+        print("starting Airflow and the endpoint ...")
+    else:
+        ports = running.ports
+        print("Slipstream runs already")
     up(layout, ports, names=tuple(args.only))
     print(f"up after {time.monotonic() - begin:.1f} s")
     _show(status(layout))
@@ -123,18 +127,21 @@ def _show(now: dict[str, Any]) -> None:
 
 
 def _prepare(layout: Layout, _: argparse.Namespace) -> int:
-    password = prepare(layout, Ports())
-    if password:
-        print(f"made the user {USER} with password {password}   (told once; kept in {layout.passwords})")
+    tell_password(layout, prepare(layout, _ports(layout)), print)
     return 0
 
 
 def _env(layout: Layout, _: argparse.Namespace) -> int:
-    running = running_stack(layout)
-    ports = running.ports if running else Ports()
+    ports = _ports(layout)
     for name, value in (airflow_environment(layout, ports) | slipstream_environment(layout, ports)).items():
         print(f"export {name}={shlex.quote(value)}")
     return 0
+
+
+def _ports(layout: Layout) -> Ports:
+    """Where the stack listens, or would without further ado."""
+    running = running_stack(layout)
+    return running.ports if running else Ports()
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ Say = Callable[[str], None]
 
 
 def up(layout: Layout, ports: Ports, *, names: tuple[str, ...] = (), say: Say = print) -> Running:
-    """Start the stack, or what is missing of it, and wait until every component is healthy.
+    """Start the stack, unless it runs already, and wait until every component is healthy.
 
     Args:
         layout: Where its things are.
@@ -76,20 +76,25 @@ def up(layout: Layout, ports: Ports, *, names: tuple[str, ...] = (), say: Say = 
         The running stack; its ports may be others than *ports* if it ran already.
 
     Raises:
-        StackError: If a port is taken, the supervisor ends, or a component is not healthy after ``UP_SECONDS``.
+        StackError: If the supervisor ends, a component ends again and again, or is not healthy after ``UP_SECONDS``.
     """
-    password = prepare(layout, ports)
-    if password:
-        say(f"made the user admin with password {password}   (told once; kept in {layout.passwords})")
     with _alone(layout):
         running = running_stack(layout)
-        if running is None:
-            _clear(layout, say)
-            running = _start(layout, ports, names)
-        else:
+        if running is not None:
             _warn_of_changes(running, layout, say)
+            say = _nothing
+        else:
+            _clear(layout, say)
+            tell_password(layout, prepare(layout, ports), say)
+            running = _start(layout, ports, names)
     _wait(layout, running, say)
     return running
+
+
+def tell_password(layout: Layout, password: str | None, say: Say) -> None:
+    """Tell the password of the stack's user, if it was made just now."""
+    if password:
+        say(f"made the user {USER} with password {password}   (told once; kept in {layout.passwords})")
 
 
 def down(layout: Layout, *, say: Say = print) -> int:
@@ -101,7 +106,6 @@ def down(layout: Layout, *, say: Say = print) -> int:
     Raises:
         StackError: If processes survive SIGKILL.
     """
-    layout.run.mkdir(parents=True, exist_ok=True)
     with _alone(layout):
         return _clear(layout, say)
 
@@ -121,7 +125,12 @@ def running_stack(layout: Layout) -> Running | None:
 @contextlib.contextmanager
 def _alone(layout: Layout) -> Iterator[None]:
     """Only one `up` or `down` at a time."""
-    with (layout.run / "lock").open("w") as lock:
+    try:
+        layout.run.mkdir(parents=True, exist_ok=True)
+        lock = (layout.run / "lock").open("w")
+    except OSError as error:
+        raise StackError(f"{layout.run}: {error.strerror}; make it a folder that can be written") from error
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -156,6 +165,10 @@ def _start(layout: Layout, ports: Ports, names: tuple[str, ...]) -> Running:
             check=True,
         )
     return running
+
+
+def _nothing(_: str) -> None:
+    """Say nothing."""
 
 
 def _wait(layout: Layout, running: Running, say: Say) -> None:

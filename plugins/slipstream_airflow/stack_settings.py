@@ -23,6 +23,7 @@ ROLE = "SLIPSTREAM_COMPONENT"
 # with no import cost. A module that is not installed is skipped by Python's forkserver. skops comes first, because it
 # looks for every ufunc of scipy in all modules that are there already.
 PRELOADED = (
+    "slipstream_airflow.preload",
     "skops.io",
     "slipstream_airflow.local_executor",
     "airflow.sdk.execution_time.supervisor",
@@ -72,7 +73,6 @@ COMMON = {
     # A new or changed model.yaml shows as DAGs after at most this many seconds (of a parse that takes milliseconds).
     ("dag_processor", "min_file_process_interval"): "10",
     ("dag_processor", "refresh_interval"): "20",
-    ("logging", "namespace_levels"): "great_expectations=WARNING,evidently=WARNING,circus=WARNING",
     ("api", "instance_name"): "Slipstream",
     ("api", "expose_config"): "False",
 }
@@ -171,7 +171,7 @@ class Component:
         name: What it is called; its log is ``<name>.log``.
         args: Its command.
         grace: Seconds from SIGTERM to SIGKILL. The scheduler would wait for running tasks without end, the triggerer
-            for its triggers; both are made to be started again elsewhere.
+            for its triggers; both are made to be run again.
         env: What its environment has beyond that of all.
     """
 
@@ -255,7 +255,8 @@ def components(ports: Ports, names: tuple[str, ...] = ()) -> tuple[Component, ..
     airflow = (sys.executable, "-m", "slipstream_airflow.quick_start")
     serve = str(Path(sys.executable).with_name("slipstream"))
     known = (
-        Component("api-server", (*airflow, "api-server", "--host", HOST, "--port", str(ports.airflow))),
+        # When it has shut down, a thread of its database driver keeps the process for ever.
+        Component("api-server", (*airflow, "api-server", "--host", HOST, "--port", str(ports.airflow)), grace=2.0),
         Component("scheduler", (*airflow, "scheduler")),
         Component("dag-processor", (*airflow, "dag-processor")),
         Component("triggerer", (*airflow, "triggerer", "--skip-serve-logs"), grace=2.0),

@@ -61,6 +61,7 @@ def test_a_stack_starts_once_heals_and_leaves_nothing(small: Layout, ports: Port
     again = up(small, Ports(*free_ports(2)), names=ENDPOINT, say=told.append)
     assert again.ports == ports
     assert first == {process.pid for process in stack_processes.members(small.run)}
+    assert f"port = {ports.airflow}" in (small.airflow_home / "airflow.cfg").read_text()
     assert sum("made the user" in line for line in told) == 1
 
     supervisor = stack_processes.supervisor(small.run)
@@ -109,6 +110,10 @@ def test_the_command_line_says_what_runs(tmp_path: Path) -> None:
     assert (shown.returncode, shown.stdout) == (1, "nothing runs: make up\n")
     stopped = subprocess.run([*command, "down"], env=env, capture_output=True, text=True, check=False)
     assert (stopped.returncode, stopped.stdout) == (0, "nothing was running\n")
+    (tmp_path / "file").touch()
+    nowhere = env | {"SLIPSTREAM_VAR": str(tmp_path / "file")}
+    failed = subprocess.run([*command, "up"], env=nowhere, capture_output=True, text=True, check=False)
+    assert (failed.returncode, "make it a folder that can be written" in failed.stderr) == (1, True)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
