@@ -19,7 +19,7 @@ from slipstream import model_file
 from slipstream.errors import SlipstreamError, SpecError, StageError
 from slipstream.settings import Settings
 from slipstream.spec import ModelSpec
-from slipstream.stages.contract import Result
+from slipstream.stages.contract import Result, newest_id, newest_version
 from slipstream.store import Store
 
 app = typer.Typer(
@@ -66,24 +66,6 @@ def _spec(name: str) -> ModelSpec:
 
 def _store() -> Store:
     return Store.open(_settings().store)
-
-
-def _newest(store: Store, spec: ModelSpec, stage: str, field: str, given: str | None) -> str:
-    """The id that was given, or the newest that *stage* left in its result's *field*."""
-    if given:
-        return given
-    event = store.ledger.state().model(spec.name).latest.get(stage)
-    value = event.data["result"].get(field) if event else None
-    if not value:
-        raise StageError(f"{spec.name} has no finished {stage}; run `slipstream {stage} {spec.name}` first.")
-    return str(value)
-
-
-def _newest_version(store: Store, spec: ModelSpec, given: int | None) -> int:
-    versions = store.ledger.state().model(spec.name).versions
-    if given is None and not versions:
-        raise StageError(f"{spec.name} has no version; run `slipstream package {spec.name}` first.")
-    return given if given is not None else max(versions)
 
 
 def _show(result: Result, as_json: bool) -> None:
@@ -189,7 +171,7 @@ def validate(
     from slipstream.stages.validate import validate as stage
 
     spec, store = _spec(model), _store()
-    _show(stage(spec, store, _newest(store, spec, "ingest", "batch", batch), actor=ACTOR), json_)
+    _show(stage(spec, store, batch or newest_id(store, spec, "ingest", "batch"), actor=ACTOR), json_)
 
 
 @app.command()
@@ -230,7 +212,7 @@ def _on_candidate(model: str, candidate: str | None, as_json: bool, name: str) -
 
     stage: Callable[..., Result] = getattr(importlib.import_module(f"slipstream.stages.{name}"), name)
     spec, store = _spec(model), _store()
-    _show(stage(spec, store, _newest(store, spec, "train", "run", candidate), actor=ACTOR), as_json)
+    _show(stage(spec, store, candidate or newest_id(store, spec, "train", "run"), actor=ACTOR), as_json)
 
 
 @app.command()
@@ -239,10 +221,8 @@ def package(model: Model, candidate: Candidate = None, json_: AsJson = False) ->
     from slipstream.stages.package import package as stage
 
     spec, store, settings = _spec(model), _store(), _settings()
-    ids = [
-        _newest(store, spec, name, "run", given)
-        for name, given in (("train", candidate), ("evaluate", None), ("explain", None))
-    ]
+    ids = [candidate or newest_id(store, spec, "train", "run")]
+    ids += [newest_id(store, spec, stage_before, "run") for stage_before in ("evaluate", "explain")]
     _show(stage(spec, store, *ids, keys=settings.keys, bentos=settings.bentos, actor=ACTOR), json_)
 
 
@@ -255,7 +235,7 @@ def gate(model: Model, version: Version = None, json_: AsJson = False) -> None:
     from slipstream.stages.gate import gate as stage
 
     spec, store = _spec(model), _store()
-    result = stage(spec, store, _newest_version(store, spec, version), actor=ACTOR)
+    result = stage(spec, store, version or newest_version(store, spec), actor=ACTOR)
     _show(result, json_)
     if not result.passed:
         raise typer.Exit(2)
@@ -267,7 +247,7 @@ def deploy(model: Model, version: Version = None, json_: AsJson = False) -> None
     from slipstream.stages.deploy import deploy as stage
 
     spec, store, settings = _spec(model), _store(), _settings()
-    _show(stage(spec, store, _newest_version(store, spec, version), endpoint=settings.endpoint, actor=ACTOR), json_)
+    _show(stage(spec, store, version or newest_version(store, spec), endpoint=settings.endpoint, actor=ACTOR), json_)
 
 
 @app.command()
@@ -366,7 +346,7 @@ def bundle(
     from slipstream.stages.verify import export_bundle, read_bundle
 
     spec, store = _spec(model), _store()
-    number = _newest_version(store, spec, version)
+    number = version or newest_version(store, spec)
     if into is not None:
         out.print(
             f"{export_bundle(spec, store, number, into)} files of {model}/{number} written to {into}", highlight=False

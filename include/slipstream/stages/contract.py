@@ -150,6 +150,27 @@ def find_result(store: Store, spec: ModelSpec, run: str, result: type[R]) -> R:
     raise StageError(message, code="run_not_found")
 
 
+def newest_id(store: Store, spec: ModelSpec, stage: str, field: str) -> str:
+    """The id that the newest finished run of *stage* left in that *field* of its result.
+
+    Raises:
+        StageError: ``run_not_found``: the stage has never finished.
+    """
+    event = store.ledger.state().model(spec.name).latest.get(stage)
+    value = event.data["result"].get(field) if event else None
+    if not value:
+        raise StageError(f"{spec.name} has no finished {stage}; run it first.", code="run_not_found")
+    return str(value)
+
+
+def newest_version(store: Store, spec: ModelSpec) -> int:
+    """The number of the newest version; raises StageError ``version_not_found`` if there is none."""
+    versions = store.ledger.state().model(spec.name).versions
+    if not versions:
+        raise StageError(f"{spec.name} has no version; package one first.", code="version_not_found")
+    return max(versions)
+
+
 def champion_of(store: Store, spec: ModelSpec) -> tuple[int, Event]:
     """The champion's number and the event that registered it; raises NotFound when nothing was deployed yet."""
     model = store.ledger.state().model(spec.name)

@@ -21,6 +21,7 @@ from slipstream.errors import (
     StageError,
 )
 from slipstream.spec import ModelSpec
+from slipstream.stages.contract import newest_id, newest_version
 from slipstream.store import Store
 from slipstream_airflow.hooks import settings_of
 from slipstream_airflow.links import ModelLink, ReportLink
@@ -57,12 +58,7 @@ class Job:
             StageError: nothing was given and the stage has never finished.
         """
         value = given.get(field) if isinstance(given, Mapping) else given
-        if not value:
-            event = self.store.ledger.state().model(self.spec.name).latest.get(stage)
-            value = event.data["result"].get(field) if event else None
-        if not value:
-            raise StageError(f"{self.spec.name} has no finished {stage}; run it first.", code="run_not_found")
-        return str(value)
+        return str(value) if value else newest_id(self.store, self.spec, stage, field)
 
     def version_of(self, given: Any) -> int:
         """The version number that was *given*, or the newest.
@@ -72,10 +68,10 @@ class Job:
         """
         value = given.get("version") if isinstance(given, Mapping) else given
         if value in (None, ""):
-            value = max(self.store.ledger.state().model(self.spec.name).versions, default=None)
+            return newest_version(self.store, self.spec)
         try:
-            return int(value)  # type: ignore[arg-type]  # None and text are what the except is for
-        except (TypeError, ValueError) as error:
+            return int(str(value))
+        except ValueError as error:
             message = f"{self.spec.name} has no version {value!r}; package one first."
             raise StageError(message, code="version_not_found") from error
 
