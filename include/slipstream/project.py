@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import importlib.util
 import sys
 import threading
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import module_from_spec
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from slipstream.errors import SlipstreamError, SpecError
@@ -55,14 +56,19 @@ def _module(spec: ModelSpec) -> ModuleType:
         return sys.modules.get(name) or _executed(spec, file, name)
 
 
+class _SourceLoader(SourceFileLoader):
+    """Compiles what the file says now: Python's bytecode cache takes two edits within a second for one."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def _executed(spec: ModelSpec, file: Path, name: str) -> ModuleType:
-    found = importlib.util.spec_from_file_location(name, file)
-    if found is None or found.loader is None:
-        raise SpecError(f"{_place(spec)}: cannot be loaded.", code="features_not_loadable")
-    module = importlib.util.module_from_spec(found)
+    loader = _SourceLoader(name, str(file))
+    module = module_from_spec(ModuleSpec(name, loader, origin=str(file)))
     sys.modules[name] = module  # dataclasses and typing look their module up while it is executed
     try:
-        found.loader.exec_module(module)
+        loader.exec_module(module)
     except SlipstreamError:
         del sys.modules[name]
         raise
