@@ -65,7 +65,9 @@ class _SourceLoader(SourceFileLoader):
 
 def _executed(spec: ModelSpec, file: Path, name: str) -> ModuleType:
     loader = _SourceLoader(name, str(file))
-    module = module_from_spec(ModuleSpec(name, loader, origin=str(file)))
+    found = ModuleSpec(name, loader, origin=str(file))
+    found.has_location = True  # or the module would not know its __file__
+    module = module_from_spec(found)
     sys.modules[name] = module  # dataclasses and typing look their module up while it is executed
     try:
         loader.exec_module(module)
