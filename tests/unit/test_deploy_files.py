@@ -168,21 +168,12 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.server
-@pytest.mark.usefixtures("credentials")
-def test_a_good_s3_server_passes_the_proof(monkeypatch: pytest.MonkeyPatch) -> None:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        check = script("check_store").check_store
-        found = check("s3://fresh/store", rounds=2, writers=4)
-        assert found == "s3://fresh/store: bucket made; 2 races of 4 writers had one winner each."
-        assert "bucket found" in check("s3://fresh/store", rounds=1, writers=2)
-    finally:
-        server.stop()
+@pytest.mark.usefixtures("s3")
+def test_a_good_s3_server_passes_the_proof() -> None:
+    check = script("check_store").check_store
+    found = check("s3://fresh/store", rounds=2, writers=4)
+    assert found == "s3://fresh/store: bucket made; 2 races of 4 writers had one winner each."
+    assert "bucket found" in check("s3://fresh/store", rounds=1, writers=2)
 
 
 class _Careless(BaseHTTPRequestHandler):
