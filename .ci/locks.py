@@ -1,7 +1,8 @@
 """Whether the locks still give what pyproject.toml asks for; needs no network. `.ci/lock --check` compiles them anew.
 
 On every supported Python and system each requirement must have one pin that satisfies it, and a package the same
-version in all locks; every pin must have a hash, and no lock may name an index.
+version in all locks; every pin must have a hash, and no lock may name an index. The lock of the peers goes into an
+environment of its own: only what requirements-peers.in names must be the same there as in the others.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ ROOT = Path(__file__).parents[1]
 EXTRAS: dict[str, tuple[str, ...]] = {
     "requirements.txt": (),
     "requirements-shap.txt": ("shap",),
-    "requirements-dev.txt": ("shap", "dev"),
+    "requirements-boosting.txt": ("boosting",),
+    "requirements-dev.txt": ("shap", "boosting", "dev"),
     "requirements-scale.txt": ("scale",),
 }
+PEERS = "requirements-peers.txt"
 PYTHONS = ("3.11", "3.12", "3.13")
 SYSTEMS = (("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64"))
 # What the resolver once took in a version that cannot be built on a supported Python.
@@ -35,7 +38,7 @@ FLOORS = {"numba": Version("0.60"), "llvmlite": Version("0.43")}
 def main() -> int:
     """Print what is wrong; the exit code is 1 if anything is."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    faults = [fault for name in EXTRAS for fault in unsafe(name)]
+    faults = [fault for name in (*EXTRAS, PEERS) for fault in unsafe(name)]
     for python, (system, machine) in itertools.product(PYTHONS, SYSTEMS):
         here = default_environment() | {
             "python_version": python,
@@ -49,6 +52,8 @@ def main() -> int:
             found = [*unmet(project, extras, lock, here), *different(seen, lock)]
             seen |= lock
             faults += [f"{name}: {fault} (Python {python}, {system} {machine})" for fault in found]
+        found = unlike(seen, pins(PEERS, here), here)
+        faults += [f"{PEERS}: {fault} (Python {python}, {system} {machine})" for fault in found]
     sys.stdout.writelines(f"{fault}\n" for fault in faults or ["the locks satisfy pyproject.toml"])
     return int(bool(faults))
 
@@ -88,6 +93,18 @@ def different(seen: dict[str, Version], lock: dict[str, Version]) -> Iterator[st
     for package in seen.keys() & lock.keys():
         if seen[package] != lock[package]:
             yield f"{package} {lock[package]} is {seen[package]} in another lock"
+
+
+def unlike(seen: dict[str, Version], lock: dict[str, Version], here: dict[str, str]) -> Iterator[str]:
+    """What requirements-peers.in names and the lock of the peers lacks, or has in another version than ours."""
+    lines = re.findall(r"(?m)^[a-z].*", (ROOT / PEERS).with_suffix(".in").read_text())
+    for requirement in filter(lambda requirement: wanted(requirement, here), map(Requirement, lines)):
+        name = canonicalize_name(requirement.name)
+        version = lock.get(name)
+        if version is None or not requirement.specifier.contains(version):
+            yield f"{requirement} is locked as {version or 'nothing'}"
+        elif seen.get(name, version) != version:
+            yield f"{name} {version} is {seen[name]} in the others"
 
 
 def unsafe(name: str) -> Iterator[str]:

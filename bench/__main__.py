@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,10 +17,14 @@ def main(wanted: list[str]) -> int:
     if unknown:
         print(f"No suite is called {', '.join(unknown)}. Known: {', '.join(SUITES)}.", file=sys.stderr)
         return 2
-    return max(
-        subprocess.run([sys.executable, str(FOLDER / f"{suite}.py")], cwd=FOLDER.parent, check=False).returncode
-        for suite in wanted or SUITES
-    )
+    return max(run(suite) for suite in wanted or SUITES)
+
+
+def run(suite: str) -> int:
+    """The exit code of a suite, which is asked to clean up if this process is asked to end."""
+    with subprocess.Popen([sys.executable, str(FOLDER / f"{suite}.py")], cwd=FOLDER.parent) as process:
+        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        return process.wait()
 
 
 if __name__ == "__main__":

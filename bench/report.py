@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -31,8 +32,14 @@ def row(case: str, unit: str, ours: Sequence[float], peer: Sequence[float], peer
     return Row(case, unit, round(own, 4), round(other, 4), peer_name, round(other / own, 3))
 
 
-def report(suite: str, rows: Sequence[Row]) -> Path:
-    """Print the table and write the JSON; returns the file."""
+def row_more(case: str, unit: str, ours: Sequence[float], peer: Sequence[float], peer_name: str) -> Row:
+    """The comparison of two series of measurements where more is better (requests a second)."""
+    own, other = statistics.median(ours), statistics.median(peer)
+    return Row(case, unit, round(own, 4), round(other, 4), peer_name, round(own / other, 3))
+
+
+def report(suite: str, rows: Sequence[Row], details: Any = None) -> Path:
+    """Print the table and write the JSON, with *details* if there are any; returns the file."""
     machine = {
         "cpus": os.cpu_count(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
@@ -48,7 +55,9 @@ def report(suite: str, rows: Sequence[Row]) -> Path:
         )
     file = ROOT / "var" / "bench" / f"{suite}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    found = {"suite": suite, "machine": machine, "rows": [asdict(item) for item in rows]}
+    found: dict[str, Any] = {"suite": suite, "machine": machine, "rows": [asdict(item) for item in rows]}
+    if details is not None:
+        found["details"] = details
     file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     print(f"written to {file.relative_to(ROOT)}")
     return file

@@ -16,7 +16,7 @@ def make_env() -> str:
         "AIRFLOW_FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         "AIRFLOW_SECRET_KEY": secrets.token_hex(32),
         "AIRFLOW_JWT_SECRET": secrets.token_hex(64),
-        "ENDPOINT_KEY": secrets.token_hex(24),
+        "ENDPOINT_KEY": f"slipstream_{secrets.token_hex(6)}_{secrets.token_urlsafe(32)}",
         "POSTGRES_PASSWORD": secrets.token_hex(16),
         "REDIS_PASSWORD": secrets.token_hex(16),
         "S3_ACCESS_KEY": f"slipstream{secrets.token_hex(4)}",

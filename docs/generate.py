@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from reference_backends import alerts, backends, estimators, expectations, metrics, slots
 from reference_errors import errors
@@ -72,14 +73,23 @@ def cli() -> Iterator[str]:
     from slipstream.cli import app
 
     for name, command in sorted(typer.main.get_command(app).commands.items()):  # type: ignore[attr-defined]
-        arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
-        options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
-        words = [f"[{a.name}]" if not a.required else a.name for a in arguments]
-        yield f"### {name}\n\n```console\n$ slipstream {' '.join([name, *words])}\n```\n\n{command.help}\n"
-        if options:
-            yield "| option | meaning |\n|---|---|"
-            yield from (f"| `{option.opts[0]}` | {option.help or ''}{_default(option.default)} |" for option in options)
-            yield ""
+        if hasattr(command, "commands"):
+            yield f"### {name}\n\n{command.help}\n"
+            for verb, part in sorted(command.commands.items()):
+                yield from _verb(f"{name} {verb}", part, "####")
+        else:
+            yield from _verb(name, command, "###")
+
+
+def _verb(name: str, command: Any, heading: str) -> Iterator[str]:
+    arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
+    options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
+    words = [f"[{(one.metavar or one.name)}]" if not one.required else (one.metavar or one.name) for one in arguments]
+    yield f"{heading} {name}\n\n```console\n$ slipstream {' '.join([name, *words])}\n```\n\n{command.help}\n"
+    if options:
+        yield "| option | meaning |\n|---|---|"
+        yield from (f"| `{option.opts[0]}` | {option.help or ''}{_default(option.default)} |" for option in options)
+        yield ""
 
 
 def _default(value: object) -> str:

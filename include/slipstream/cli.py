@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from slipstream import model_file
+from slipstream.cli_keys import keys
 from slipstream.errors import SlipstreamError, SpecError, StageError
 from slipstream.settings import Settings
 from slipstream.spec import ModelSpec
@@ -33,6 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(keys)
 out, err = Console(), Console(stderr=True)
 
 Model = Annotated[str, typer.Argument(help="The model's name: its folder below SLIPSTREAM_MODELS.")]
@@ -242,12 +244,36 @@ def gate(model: Model, version: Version = None, json_: AsJson = False) -> None:
 
 
 @app.command()
-def deploy(model: Model, version: Version = None, json_: AsJson = False) -> None:
-    """Make a version that passed its gates the champion, once the endpoint answers with it."""
+def deploy(
+    model: Model,
+    version: Version = None,
+    weight: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of the keys that it answers, as a canary; default: all.")
+    ] = None,
+    shadow: Annotated[bool, typer.Option("--shadow", help="It answers too, but to nobody.")] = False,
+    json_: AsJson = False,
+) -> None:
+    """Make a version that passed its gates the champion, once the endpoint answers with it; or a canary or a shadow."""
     from slipstream.stages.deploy import deploy as stage
 
     spec, store, settings = _spec(model), _store(), _settings()
-    _show(stage(spec, store, version or newest_version(store, spec), endpoint=settings.endpoint, actor=ACTOR), json_)
+    version = version or newest_version(store, spec)
+    place = {"endpoint": settings.endpoint, "endpoint_key": settings.endpoint_key}
+    _show(stage(spec, store, version, **place, weight=weight, shadow=shadow, actor=ACTOR), json_)
+
+
+@app.command()
+def rollback(
+    model: Model,
+    reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")] = "",
+    json_: AsJson = False,
+) -> None:
+    """Take back the canary, shadow or deployment that is under way; without one, go back to the champion before."""
+    from slipstream.stages.deploy import roll_back as stage
+
+    settings = _settings()
+    place = {"endpoint": settings.endpoint, "endpoint_key": settings.endpoint_key}
+    _show(stage(_spec(model), _store(), **place, reason=reason, actor=ACTOR), json_)
 
 
 @app.command()
@@ -273,14 +299,28 @@ def history(model: Model, newest: Annotated[int, typer.Option(min=1, max=10_000)
 @app.command()
 def serve(
     host: Annotated[
-        str, typer.Option(help="Address to bind; without keys only the loopback is allowed.")
+        str, typer.Option(help="Address to bind; before there is a key only the loopback is allowed.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8900,
+    port: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=65535,
+            envvar=["SLIPSTREAM_PORT", "AIP_HTTP_PORT"],
+            help="Port to bind; by SLIPSTREAM_PORT or AIP_HTTP_PORT too.",
+        ),
+    ] = 8900,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=1, max=64, envvar="SLIPSTREAM_WORKERS", help="Processes that answer; by SLIPSTREAM_WORKERS too."
+        ),
+    ] = 1,
 ) -> None:
     """Run the endpoint: it follows the ledger and serves every model's champion."""
     from slipstream.serving.start import start
 
-    start(_settings(), host, port)
+    start(_settings(), host, port, workers)
 
 
 @app.command()
@@ -295,6 +335,7 @@ def predict(
     import httpx
 
     from slipstream.errors import DeployError, RequestError
+    from slipstream.targets.endpoint import key_header
 
     try:
         given = json.loads(sys.stdin.read() if rows == "-" else rows)
@@ -305,9 +346,10 @@ def predict(
         if isinstance(given, dict) and ({"rows", "columns"} & given.keys())
         else {"rows": given if isinstance(given, list) else [given]}
     )
-    url = f"{_settings().endpoint}/models/{model}/predict"
+    settings = _settings()
+    url = f"{settings.endpoint}/models/{model}/predict"
     try:
-        reply = httpx.post(url, json=body, timeout=30)
+        reply = httpx.post(url, json=body, timeout=30, trust_env=False, headers=key_header(settings.endpoint_key))
     except httpx.HTTPError as error:
         raise DeployError(
             f"{url}: {error}; start the endpoint with `make up` or `slipstream serve`.", code="endpoint_unreachable"

@@ -111,14 +111,29 @@ class DeployError(SlipstreamError):
 
 
 class RequestError(SlipstreamError):
-    """A request to the endpoint is wrong; ``status`` is the HTTP status, ``field`` the place in the body."""
+    """A request to the endpoint is wrong.
+
+    Attributes:
+        status: The HTTP status.
+        field: The place in the body.
+        retry_after: With status 429 or 503: seconds to wait.
+    """
 
     code = "request_invalid"
 
-    def __init__(self, message: str, *, code: str | None = None, status: int = 400, field: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        status: int = 400,
+        field: str | None = None,
+        retry_after: int = 1,
+    ) -> None:
         super().__init__(message, code=code)
         self.status = status
         self.field = field
+        self.retry_after = retry_after
 
 
 def shown(value: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 _TRUE = {"1", "true", "yes"}
@@ -20,6 +20,7 @@ class Settings:
         endpoint: URL of the endpoint that deployments wait for.
         bentos: BentoML's home.
         allow_code: Whether a slot may name ``package.module:Class`` (code the operator has installed).
+        endpoint_key: The API key that the endpoint is asked with; "" for none. Never shown, never stored.
     """
 
     store: str
@@ -28,6 +29,7 @@ class Settings:
     endpoint: str
     bentos: Path
     allow_code: bool = False
+    endpoint_key: str = field(default="", repr=False)
 
     @classmethod
     def from_environment(cls) -> Settings:
@@ -41,4 +43,5 @@ class Settings:
             endpoint=(env.get("SLIPSTREAM_ENDPOINT") or "http://127.0.0.1:8900").rstrip("/"),
             bentos=Path(env.get("BENTOML_HOME") or "var/bentoml").absolute(),
             allow_code=(env.get("SLIPSTREAM_ALLOW_CODE") or "").lower() in _TRUE,
+            endpoint_key=(env.get("SLIPSTREAM_ENDPOINT_KEY") or "").strip(),
         )

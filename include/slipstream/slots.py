@@ -111,6 +111,9 @@ class Rollout:
         endpoint: URL of the installation's endpoint.
         seq: The ledger event that started this deployment; what a target reported before it is about another one.
         timeout: Seconds to wait at most.
+        endpoint_key: The API key that the endpoint is asked with; "" for none.
+        weight: The share of the keys that the version is to answer; 1: it answers everything.
+        shadow: Whether it only listens.
     """
 
     model: str
@@ -120,6 +123,9 @@ class Rollout:
     endpoint: str
     seq: int
     timeout: float
+    endpoint_key: str = field(default="", repr=False)
+    weight: float = 1.0
+    shadow: bool = False
 
 
 class Target(Protocol):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from slipstream.estimators import CLASSIFIERS, ESTIMATORS, METRICS, REGRESSORS
 from slipstream.expectations import EXPECTATIONS
@@ -16,6 +16,7 @@ from slipstream.spec_values import Backend, Column, Duration, Name, SpecProblem,
 _CRON = re.compile(
     r"^@(hourly|daily|weekly|monthly|quarterly|yearly)$|^([0-9A-Za-z*/,\-?#L]+\s+){4}[0-9A-Za-z*/,\-?#L]+$"
 )
+_HEADER = re.compile(r"^header:[A-Za-z0-9-]{1,100}$")
 
 Task = Literal["binary", "multiclass", "regression"]
 
@@ -143,6 +144,24 @@ class ApprovalSpec(Part):
     """No answer by then counts as no."""
 
 
+class CaptureSpec(Part):
+    """What of the answered rows the predictions table keeps. `capture: true` is the default, `false` keeps nothing."""
+
+    sample: float = Field(default=1.0, ge=0, le=1)
+    """Share of the requests that are kept; a request is kept whole or not at all."""
+    inputs: Literal["values", "digest", "none"] = "values"
+    """`values`; `digest`: one sha256 a row instead, by which equal rows are found; `none`."""
+    redact: tuple[Column, ...] = Field(default=(), strict=False)
+    """Inputs that are never kept, nor part of the digest."""
+
+
+def _in_full(capture: object) -> object:
+    """`true` and `false` in the long form."""
+    if not isinstance(capture, bool | dict | CaptureSpec):
+        raise ValueError("expected true, false or the keys sample, inputs and redact")
+    return {"sample": float(capture)} if isinstance(capture, bool) else capture
+
+
 class DeploySpec(Part):
     """Where the champion serves."""
 
@@ -150,8 +169,14 @@ class DeploySpec(Part):
     """The target: `{type: endpoint}` waits for the running endpoint; `{type: local}` proves the bundle in process."""
     timeout: Duration = Field(default="2m", validate_default=True)
     """The endpoint must answer with the version by then."""
-    capture: bool = True
-    """Whether answered rows are written to the predictions table."""
+    sticky: str = Field(default="", max_length=200)
+    """What keeps a caller with one version during a canary: an input, `header:<name>`, or nothing: the whole request."""
+    on_schema_change: Literal["refuse", "allow"] = "refuse"
+    """What happens to a version whose inputs or classes differ from those of the version that serves."""
+    capture: Annotated[CaptureSpec, BeforeValidator(_in_full, json_schema_input_type=bool | CaptureSpec)] = (
+        CaptureSpec()
+    )
+    """What of the answered rows the predictions table keeps: `true`, `false` or the keys below."""
 
 
 class DriftSpec(Part):
@@ -264,6 +289,7 @@ class ModelSpec(Part):
                 raise SpecProblem(f"column {column!r} is named twice", "inputs", number)
             if column == self.target:
                 raise SpecProblem(f"the target {column!r} cannot be an input", "inputs", number)
+        self._check_deploy()
         self._check_metrics()
         self._check_estimator()
         if self.data.time is None and isinstance(self.train.holdout, timedelta):
@@ -273,6 +299,16 @@ class ModelSpec(Part):
         if self.data.time is None and self.train.window:
             raise SpecProblem("needs data.time; name the time column", "train", "window")
         return self
+
+    def _check_deploy(self) -> None:
+        sticky = self.deploy.sticky
+        if sticky and sticky not in self.inputs and not _HEADER.match(sticky):
+            raise unknown("input or header:<name>", sticky, self.inputs, "spec_column_unknown", "deploy", "sticky")
+        for number, column in enumerate(self.deploy.capture.redact):
+            if column not in self.inputs:
+                raise unknown(
+                    "input", column, self.inputs, "spec_column_unknown", "deploy", "capture", "redact", number
+                )
 
     def _check_metrics(self) -> None:
         named: list[tuple[str, tuple[str | int, ...]]] = [(self.evaluate.metric, ("evaluate", "metric"))]

@@ -8,80 +8,22 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import httpx
 import pytest
-import uvicorn
 
 from slipstream.errors import Conflict, DeployError, NotFound, StageError
-from slipstream.serving.assembly import Assembly, behind_front
-from slipstream.serving.capture import Capture
-from slipstream.serving.endpoint import FollowedModels
-from slipstream.serving.follow import Follower
-from slipstream.serving.front import Front
-from slipstream.serving.limits import Limits
-from slipstream.serving.meters import Meters
 from slipstream.spec import ModelSpec
 from slipstream.stages.deploy import deploy
 from slipstream.store import Store
+from tests.contract.running_endpoint import ROW, Running, run_endpoint, traffic, wait_until
 
 Release = Callable[..., Any]
 MakeSpec = Callable[..., ModelSpec]
-ROW = {"distance": 1.0, "hour": 3, "carrier": "A"}
-
-
-async def lifespan(scope: Any, receive: Any, send: Any) -> None:
-    """Stands where BentoML's application stands in its worker."""
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return
-
-
-@dataclass
-class Running:
-    """An endpoint that serves HTTP from a thread of this process."""
-
-    url: str
-    follower: Follower
-    server: uvicorn.Server
-    thread: threading.Thread
-
-    def stop(self) -> None:
-        self.server.should_exit = True
-        self.thread.join(10)
-
-
-def run_endpoint(store: Store) -> Running:
-    meters, limits = Meters(), Limits()
-    follower = Follower(store, meters, max_rows=limits.rows, seconds=0.02)
-    capture = Capture(store, meters, seconds=0.1)
-    app = behind_front(
-        lifespan, lambda: Assembly(Front(FollowedModels(follower, capture), meters, limits), capture, follower)
-    )
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))  # type: ignore[arg-type]
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    running = Running(f"http://127.0.0.1:{listener.getsockname()[1]}", follower, server, thread)
-    wait_until(lambda: server.started and follower.view.ready)
-    return running
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -244,28 +186,16 @@ class TestEndpoint:
     ) -> None:
         deploy(spec, store, release(spec).version, endpoint=endpoint.url)
         release(spec, seed=1)
-        seen: list[tuple[int, int, float]] = []
-        stop = threading.Event()
-
-        def traffic() -> None:
-            with httpx.Client(base_url=endpoint.url) as client:
-                while not stop.is_set():
-                    reply = client.post(f"/models/{spec.name}/predict", json={"rows": [ROW]})
-                    said = reply.json()
-                    seen.append((reply.status_code, said.get("version", 0), said.get("probabilities", [0])[0]))
-
-        sender = threading.Thread(target=traffic)
-        sender.start()
-        wait_until(lambda: len(seen) > 5)
-        # The second version was evaluated before the first served, so it is put in service by the events alone.
-        for number, version in enumerate((2, 1, 2)):
-            store.ledger.append("deployment.started", spec.name, {"version": version}, key=f"start {number}")
-            store.ledger.append("deployment.finished", spec.name, {"version": version}, key=f"finish {number}")
-            wait_until(lambda asked=version: seen[-1][1] == asked)  # type: ignore[misc]
-        stop.set()
-        sender.join()
-        assert {status for status, _, _ in seen} == {200}
-        assert len({(version, answer) for _, version, answer in seen}) == 2, "each version gives its own answer"
+        seen: list[dict[str, Any]] = []
+        with traffic(endpoint.url, spec.name, seen):
+            wait_until(lambda: len(seen) > 5)
+            # The second version was evaluated before the first served, so it is put in service by the events alone.
+            for number, version in enumerate((2, 1, 2)):
+                store.ledger.append("deployment.started", spec.name, {"version": version}, key=f"start {number}")
+                store.ledger.append("deployment.finished", spec.name, {"version": version}, key=f"finish {number}")
+                wait_until(lambda asked=version: seen[-1]["version"] == asked)  # type: ignore[misc]
+        assert {said["status"] for said in seen} == {200}
+        assert len({(said["version"], said["probabilities"][0]) for said in seen}) == 2, "each gives its own answer"
 
     def test_captures_what_it_answers(self, spec: ModelSpec, store: Store, release: Release, endpoint: Running) -> None:
         deploy(spec, store, release(spec).version, endpoint=endpoint.url)
@@ -300,7 +230,7 @@ class TestEndpoint:
         release(spec, seed=1)
         damage(store, spec, 2)
         store.ledger.append("deployment.started", spec.name, {"version": 2}, key="k")
-        wait_until(lambda: bool(endpoint.follower.view.refused))
+        wait_until(lambda: httpx.get(f"{endpoint.url}/models/{spec.name}").json()["state"] == "refused")
         known = httpx.get(f"{endpoint.url}/models/{spec.name}").json()
         assert (known["version"], known["state"], known["wanted"]) == (1, "refused", 2)
         assert known["refused"]["code"] == "data_checksum_mismatch"

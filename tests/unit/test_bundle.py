@@ -10,10 +10,11 @@ import pytest
 
 from slipstream.errors import BundleError, NotFound, SlipstreamError
 from slipstream.scoring import signing
-from slipstream.scoring.bundle import FILES, Bundle, open_bundle, read_bundle, save_bundle
+from slipstream.scoring.bundle import FILES, OPTIONAL, Bundle, open_bundle, read_bundle, save_bundle
 from slipstream.store import Store
 
-CONTENT = {name: f"content of {name}".encode() for name in FILES}
+ALL = (*FILES, *OPTIONAL)
+CONTENT = {name: f"content of {name}".encode() for name in ALL}
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_the_same_files_and_key_give_the_same_id(store: Store, bundle: Bundle, k
     assert save_bundle(store, "small", CONTENT | {"card.json": b"{}"}, key).digest != bundle.digest
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", ALL)
 def test_each_changed_object_is_refused(store: Store, bundle: Bundle, name: str) -> None:
     digest = json.loads(bundle.manifest)["files"][name]["sha256"]
     _place(store, digest).write_bytes(b"something else")
@@ -86,6 +87,20 @@ def test_pinned_keys_count_and_the_ledger_no_longer_does(store: Store, bundle: B
         open_bundle(store, stolen.digest, frozenset({bundle.key}))
 
 
+def test_one_without_a_compiled_model_is_whole_too(store: Store, key: signing.SigningKey, tmp_path: Path) -> None:
+    signing.publish(store, "small", key)
+    plain = save_bundle(store, "small", {name: CONTENT[name] for name in FILES}, key)
+    assert set(open_bundle(store, plain.digest).files) == set(FILES)
+    plain.write(tmp_path / "folder")
+    assert read_bundle(tmp_path / "folder") == plain
+
+
+def test_files_of_another_name_are_not_saved(store: Store, key: signing.SigningKey) -> None:
+    for files in (CONTENT | {"scorer/other": b""}, {name: CONTENT[name] for name in FILES[1:]}):
+        with pytest.raises(BundleError, match="a bundle has the files"):
+            save_bundle(store, "small", files, key)
+
+
 def test_an_unknown_bundle_is_named(store: Store) -> None:
     with pytest.raises(NotFound) as caught:
         open_bundle(store, "0" * 64)
@@ -100,11 +115,11 @@ def test_what_is_no_manifest_is_refused(store: Store, data: bytes) -> None:
 
 class TestFolder:
     def test_comes_back(self, bundle: Bundle, tmp_path: Path) -> None:
-        assert bundle.write(tmp_path / "folder") == len(FILES) + 2
+        assert bundle.write(tmp_path / "folder") == len(ALL) + 2
         assert read_bundle(tmp_path / "folder") == bundle
         assert read_bundle(tmp_path / "folder", frozenset({bundle.key})) == bundle
 
-    @pytest.mark.parametrize("name", [*FILES, "manifest.json", "signer.pub"])
+    @pytest.mark.parametrize("name", [*ALL, "manifest.json", "signer.pub"])
     def test_each_changed_or_missing_file_is_refused(self, bundle: Bundle, tmp_path: Path, name: str) -> None:
         folder = tmp_path / "folder"
         bundle.write(folder)
@@ -122,6 +137,12 @@ class TestFolder:
         bundle.write(tmp_path / "folder")
         (tmp_path / "folder" / "model.pkl").write_bytes(b"\x80")
         with pytest.raises(BundleError, match=r"model\.pkl"):
+            read_bundle(tmp_path / "folder")
+
+    def test_a_file_more_beside_the_compiled_model_is_refused(self, bundle: Bundle, tmp_path: Path) -> None:
+        bundle.write(tmp_path / "folder")
+        (tmp_path / "folder" / "scorer" / "more.onnx").write_bytes(b"\x08")
+        with pytest.raises(BundleError, match=r"scorer/more\.onnx"):
             read_bundle(tmp_path / "folder")
 
     def test_another_key_is_refused_where_keys_are_pinned(self, bundle: Bundle, tmp_path: Path) -> None:

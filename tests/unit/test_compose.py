@@ -25,7 +25,6 @@ COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, Any] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
 AIRFLOW = Path(find_spec("airflow").submodule_search_locations[0])  # type: ignore[union-attr,index]
-GATEWAY = "8901"
 ONE_MACHINE = {"mp_forkserver_preload", "mp_start_method"}  # LocalExecutor's: Celery's pool forks from the worker
 
 
@@ -71,7 +70,7 @@ def test_images_are_pinned() -> None:
 
 @pytest.mark.parametrize("name", sorted(OURS))
 def test_every_variable_is_one_that_somebody_reads(name: str) -> None:
-    known = airflow_options() | own_variables() | {"OMP_NUM_THREADS", "TMPDIR"}
+    known = airflow_options() | own_variables() | {"OMP_NUM_THREADS", "TMPDIR", "BENTOML_HOME"}
     known |= {"AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"}
     if name == "init":
         known |= set(re.findall(r"\$\{(\w+)", (ROOT / "deploy/init.sh").read_text()))
@@ -118,13 +117,12 @@ def test_ports_agree() -> None:
     for name, default in (("api-server", AIRFLOW_PORT), ("endpoint", ENDPOINT_PORT)):
         port = port_of(OURS[name])
         assert port == str(default)
-        inside = port if name == "api-server" else GATEWAY
         published = OURS[name]["ports"]
         assert len(published) == 1
-        assert re.fullmatch(rf"127\.0\.0\.1:\$\{{SLIPSTREAM_\w+_PORT:-{port}\}}:{inside}", published[0])
+        assert re.fullmatch(rf"127\.0\.0\.1:\$\{{SLIPSTREAM_\w+_PORT:-{port}\}}:{port}", published[0])
         assert f"127.0.0.1:{port}/" in OURS[name]["healthcheck"]["test"][-1]
     environment = OURS["worker"]["environment"]
-    assert environment["SLIPSTREAM_ENDPOINT"] == f"http://endpoint:{GATEWAY}"
+    assert environment["SLIPSTREAM_ENDPOINT"] == f"http://endpoint:{port_of(OURS['endpoint'])}"
     assert (
         environment["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"]
         == f"http://api-server:{port_of(OURS['api-server'])}/execution/"
@@ -132,16 +130,31 @@ def test_ports_agree() -> None:
     assert environment["AWS_ENDPOINT_URL"].rpartition(":")[2] == SERVICES["s3"]["command"][-1].strip(":")
 
 
-def test_the_gateway_stands_between_the_network_and_the_endpoint() -> None:
-    assert "127.0.0.1" in OURS["endpoint"]["command"]
-    assert SERVICES["gateway"]["network_mode"] == "service:endpoint"
-    text = (ROOT / "deploy/kubernetes/gateway.conf.template").read_text()
-    assert f"listen {GATEWAY};" in text
-    assert f"server 127.0.0.1:{port_of(OURS['endpoint'])};" in text
-    room = re.search(r"map_hash_bucket_size (\d+);", text)
-    assert room is not None
-    assert int(room[1]) >= 128, "nginx does not start when the header with the key does not fit"
-    assert set(re.findall(r"\$\{(\w+)\}", text)) == {"ENDPOINT_KEY"} <= set(SERVICES["gateway"]["environment"])
+def test_the_endpoint_asks_everybody_for_a_key() -> None:
+    endpoint, worker = OURS["endpoint"], OURS["worker"]
+    assert endpoint["environment"]["SLIPSTREAM_AUTH"] == "required"
+    assert "0.0.0.0" in endpoint["command"]
+    assert endpoint["environment"]["SLIPSTREAM_HOSTS"] in worker["environment"]["SLIPSTREAM_ENDPOINT"]
+    assert worker["environment"]["SLIPSTREAM_ENDPOINT_KEY"] == OURS["init"]["environment"]["ENDPOINT_KEY"]
+    assert {name for name, service in OURS.items() if "ENDPOINT_KEY" in str(service["environment"])} == {
+        "init",
+        "worker",
+    }
+
+
+def test_the_endpoint_starts_when_its_key_is_registered() -> None:
+    assert OURS["endpoint"]["depends_on"]["init"] == {"condition": "service_completed_successfully"}
+    words = re.search(r"^slipstream (key add .*)$", (ROOT / "deploy/init.sh").read_text(), re.M)
+    assert words is not None
+    key = typer.main.get_command(app).commands["key"]  # type: ignore[attr-defined]
+    flags = {flag for parameter in key.commands["add"].params for flag in parameter.opts}
+    assert {word for word in words[1].split() if word.startswith("--")} <= flags
+
+
+def test_the_endpoint_writes_only_where_it_may() -> None:
+    endpoint = OURS["endpoint"]
+    assert endpoint["read_only"]
+    assert endpoint["environment"]["BENTOML_HOME"].startswith(f"{endpoint['tmpfs'][0]}/")
 
 
 def test_the_store_is_in_the_s3_service() -> None:

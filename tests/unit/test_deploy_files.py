@@ -25,13 +25,13 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from slipstream.errors import StoreError
+from slipstream.serving.keys import KEY
 from slipstream_airflow.stack_settings import COMMON, ENDPOINT_PORT
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PYTHON = "3.11"
-GATEWAY_PORT = 8901
 HERE = {
     "python_version": PYTHON,
     "python_full_version": f"{PYTHON}.9",
@@ -239,15 +239,34 @@ def test_the_cluster_runs_the_endpoint_as_the_image_does() -> None:
     assert container["args"][-1] == str(ENDPOINT_PORT)
     for mount in container["volumeMounts"]:
         assert mount["mountPath"] == "/tmp" or mount["mountPath"] in DOCKERFILE
-    mounts = {mount["name"] for container in pod["containers"] for mount in container["volumeMounts"]}
+    containers = pod["initContainers"] + pod["containers"]
+    mounts = {mount["name"] for container in containers for mount in container["volumeMounts"]}
     assert mounts == {volume["name"] for volume in pod["volumes"]}
 
 
-def test_compose_and_cluster_have_the_same_gateway() -> None:
-    compose = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]["gateway"]
-    gateway = resource("Deployment")["spec"]["template"]["spec"]["containers"][1]
-    assert (gateway["image"], gateway["args"]) == (compose["image"], compose["command"])
-    assert resource("Kustomization")["configMapGenerator"][0]["files"] == ["nginx.conf.template=gateway.conf.template"]
+def test_the_cluster_s_endpoint_asks_everybody_for_a_key() -> None:
+    pod = resource("Deployment")["spec"]["template"]["spec"]
+    container, first = pod["containers"][0], pod["initContainers"][0]
+    assert len(pod["containers"]) == 1
+    environment = {one["name"]: one.get("value") for one in container["env"]}
+    assert environment["SLIPSTREAM_AUTH"] == "required"
+    assert environment["SLIPSTREAM_HOSTS"] == resource("Service")["metadata"]["name"]
+    assert "ENDPOINT_KEY" not in environment
+    secret = next(one["valueFrom"]["secretKeyRef"] for one in first["env"] if one["name"] == "ENDPOINT_KEY")
+    assert VALUES["secret"] == [
+        {"envName": "SLIPSTREAM_ENDPOINT_KEY", "secretName": secret["name"], "secretKey": secret["key"]}
+    ]
+    init = (ROOT / "deploy/init.sh").read_text()
+    assert " ".join(first["args"]) in init
+
+
+def test_the_keys_that_are_made_have_the_right_shape() -> None:
+    made = dict(line.split("=", 1) for line in script("make_env").make_env().splitlines())
+    assert KEY.fullmatch(made["ENDPOINT_KEY"])
+    command = re.search(r'slipstream-endpoint --from-literal=key="(.*)"\n', (ROOT / "deploy/README.md").read_text())
+    assert command is not None
+    said = subprocess.run(["bash", "-c", f'printf %s "{command[1]}"'], check=True, capture_output=True, text=True)
+    assert KEY.fullmatch(said.stdout)
 
 
 def test_the_cluster_s_selectors_meet_the_pods() -> None:
@@ -256,7 +275,7 @@ def test_the_cluster_s_selectors_meet_the_pods() -> None:
     assert resource("Service")["spec"]["selector"] == labels
     assert resource("PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == labels
     assert resource("NetworkPolicy")["spec"]["podSelector"]["matchLabels"] == labels
-    assert resource("NetworkPolicy")["spec"]["ingress"][0]["ports"][0]["port"] == GATEWAY_PORT
+    assert resource("NetworkPolicy")["spec"]["ingress"][0]["ports"][0]["port"] == ENDPOINT_PORT
 
 
 def test_kustomize_lists_every_file_and_the_version() -> None:
@@ -269,7 +288,7 @@ def test_kustomize_lists_every_file_and_the_version() -> None:
 def test_helm_values_run_this_image_and_this_airflow() -> None:
     assert VALUES["images"]["airflow"]["tag"] == PROJECT["version"]
     assert pins("requirements-scale.txt")["apache-airflow"] == f"=={VALUES['airflowVersion']}"
-    service = f"http://slipstream-endpoint:{GATEWAY_PORT}"
+    service = f"http://slipstream-endpoint:{ENDPOINT_PORT}"
     assert {"name": "SLIPSTREAM_ENDPOINT", "value": service} in VALUES["env"]
 
 

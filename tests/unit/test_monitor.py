@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from slipstream.errors import NotFound, SpecError
+from slipstream.errors import NotFound, SpecError, StageError
 from slipstream.reports import drift as report
 from slipstream.spec import ModelSpec
 from slipstream.stages.deploy import deploy
@@ -184,7 +184,8 @@ def test_other_tasks(
 
 
 class TestCaptured:
-    def capture(self, store: Store, version: int, distance: Any) -> None:
+    def capture(self, store: Store, version: int, distance: Any, **more: Any) -> None:
+        """Captured rows; *more* are columns that files of older releases lack, or None for a column to leave out."""
         rows = len(distance)
         random = np.random.default_rng(1)
         inputs = pa.StructArray.from_arrays(
@@ -195,17 +196,17 @@ class TestCaptured:
             ],
             names=["distance", "hour", "carrier"],
         )
-        table = pa.table(
-            {
-                "prediction_id": [f"{version}-{number}" for number in range(rows)],
-                "time": pa.array([1_700_000_000_000_000 + number for number in range(rows)], pa.timestamp("us", "UTC")),
-                "version": pa.array([version] * rows, pa.int64()),
-                "request_id": ["r"] * rows,
-                "inputs": inputs,
-                "prediction": ["true"] * rows,
-                "probability": random.random(rows),
-            }
-        )
+        columns = {
+            "prediction_id": [f"{version}-{number}" for number in range(rows)],
+            "time": pa.array([1_700_000_000_000_000 + number for number in range(rows)], pa.timestamp("us", "UTC")),
+            "version": pa.array([version] * rows, pa.int64()),
+            "request_id": ["r"] * rows,
+            "inputs": inputs,
+            "prediction": ["true"] * rows,
+            "probability": random.random(rows),
+        }
+        columns |= {name: pa.array([value] * rows) for name, value in more.items() if value is not None}
+        table = pa.table({name: column for name, column in columns.items() if more.get(name, 0) is not None})
         store.tables.append("small", "predictions", table, key=uuid4().hex)
 
     def test_captured_rows_of_the_champion_alone(self, watched: Any, store: Store) -> None:
@@ -217,6 +218,36 @@ class TestCaptured:
         assert (found.rows, found.drifted_columns, found.quality) == (400, ("distance",), None)
         assert found.window == "2023-11-14 to 2023-11-14"
         assert found.retrain.startswith("1 of 3 inputs drifted in 400 rows")
+
+    def test_neither_a_shadows_answers_nor_a_challengers(self, watched: Any, store: Store) -> None:
+        spec = watched({"source": "predictions"})
+        self.capture(store, 1, np.random.default_rng(0).normal(0, 1, 300))  # before there were routes
+        for route in ("champion", "shadow", "challenger"):
+            self.capture(store, 1, np.random.default_rng(0).normal(0, 1, 200), route=route)
+        assert monitor(spec, store).rows == 500
+
+    def test_a_redacted_input_is_not_judged(self, watched: Any, store: Store) -> None:
+        spec = watched({"source": "predictions"})
+        self.capture(store, 1, np.random.default_rng(0).normal(4, 1, 400), route="champion", redacted='["distance"]')
+        found = monitor(spec, store)
+        assert (found.rows, found.columns, found.drifted_columns) == (400, 2, ())
+        assert found.verdict.endswith("; not judged, because deploy.capture does not keep them: distance.")
+        assert store.objects.get_json(found.details)["watched"] == ["hour", "carrier"]
+
+    def test_rows_without_inputs_are_passed_over(self, watched: Any, store: Store) -> None:
+        spec = watched({"source": "predictions"})
+        self.capture(store, 1, np.random.default_rng(0).normal(4, 1, 400), route="champion", inputs=None)
+        with pytest.raises(StageError, match="captured without inputs") as caught:
+            monitor(spec, store)
+        assert caught.value.code == "inputs_not_kept"
+        self.capture(store, 1, np.random.default_rng(0).normal(4, 1, 300), route="champion")
+        assert monitor(spec, store).rows == 300
+
+    def test_nothing_that_is_watched_is_kept(self, watched: Any, store: Store) -> None:
+        spec = watched({"source": "predictions", "drift": {"columns": ["distance"]}})
+        self.capture(store, 1, np.random.default_rng(0).normal(4, 1, 400), route="champion", redacted='["distance"]')
+        with pytest.raises(StageError, match="does not keep them: distance; name other columns"):
+            monitor(spec, store)
 
 
 def test_nothing_of_the_data_is_markup(watched: Any, store: Store, committed: Any, make_rows: Any) -> None:

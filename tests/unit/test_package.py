@@ -16,12 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from slipstream.errors import StageError
-from slipstream.scoring.bundle import FILES, open_bundle
+from slipstream.scoring.bundle import FILES, OPTIONAL, open_bundle
 from slipstream.scoring.profile import ANSWER
 from slipstream.scoring.profile_file import from_parquet
 from slipstream.scoring.scorer import load_scorer
 from slipstream.spec import ModelSpec
-from slipstream.stages.evaluate import evaluate
+from slipstream.stages.evaluate import evaluate, load_evaluation
 from slipstream.stages.explain import explain
 from slipstream.stages.package import package
 from slipstream.stages.train import train
@@ -48,17 +48,24 @@ def spec(request: pytest.FixtureRequest, make_spec: Callable[..., ModelSpec]) ->
     return make_spec(**TASKS[task], train={"trainer": trainer}, evaluate=evaluation)
 
 
+def evaluation_rows(store: Store, spec: ModelSpec, run: str) -> int:
+    """How many rows were held out."""
+    return load_evaluation(spec, store, run)[1].rows
+
+
 def test_a_version_is_whole(spec: ModelSpec, store: Store, release: Callable[..., Any]) -> None:
     packaged = release(spec)
     assert packaged.version == 1
     bundle = open_bundle(store, packaged.bundle)
-    assert set(bundle.files) == set(FILES)
+    linear = spec.task == "multiclass"
+    assert set(bundle.files) == {*FILES, *(OPTIONAL[:1] if linear else OPTIONAL)}
     assert bundle.size == packaged.size_bytes
     assert 0 < packaged.latency_ms < 1000
     assert packaged.bento == f"small:{packaged.bundle[:12]}"
 
     scorer = load_scorer(bundle)
     assert scorer.check_golden() >= 24
+    assert (scorer.engine_name, packaged.engine) == ("compiled", "compiled")
     assert scorer.schema.names == spec.inputs
     background = pq.read_table(io.BytesIO(bundle.files["background.parquet"]))
     assert {*spec.inputs, spec.target, ANSWER} == set(background.column_names)
@@ -69,7 +76,12 @@ def test_a_version_is_whole(spec: ModelSpec, store: Store, release: Callable[...
     assert lineage["dataset"] == packaged.dataset
     assert lineage["candidate"] == packaged.candidate
     assert card["scores"][spec.evaluate.metric]["low"] < card["scores"][spec.evaluate.metric]["high"]
+    assert card["serving"]["engine"] == "compiled"
+    assert card["serving"]["reason"] is None
+    assert card["serving"]["parity"]["rows"] > evaluation_rows(store, spec, packaged.evaluation)
+    assert (card["serving"]["parity"]["worst"], card["serving"]["parity"]["flips"]) == (0.0, 0)
     page = store.objects.get(packaged.card).decode()
+    assert "Compiled: it answers" in page
     assert packaged.bundle[:12] in page
     assert "http" not in page.replace("http-equiv", "")
 

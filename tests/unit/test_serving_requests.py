@@ -5,92 +5,28 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
-from slipstream.errors import BackendError
-from slipstream.scoring.schema import Field, Schema
-from slipstream.scoring.scorer import Scorer
-from slipstream.serving.decode import Decoder
-from slipstream.serving.front import Front
 from slipstream.serving.limits import Limits
-from slipstream.serving.meters import Meters
-from slipstream.serving.served import Answered, Served, prediction_ids
-from slipstream.serving.start import check_loopback
+from slipstream.serving.served import prediction_ids
+from tests.unit.fixed_model import ROW, Ask, Few, asking, guards
 
-SCHEMA = Schema(
-    "regression",
-    "delay",
-    (
-        Field("dep delay", "number", nullable=True, low=0.0, high=9.0),
-        Field("seats", "integer", nullable=False, low=1.0, high=400.0),
-        Field("carrier", "string", nullable=False, categories=("AA", "UA")),
-        Field("night", "boolean", nullable=True, low=0.0, high=1.0),
-    ),
-)
-ROW = '{"dep delay": 1.5, "seats": 2, "carrier": "AA", "night": null}'
-LIMITS = Limits(body=20_000, rows=5, seconds=0.3)
-
-
-class Sum:
-    """An engine that answers the number of seats; 400 of them are too many for it."""
-
-    def run(self, columns: Any) -> Any:
-        import numpy as np
-
-        if 13 in columns["seats"]:
-            raise ValueError("secret")
-        return np.array([float("nan") if seats == 400 else float(seats) for seats in columns["seats"]])
-
-
-class One:
-    """One model called m, and what was captured."""
-
-    def __init__(self) -> None:
-        self.kept: list[tuple[Answered, str]] = []
-        self.one = Served("m", 3, "b" * 64, Scorer(SCHEMA, (), Sum()), Decoder(SCHEMA, LIMITS.rows), capture=True)
-
-    def ready(self) -> bool:
-        return True
-
-    def served(self, model: str) -> Served | None:
-        return self.one if model == "m" else None
-
-    def describe(self, model: str) -> dict[str, Any] | None:
-        return {"model": "m", "version": 3} if model == "m" else None
-
-    def names(self) -> list[str]:
-        return ["m"]
-
-    def keep(self, answered: Answered, request: str) -> None:
-        self.kept.append((answered, request))
-
-
-Ask = Callable[..., httpx.Response]
+if TYPE_CHECKING:
+    import httpx
 
 
 @pytest.fixture
-def models() -> One:
-    return One()
+def models() -> Few:
+    return Few()
 
 
 @pytest.fixture
-def ask(models: One) -> Iterator[Ask]:
-    front = Front(models, Meters(), LIMITS)
-
-    def send(method: str, path: str, **options: Any) -> httpx.Response:
-        async def once() -> httpx.Response:
-            transport = httpx.ASGITransport(app=front)  # type: ignore[arg-type]
-            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-                return await client.request(method, path, **options)
-
-        return asyncio.run(once())
-
-    yield send
-    front.close()
+def ask(models: Few) -> Iterator[Ask]:
+    with asking(models) as send:
+        yield send
 
 
 def predict(ask: Ask, body: Any, **headers: str) -> httpx.Response:
@@ -108,16 +44,16 @@ def row(**changed: str) -> str:
 
 
 class TestAnswers:
-    def test_rows(self, ask: Ask, models: One) -> None:
+    def test_rows(self, ask: Ask, models: Few) -> None:
         reply = predict(ask, rows(ROW, row(seats="7")), **{"x-request-id": "mine-1"})
         assert reply.status_code == 200
         said = reply.json()
         assert (said["model"], said["version"], said["predictions"]) == ("m", 3, [2.0, 7.0])
         assert len(set(said["ids"])) == 2
         assert reply.headers["x-request-id"] == "mine-1"
-        answered, request = models.kept[0]
-        assert (answered.ids, request) == (said["ids"], "mine-1")
-        assert answered.columns == {
+        answered = models.kept[0]
+        assert (answered.ids, answered.call.request) == (said["ids"], "mine-1")
+        assert answered.decoded.columns == {
             "dep delay": [1.5, 1.5],
             "seats": [2, 7],
             "carrier": ["AA"] * 2,
@@ -138,7 +74,9 @@ class TestAnswers:
         assert said["predictions"] == [2.0, 999.0]
         found = [(warning["field"], warning["code"]) for warning in said["warnings"]]
         assert found == [("rows[1].seats", "outside_training_range"), ("rows[1].carrier", "category_unseen")]
-        assert 'inputs_unlike_training_total{model="m"} 2.0' in ask("GET", "/metrics").text
+        text = ask("GET", "/metrics").text
+        for feature in ("seats", "carrier"):
+            assert f'slipstream_inputs_unlike_training_total{{feature="{feature}",model="m"}} 1.0' in text
 
     def test_ids_are_uuids_that_sort_by_time(self) -> None:
         import uuid
@@ -196,7 +134,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("number", "body", "status", "code", "field"), WRONG)
-def test_a_wrong_body(ask: Ask, models: One, number: int, body: Any, status: int, code: str, field: str | None) -> None:
+def test_a_wrong_body(ask: Ask, models: Few, number: int, body: Any, status: int, code: str, field: str | None) -> None:
     reply = predict(ask, body)
     said = reply.json()["error"]
     assert (reply.status_code, said["code"], said["field"]) == (status, code, field), said["message"]
@@ -306,7 +244,7 @@ class TestTransport:
 
 
 class TestTheModelFails:
-    def test_an_answer_that_is_no_number(self, ask: Ask, models: One) -> None:
+    def test_an_answer_that_is_no_number(self, ask: Ask, models: Few) -> None:
         reply = predict(ask, rows(row(seats="400")))
         assert (reply.status_code, reply.json()["error"]["code"]) == (500, "answer_not_finite")
         assert models.kept == []
@@ -329,26 +267,15 @@ def test_what_is_counted(ask: Ask) -> None:
     assert 'slipstream_request_seconds_count{route="predict"} 2.0' in text
 
 
-def test_many_at_once_are_told_to_wait() -> None:
-    models = One()
-    front = Front(models, Meters(), Limits(waiting=0))
-
-    async def once() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=front), base_url="http://localhost") as client:  # type: ignore[arg-type]
-            return await client.post("/models/m/predict", json=json.loads(rows(ROW)))
-
-    reply = asyncio.run(once())
-    front.close()
+def test_many_at_once_are_told_to_wait(models: Few) -> None:
+    with asking(models, guards(Limits(concurrency=0))) as ask:
+        reply = predict(ask, rows(ROW))
     assert (reply.status_code, reply.json()["error"]["code"]) == (503, "overloaded")
     assert reply.headers["retry-after"] == "1"
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.com", ""])
-def test_only_the_loopback_may_be_bound(host: str) -> None:
-    with pytest.raises(BackendError) as caught:
-        check_loopback(host)
-    assert caught.value.code == "bind_not_allowed"
-
-
-def test_the_loopback_may_be_bound() -> None:
-    assert [check_loopback(host) for host in ("127.0.0.1", "localhost", "::1")] == ["127.0.0.1", "127.0.0.1", "::1"]
+def test_one_who_asks_too_often_is_told_when_to_come_again(models: Few) -> None:
+    with asking(models, guards(Limits(rate=0.5))) as ask:
+        replies = [predict(ask, rows(ROW)) for _ in range(2)]
+    assert [reply.status_code for reply in replies] == [200, 429]
+    assert (replies[1].json()["error"]["code"], replies[1].headers["retry-after"]) == ("rate_limited", "2")

@@ -138,6 +138,22 @@ def test_preparation_fits_the_estimator(store: Store, make_spec: Any, make_rows:
     assert type(trees["words"]).__name__ == "OrdinalEncoder"
 
 
+@pytest.mark.parametrize("name", ["linear_model.LogisticRegression", "ensemble.HistGradientBoostingClassifier"])
+def test_words_that_are_dates_become_their_parts(
+    name: str, store: Store, make_spec: Any, make_rows: Any, committed: Any
+) -> None:
+    when = pa.array([None, *(f"2024-{1 + row % 12:02d}-03T{row % 24:02d}:15" for row in range(599))])
+    almost = pa.array(["no date", *(f"2024-{1 + row % 12:02d}-03" for row in range(599))])
+    spec = make_spec(inputs=["distance", "when", "almost"], train=_trainer(f"sklearn.{name}"))
+    trained = train(spec, store, committed(spec, make_rows(when=when, almost=almost)).id)
+    candidate = load_candidate(spec, store, trained.candidate)
+    parts = {part: columns for part, _, columns in candidate.estimator.named_steps["prepare"].transformers_}
+    assert parts["dates"] == ["when"]
+    assert parts["words"] == ["almost"]
+    odd = split(spec, store, trained.dataset).frame("holdout").head(3).assign(when=["2024-02-30", None, "soon"])
+    assert np.isfinite(candidate.answer(odd)).all()
+
+
 _OTHER_PROCESS = """
 import sys
 from pathlib import Path

@@ -107,17 +107,19 @@ def _of_class(spec: ModelSpec, values: Any, bases: Any, estimator: Any, inputs: 
 def _origins(prepare: Any, inputs: Sequence[str]) -> list[int]:
     """For each prepared column the place of the input that it came from."""
     places: list[int] = []
-    for _, transformer, columns in prepare.transformers_:
+    for name, transformer, columns in prepare.transformers_:
         encoder = transformer.steps[-1][1] if hasattr(transformer, "steps") else transformer
+        made = prepare.output_indices_[name]
+        each = (made.stop - made.start) // max(1, len(columns))
         for number, column in enumerate(columns):
-            places += [inputs.index(column)] * _width(encoder, number)
+            places += [inputs.index(column)] * _width(encoder, number, each)
     return places
 
 
-def _width(encoder: Any, number: int) -> int:
-    """How many prepared columns the encoder makes of its input of that *number*."""
+def _width(encoder: Any, number: int, each: int) -> int:
+    """How many prepared columns the encoder makes of its input of that *number*; *each*, unless it is one-hot."""
     if not hasattr(encoder, "categories_") or not hasattr(encoder, "drop_idx_"):
-        return 1
+        return each
     infrequent = getattr(encoder, "infrequent_categories_", None)
     rare = infrequent[number] if infrequent is not None else None
     return len(encoder.categories_[number]) - (len(rare) - 1 if rare is not None else 0)

@@ -16,6 +16,7 @@ from typing import Any
 
 from slipstream.errors import BundleError, NotFound, shown
 from slipstream.scoring import signing
+from slipstream.scoring.plan import PLAN, TREES
 from slipstream.store import Store
 from slipstream.store.files import atomic_write
 from slipstream.store.objects import canonical_json
@@ -32,7 +33,10 @@ FILES = (
     "card.json",
     "lineage.json",
 )
-"""Every bundle has exactly these files."""
+"""Every bundle has these files."""
+
+OPTIONAL = (PLAN, TREES)
+"""A bundle of a model that was compiled has these too; one of a linear model has no trees."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Bundle:
 
 def save_bundle(store: Store, model: str, files: Mapping[str, bytes], key: signing.SigningKey) -> Bundle:
     """Sign *files* and keep them in the store; the same files and key give the same id."""
-    if set(files) != set(FILES):
+    if not set(FILES) <= set(files) <= {*FILES, *OPTIONAL}:
         raise BundleError(f"{model}: a bundle has the files {', '.join(FILES)}; got {', '.join(sorted(files))}.")
     entries = {name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)} for name, data in files.items()}
     said = {"format": FORMAT, "model": model, "files": entries}
@@ -119,7 +123,10 @@ def read_bundle(folder: Path, pinned: frozenset[str] = frozenset()) -> Bundle:
         BundleError: ``model_digest_mismatch`` or ``model_signature_invalid``.
     """
     try:
-        found = {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
+        inner = folder / PLAN
+        paths = [path for path in folder.iterdir() if path != inner.parent or not path.is_dir()]
+        paths += inner.parent.iterdir() if inner.parent.is_dir() else []
+        found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(paths)}
     except OSError as error:
         raise BundleError(f"{folder}: no bundle can be read here: {error.strerror}.") from error
     if MANIFEST not in found or PUBLIC_KEY not in found:
@@ -153,7 +160,7 @@ def _checked(bundle: Bundle, said: Mapping[str, Any]) -> Bundle:
     for name in sorted(set(bundle.files) | set(said["files"]) | set(FILES)):
         if name not in bundle.files:
             raise BundleError(f"{name}: missing from the bundle of {bundle.model}.")
-        if name not in said["files"] or name not in FILES:
+        if name not in said["files"] or name not in {*FILES, *OPTIONAL}:
             raise BundleError(f"{shown(name)}: not a file of the bundle of {bundle.model}; remove it.")
         data, entry = bundle.files[name], said["files"][name]
         if len(data) != entry["size"] or hashlib.sha256(data).hexdigest() != entry["sha256"]:

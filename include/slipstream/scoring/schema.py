@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -57,15 +56,6 @@ class Schema:
     def names(self) -> tuple[str, ...]:
         """The names of the inputs, in order."""
         return tuple(field.name for field in self.inputs)
-
-
-@dataclass(frozen=True)
-class Notice:
-    """A value that is answered all the same, though the model saw nothing like it in training."""
-
-    field: str
-    code: Literal["category_unseen", "outside_training_range"]
-    message: str
 
 
 def kind_of(duck: str) -> Kind:
@@ -124,37 +114,3 @@ def _wrong_type(expected: str, value: Any, place: str) -> RequestError:
     got = names.get(type(value), type(value).__name__)
     echo = "" if isinstance(value, bool | list | dict) else f" {shown(value)}"
     return RequestError(f"{place}: expected {expected}, got {got}{echo}", code="type", field=place)
-
-
-def notices(schema: Schema, columns: Mapping[str, Sequence[Any]], at_most: int = 20) -> tuple[list[Notice], int]:
-    """The values unlike any in training: the first *at_most* of them, and how many there are."""
-    found: list[Notice] = []
-    count = 0
-    for field in schema.inputs:
-        unlike = _unlike(field)
-        if unlike is None:
-            continue
-        for row, value in enumerate(columns[field.name]):
-            if value is not None and unlike(value):
-                count += 1
-                if len(found) < at_most:
-                    found.append(_notice(field, value, row))
-    return found, count
-
-
-def _unlike(field: Field) -> Any:
-    if field.categories is not None:
-        seen = frozenset(field.categories)
-        return lambda value: value not in seen
-    if field.low is not None and field.high is not None:
-        low, high = field.low, field.high
-        return lambda value: not low <= value <= high
-    return None
-
-
-def _notice(field: Field, value: Any, row: int) -> Notice:
-    place = f"rows[{row}].{field.name}"
-    if field.categories is not None:
-        return Notice(place, "category_unseen", f"{shown(value)} was not seen in training")
-    message = f"{shown(value)} lies outside {field.low:g} to {field.high:g}, the range in training"
-    return Notice(place, "outside_training_range", message)

@@ -1,4 +1,4 @@
-"""Answers rows with one version's model. What else can run a bundle (compiled, remote) is another `Engine`."""
+"""Answers rows with one version's model: compiled where the bundle holds that, else by scikit-learn."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from typing import Any, Protocol
 import msgspec
 
 from slipstream.errors import BundleError
-from slipstream.scoring import skops_file
 from slipstream.scoring.bundle import Bundle
-from slipstream.scoring.schema import Field, Schema
+from slipstream.scoring.plan import EXACT, PLAN
+from slipstream.scoring.schema import Schema
 
 Columns = Mapping[str, Sequence[Any]]
 
-TOLERANCE = 1e-9
+TOLERANCE = EXACT
 """How far an answer may be from a golden one, absolutely or relative to its size: another CPU rounds otherwise."""
+
+_FEW = 32
+"""Up to so many rows plain Python is quicker than NumPy."""
 
 
 @dataclass(frozen=True)
@@ -51,19 +54,36 @@ class Scorer:
     golden: tuple[dict[str, Any], ...]
     engine: Engine
 
+    @property
+    def engine_name(self) -> str:
+        """What answers: ``compiled`` or ``sklearn``."""
+        return str(getattr(self.engine, "name", "sklearn"))
+
     def predict(self, columns: Columns) -> Answers:
         """Answer *columns*: input name -> values, typed as the schema says, None for missing, all of one length.
 
         Raises:
             BundleError: ``answer_not_finite`` if the model's answer is no number.
         """
+        result = self.engine.run(columns)
+        if len(result) > _FEW:
+            return self._many(result)
+        found = result.tolist()
+        if self.schema.task == "regression":
+            _refuse(all(map(math.isfinite, found)))
+            return Answers(found, None)
+        _refuse(all(all(map(math.isfinite, row)) for row in found))
+        classes = self.schema.classes
+        labels = [classes[row.index(max(row))] for row in found]
+        if self.schema.positive is None:
+            return Answers(labels, found)
+        place = classes.index(self.schema.positive)
+        return Answers(labels, [row[place] for row in found])
+
+    def _many(self, result: Any) -> Answers:
         import numpy as np
 
-        result = self.engine.run(columns)
-        if not np.isfinite(result).all():
-            raise BundleError(
-                "the model answered something that is no finite number; look at its inputs.", code="answer_not_finite"
-            )
+        _refuse(bool(np.isfinite(result).all()))
         if self.schema.task == "regression":
             return Answers(result.tolist(), None)
         labels = [self.schema.classes[place] for place in result.argmax(axis=1).tolist()]
@@ -79,10 +99,11 @@ class Scorer:
         """
         columns = {name: [entry["row"][name] for entry in self.golden] for name in self.schema.names}
         answers = self.predict(columns)
+        tolerance = getattr(self.engine, "tolerance", TOLERANCE)
         for number, entry in enumerate(self.golden):
             expected = entry["prediction"], entry.get("probability")
             got = answers.predictions[number], answers.probabilities and answers.probabilities[number]
-            if not all(map(_close, got, expected)):
+            if not all(_close(one, other, tolerance) for one, other in zip(got, expected, strict=True)):
                 message = (
                     f"golden row {number}: expected {expected}, got {got}; it answers otherwise than when packaged."
                 )
@@ -94,45 +115,42 @@ def load_scorer(bundle: Bundle) -> Scorer:
     """The scorer of a verified *bundle*.
 
     Raises:
-        BundleError: as :func:`slipstream.scoring.skops_file.load`, or ``model_schema_invalid``.
+        BundleError: ``scorer_invalid``, ``model_schema_invalid`` or as :func:`slipstream.scoring.skops_file.load`.
     """
     try:
         schema = msgspec.json.decode(bundle.files["schema.json"], type=Schema)
         golden = tuple(json.loads(line) for line in bundle.files["golden.jsonl"].splitlines())
     except (msgspec.DecodeError, ValueError) as error:
         raise BundleError(f"schema.json or golden.jsonl: {error}.", code="model_schema_invalid") from error
-    return Scorer(schema, golden, SklearnEngine(schema, skops_file.load(bundle.files["model.skops"])))
+    return Scorer(schema, golden, _engine(bundle, schema))
 
 
-@dataclass(frozen=True)
-class SklearnEngine:
-    """The fitted scikit-learn pipeline itself."""
+def _engine(bundle: Bundle, schema: Schema) -> Engine:
+    """The compiled model if there is one. A compiled model that cannot be loaded is an error, never passed over."""
+    if PLAN in bundle.files:
+        from slipstream.scoring.compiled import CompiledEngine
 
-    schema: Schema
-    estimator: Any
+        return CompiledEngine(bundle.files)
+    from slipstream.scoring import skops_file
+    from slipstream.scoring.sklearn_engine import SklearnEngine
 
-    def run(self, columns: Columns) -> Any:
-        """The answers; a frame of the columns is made as training saw it: numbers float64, words str or None."""
-        import numpy as np
-        import pandas as pd
-
-        frame = pd.DataFrame({field.name: _array(np, field, columns[field.name]) for field in self.schema.inputs})
-        if self.schema.task == "regression":
-            return np.asarray(self.estimator.predict(frame), dtype=np.float64)
-        return np.asarray(self.estimator.predict_proba(frame), dtype=np.float64)
+    return SklearnEngine(schema, skops_file.load(bundle.files["model.skops"]))
 
 
-def _array(np: Any, field: Field, values: Sequence[Any]) -> Any:
-    if field.type == "string":
-        made = np.empty(len(values), dtype=object)
-        made[:] = values
-        return made
-    return np.array(values, dtype=np.float64)
+def _refuse(finite: bool) -> None:
+    if not finite:
+        raise BundleError(
+            "the model answered something that is no finite number; look at its inputs.", code="answer_not_finite"
+        )
 
 
-def _close(got: Any, expected: Any) -> bool:
+def _close(got: Any, expected: Any, tolerance: float) -> bool:
     if isinstance(expected, list):
-        return isinstance(got, list) and len(got) == len(expected) and all(map(_close, got, expected))
+        return (
+            isinstance(got, list)
+            and len(got) == len(expected)
+            and all(_close(one, other, tolerance) for one, other in zip(got, expected, strict=True))
+        )
     if isinstance(expected, float) and isinstance(got, int | float):
-        return math.isclose(got, expected, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+        return math.isclose(got, expected, rel_tol=tolerance, abs_tol=tolerance)
     return bool(got == expected)

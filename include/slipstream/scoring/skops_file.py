@@ -25,6 +25,7 @@ TRUSTED: tuple[str, ...] = (
     "sklearn.neighbors._ball_tree.BallTree",
     "sklearn.neighbors._kd_tree.KDTree",
     "sklearn.tree._tree.Tree",
+    "slipstream.trainers.date_parts.DateParts",
 )
 """What may stand in a model beside skops' own trusted types. Tree nodes are indexed without bounds checks by
 scikit-learn, so a model is loaded only from the train run's own object or after its bundle's signature was verified."""

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
-from slipstream.serving.front import App, Front, Receive, Scope, Send
+from slipstream.serving.call import App, Receive, Scope, Send
+from slipstream.serving.front import Front
+
+SECONDS = 20.0
+_PAUSE = 0.02
 
 
 class Assembly:
@@ -19,6 +25,12 @@ class Assembly:
         """Start the parts."""
         for part in self.parts:
             part.start()
+
+    async def ready(self) -> None:
+        """Return when every model is loaded; after :data:`SECONDS` in any case: then what is there answers."""
+        deadline = time.monotonic() + SECONDS
+        while not self.front.models.ready() and time.monotonic() < deadline:
+            await asyncio.sleep(_PAUSE)
 
     def stop(self) -> None:
         """Stop in reverse order, the front last: requests that are being answered are finished by then."""
@@ -45,6 +57,8 @@ def behind_front(bento: App, assemble: Callable[[], Assembly]) -> App:
             if message["type"] == "lifespan.startup":
                 made.append(assemble())
                 made[0].start()
+                # The server takes requests only after this.
+                await made[0].ready()
             if message["type"] == "lifespan.shutdown":
                 made[0].stop()
             return message

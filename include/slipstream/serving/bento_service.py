@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import bentoml  # noqa: TID253 - only BentoML imports this module
-
 from slipstream.scoring.bundle import read_bundle
 from slipstream.serving.assembly import Assembly
+from slipstream.serving.bounds import pinned_keys
+from slipstream.serving.endpoint import described
 from slipstream.serving.front import Front
-from slipstream.serving.hook import FrontService
+from slipstream.serving.hook import fronted
+from slipstream.serving.keys import read_keys
 from slipstream.serving.meters import Meters
+from slipstream.serving.paths import paths_from
+from slipstream.serving.policy import NOTHING_KEPT
+from slipstream.serving.room import reserve
+from slipstream.serving.routes import Routes
 from slipstream.serving.served import Answered, Served, load_served
-from slipstream.serving.service import limits_from_environment, log_to_stderr, pinned_keys
+from slipstream.serving.service import guards_from_environment, log_to_stderr
+from slipstream.serving.start import worker_count
+from slipstream.store.state import IssuedKey
 
 
 @dataclass(frozen=True)
@@ -27,9 +36,9 @@ class OneModel:
         """Whether every model that should serve does, or was refused."""
         return True
 
-    def served(self, model: str) -> Served | None:
-        """The version that answers for *model*."""
-        return self.one if model == self.one.model else None
+    def routes(self, model: str) -> Routes | None:
+        """The versions that answer for *model*."""
+        return Routes(self.one) if model == self.one.model else None
 
     def describe(self, model: str) -> dict[str, Any] | None:
         """What is known of *model*; None if nothing."""
@@ -37,10 +46,12 @@ class OneModel:
             return None
         return {
             "model": model,
-            "version": self.one.version,
-            "bundle": self.one.bundle,
+            **described(self.one),
             "state": "serving",
             "wanted": self.one.version,
+            "challenger": None,
+            "shadow": None,
+            "previous": None,
             "refused": None,
             "seq": 0,
             "schema": self.one.scorer.schema,
@@ -50,11 +61,15 @@ class OneModel:
         """All models, sorted."""
         return [self.one.model]
 
-    def keep(self, answered: Answered, request: str) -> None:
+    def keep(self, answered: Answered, routes: Routes) -> None:
         """Nothing is captured: a Bento knows no store."""
 
+    @property
+    def past(self) -> None:
+        """No prediction is found again."""
 
-@bentoml.service(name="slipstream_model", service_class=FrontService, workers=1)
+
+@fronted("slipstream_model", worker_count())
 class ModelService:
     """Serves the bundle that lies beside the code in the Bento."""
 
@@ -64,7 +79,14 @@ class ModelService:
         import slipstream
 
         log_to_stderr()
-        limits = limits_from_environment()
+        reserve(os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
+        guards = guards_from_environment(keys_of_file())
         bundle = read_bundle(Path(slipstream.__file__).parents[1] / "bundle", pinned_keys())
-        served = load_served(bundle, bundle.digest[:12], limits.rows, capture=False)
-        return Assembly(Front(OneModel(served), Meters(), limits))
+        served = load_served(bundle, bundle.digest[:12], guards.limits.rows, NOTHING_KEPT)
+        return Assembly(Front(OneModel(served), Meters(), guards, paths_from(os.environ)))
+
+
+def keys_of_file() -> Mapping[str, IssuedKey]:
+    """The keys of the file that ``SLIPSTREAM_API_KEYS_FILE`` names; a Bento knows no store that would have them."""
+    named = os.environ.get("SLIPSTREAM_API_KEYS_FILE") or ""
+    return read_keys(Path(named)) if named else {}

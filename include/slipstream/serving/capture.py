@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
+from collections.abc import Callable, Mapping
+from itertools import chain
+from operator import itemgetter
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from slipstream.errors import SlipstreamError
-from slipstream.scoring.schema import Schema
+from slipstream.errors import BundleError
+from slipstream.scoring.scorer import Answers
+from slipstream.serving.kept import Entry, Slice, as_shadow, as_table, plain, slices, write
 from slipstream.serving.meters import Meters
-from slipstream.serving.served import Answered
+from slipstream.serving.notices import SMALL
+from slipstream.serving.routes import Routes
+from slipstream.serving.served import Answered, Served
+from slipstream.serving.shadow import comparable, difference
 from slipstream.store import Store
 
 if TYPE_CHECKING:
@@ -19,7 +29,15 @@ if TYPE_CHECKING:
 
 TABLE = "predictions"
 MOST_ROWS = 100_000
+FILE_ROWS = 50_000
+WAKE_ROWS = 20_000
+"""With more rows the writer starts at once."""
 SECONDS = 2.0
+WARN_SECONDS = 60.0
+ROW_BYTES = 1000
+"""A body counts in the queue as its rows and one more for each so many bytes, which bounds the queue's memory."""
+PAUSE = 0.0005
+"""After each slice of rows the writer sleeps this long, so that requests get the interpreter."""
 
 _log = logging.getLogger("slipstream")
 
@@ -27,9 +45,17 @@ _log = logging.getLogger("slipstream")
 class Capture:
     """Writes answers to each model's ``predictions`` table.
 
-    Its columns: ``prediction_id``, ``time`` (UTC), ``version``, ``request_id``, ``inputs`` (a struct;
-    numbers as double), ``prediction`` (double for regression, else the label as text), ``probability`` (of the
-    positive label), ``probabilities`` (multiclass, in the order of the version's classes).
+    Its columns: ``prediction_id``, ``time`` (UTC), ``version``, ``route`` (``champion``, ``challenger`` or ``shadow``,
+    which has the id of the answer that it shadows), ``request_id``, ``caller``, ``latency_ms``, ``redacted`` (inputs
+    that the policy never keeps, a JSON array), ``inputs`` (a struct; numbers as double) or ``inputs_digest``,
+    ``prediction`` (double for regression, else the label as text), ``probability`` (of the positive label),
+    ``probabilities`` (multiclass, in the order of the version's classes).
+
+    Args:
+        store: Where the tables are.
+        meters: Where rows are counted.
+        seconds: How often what waits is written.
+        most_rows: So many rows wait at most; more are dropped.
     """
 
     def __init__(self, store: Store, meters: Meters, *, seconds: float = SECONDS, most_rows: int = MOST_ROWS) -> None:
@@ -37,12 +63,24 @@ class Capture:
         self.meters = meters
         self.seconds = seconds
         self.most_rows = most_rows
-        self.waiting = 0
-        self._queue: deque[tuple[Answered, str]] = deque()
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
+        self._queue: deque[Entry] = deque()
+        self._pick: dict[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]] = {}
+        self._schemas: set[tuple[str, pa.Schema]] = set()
+        # Each is written by one side only, so no request ever waits for a lock.
+        self._offered = 0
+        self._taken = 0
+        self._refused = 0
+        self._told = 0
+        self._writing = threading.Lock()
+        self._stop = False
+        self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
-        meters.watch("slipstream_capture_queue_rows", "Predictions that wait to be written.", lambda: self.waiting)
+        self._quiet_until = 0.0
+
+    @property
+    def waiting(self) -> int:
+        """Rows that wait to be written, large ones counted several times."""
+        return self._offered - self._taken
 
     def start(self) -> None:
         """Begin to write."""
@@ -50,75 +88,147 @@ class Capture:
 
     def stop(self) -> None:
         """Write what waits and end."""
-        self._stop.set()
+        self._stop = True
+        self._wake.set()
         self._thread.join(timeout=30)
 
-    def offer(self, answered: Answered, request: str) -> None:
-        """Take one answered request; it is dropped and counted when the queue is full."""
-        rows = len(answered.ids)
-        with self._lock:
-            if self.waiting + rows <= self.most_rows:
-                self.waiting += rows
-                self._queue.append((answered, request))
-                return
-        self.meters.dropped.labels(answered.served.model).inc(rows)
-
-    def _run(self) -> None:
-        while not self._stop.wait(self.seconds):
-            self.flush()
-        self.flush()
+    def offer(self, answered: Answered, routes: Routes) -> None:
+        """Take one answered request; it is dropped and counted when the queue is full. Called from one thread."""
+        served, ids = answered.served, answered.ids
+        kept = served.policy.keeps(ids[0])
+        if not kept and routes.shadow is None:
+            return
+        rows, call = len(ids), answered.call
+        weight = rows + call.size // ROW_BYTES
+        if self._offered - self._taken + weight > self.most_rows:
+            self._refused += rows
+            self.meters.dropped.labels(served.model).inc(rows)
+            return
+        pick = self._pick.get(served.bundle) or self._picker(served)
+        values = pick(answered.decoded.columns)
+        if rows == 1:
+            values = (tuple([column[0] for column in values]),)
+        elif rows <= SMALL:
+            values = tuple(zip(*values, strict=True))
+        self._offered += weight
+        if self._offered - self._taken > WAKE_ROWS and not self._wake.is_set():
+            self._wake.set()
+        self._queue.append(
+            Entry(
+                served,
+                routes.shadow,
+                kept,
+                values,
+                ids,
+                answered.answers,
+                answered.time,
+                answered.latency,
+                answered.route,
+                call.request,
+                call.caller.name,
+                weight,
+            )
+        )
 
     def flush(self) -> None:
         """Write everything that waits now."""
-        with self._lock:
-            taken = list(self._queue)
-            self._queue.clear()
-        for model in dict.fromkeys(answered.served.model for answered, _ in taken):
-            # Versions can differ in their inputs, so each has its own append.
-            mine = [entry for entry in taken if entry[0].served.model == model]
-            for bundle in dict.fromkeys(answered.served.bundle for answered, _ in mine):
-                self._write(model, [entry for entry in mine if entry[0].served.bundle == bundle])
+        with self._writing:
+            self.meters.waiting.set(self.waiting)
+            while self._queue:
+                kinds, weight = self._portion()
+                for served in {id(same[0].served): same[0].served for same in kinds}.values():
+                    self._write(served, [same for same in kinds if same[0].served is served])
+                self._taken += weight
+                self.meters.waiting.set(self.waiting)
+            if self._refused > self._told:
+                self._warn("the capture queue was full: %d predictions were dropped", self._refused - self._told)
+                self._told = self._refused
 
-    def _write(self, model: str, entries: list[tuple[Answered, str]]) -> None:
-        rows = sum(len(answered.ids) for answered, _ in entries)
+    def _run(self) -> None:
+        while not self._stop:
+            self._wake.wait(self.seconds)
+            self._wake.clear()
+            self.flush()
+        self.flush()
+
+    def _portion(self) -> tuple[list[list[Entry]], int]:
+        """The next entries, as many as make one file, those of one kind together; and what they weigh."""
+        kinds: dict[tuple[int, int, bool, bool], list[Entry]] = {}
+        rows = weight = 0
+        while self._queue and rows < FILE_ROWS:
+            entry = self._queue.popleft()
+            count = len(entry.ids)
+            kind = id(entry.served), id(entry.shadow), entry.kept, count <= SMALL
+            kinds.setdefault(kind, []).append(entry)
+            rows += count
+            weight += entry.weight
+        return list(kinds.values()), weight
+
+    def _write(self, served: Served, kinds: list[list[Entry]]) -> None:
+        """Write what one version answered. Whatever goes wrong, serving goes on and the next portion is tried."""
+        rows = sum(len(entry.ids) for same in kinds if same[0].kept for entry in same)
         try:
-            self.store.tables.append(model, TABLE, as_table(entries), key=uuid4().hex)
-            self.meters.captured.labels(model).inc(rows)
-        except SlipstreamError as error:
-            _log.warning("%s: %d predictions were not captured: %s", model, rows, error)
-            self.meters.dropped.labels(model).inc(rows)
-        finally:
-            with self._lock:
-                self.waiting -= rows
+            tables = []
+            for piece in chain.from_iterable(map(slices, kinds)):
+                tables += self._tables(piece)
+                time.sleep(PAUSE)
+            if tables:
+                self._append(served.model, tables)
+                self.meters.captured.labels(served.model).inc(rows)
+        except Exception as error:
+            self.meters.dropped.labels(served.model).inc(rows)
+            self._warn("%s: %d predictions were not captured: %s", served.model, rows, error)
 
+    def _append(self, model: str, tables: list[pa.Table]) -> None:
+        """Append to the model's table; the first time for each schema in a way that can widen the table."""
+        import pyarrow as pa
 
-def as_table(entries: list[tuple[Answered, str]]) -> pa.Table:
-    """The rows of *entries*, which one version answered."""
-    import pyarrow as pa
+        table, key = pa.concat_tables(tables), uuid4().hex
+        if (model, table.schema) not in self._schemas:
+            self.store.tables.add(model, TABLE, plain(table), key=key)
+            self._schemas.add((model, table.schema))
+            return
+        with TemporaryDirectory(prefix="slipstream-") as folder:
+            file = Path(folder) / "rows.parquet"
+            write(table, file)
+            self.store.tables.add(model, TABLE, file, key=key)
 
-    schema = entries[0][0].served.scorer.schema
-    inputs = [_column(schema, name, number, entries) for number, name in enumerate(schema.names)]
-    columns: dict[str, Any] = {
-        "prediction_id": pa.array([one for answered, _ in entries for one in answered.ids]),
-        "time": pa.array([a.time for a, _ in entries for _ in a.ids], pa.timestamp("us", tz="UTC")),
-        "version": pa.array([a.served.version for a, _ in entries for _ in a.ids], pa.int64()),
-        "request_id": pa.array([request for answered, request in entries for _ in answered.ids]),
-        "inputs": pa.StructArray.from_arrays(inputs, names=list(schema.names)),
-    }
-    said = [value for answered, _ in entries for value in answered.answers.predictions]
-    if schema.task == "regression":
-        return pa.table(columns | {"prediction": pa.array(said, pa.float64())})
-    likely = [value for answered, _ in entries for value in answered.answers.probabilities or ()]
-    words = pa.array([str(label).lower() if isinstance(label, bool) else str(label) for label in said])
-    if schema.task == "binary":
-        return pa.table(columns | {"prediction": words, "probability": pa.array(likely, pa.float64())})
-    return pa.table(columns | {"prediction": words, "probabilities": pa.array(likely, pa.list_(pa.float64()))})
+    def _tables(self, piece: Slice) -> list[pa.Table]:
+        """The rows of *piece* that are kept: those of the answering version, and those of its shadow."""
+        found = [as_table(piece)] if piece.kept else []
+        shadow = piece.shadow
+        if shadow is None:
+            return found
+        try:
+            answers = self._ask(shadow, piece)
+        except Exception as error:  # the shadow's trouble is nobody's else
+            self._warn("%s: the shadow, version %s, did not answer: %s", shadow.model, shadow.version, error)
+            return found
+        return found + [as_shadow(table, shadow, answers) for table in found]
 
+    def _ask(self, shadow: Served, piece: Slice) -> Answers:
+        """What the *shadow* answers to the rows of *piece*; counted."""
+        if not comparable(piece.served.scorer.schema, shadow.scorer.schema):
+            raise BundleError(
+                f"its inputs or its answers are not those of version {piece.served.version}.", code="shadow_differs"
+            )
+        answers = shadow.scorer.predict({name: piece.columns[name] for name in shadow.scorer.schema.names})
+        found = difference(piece.answers, answers)
+        labels = shadow.model, shadow.version
+        self.meters.shadowed.labels(*labels).inc(len(piece.ids))
+        self.meters.disagreed.labels(*labels).inc(found.disagreed)
+        self.meters.shadow_distance.labels(*labels).inc(found.distance)
+        return answers
 
-def _column(schema: Schema, name: str, number: int, entries: list[tuple[Answered, str]]) -> pa.Array:
-    import pyarrow as pa
+    def _warn(self, text: str, *values: Any) -> None:
+        """Say it in the log, unless something was said within the last minute."""
+        now = time.monotonic()
+        if now >= self._quiet_until:
+            self._quiet_until = now + WARN_SECONDS
+            _log.warning(text, *values)
 
-    values = [value for answered, _ in entries for value in answered.columns[name]]
-    if schema.inputs[number].type == "string":
-        return pa.array(values, pa.string())
-    return pa.array([None if value is None else float(value) for value in values], pa.float64())
+    def _picker(self, served: Served) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+        names = served.scorer.schema.names
+        many: Callable[[Mapping[str, Any]], tuple[Any, ...]] = itemgetter(*names)
+        made = many if len(names) > 1 else lambda columns: (columns[names[0]],)
+        return self._pick.setdefault(served.bundle, made)

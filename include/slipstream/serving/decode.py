@@ -7,29 +7,21 @@ requests that msgspec is too strict for (3.0 for an integer), gives the columns.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
-import types
-from collections.abc import Iterator
-from typing import Annotated, Any, NoReturn
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
 from slipstream.errors import RequestError, shown
-from slipstream.scoring.schema import MAX_TEXT, Field, Schema, check_value
+from slipstream.scoring.schema import Schema
+from slipstream.serving.forms import Columns, Form, Inputs, Lists, Objects
 
 MAX_DEPTH = 32
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _BRACKET = re.compile(r"[\[\]{}]")
-_TYPES: dict[str, Any] = {
-    "number": float,
-    "integer": Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)],
-    "boolean": bool,
-    "string": Annotated[str, msgspec.Meta(max_length=MAX_TEXT)],
-}
-
-Columns = dict[str, list[Any]]
+_T = TypeVar("_T")
 
 
 class Decoder:
@@ -38,7 +30,43 @@ class Decoder:
     def __init__(self, schema: Schema, max_rows: int) -> None:
         self.schema = schema
         self.max_rows = max_rows
-        self._decoder = msgspec.json.Decoder(_request_type(schema))
+        self.inputs = Inputs(schema, max_rows)
+        self._native = Body(self.inputs, {"rows": Objects, "columns": Lists})
+        self._own: dict[Any, Any] = {}
+
+    def decode(self, body: bytes) -> tuple[Columns, int]:
+        """The columns and the number of rows of a native request.
+
+        Raises:
+            RequestError: what is wrong, with the place in the body.
+        """
+        return self._native.decode(body)
+
+    def own(self, make: Callable[[Inputs], _T]) -> _T:
+        """What *make* builds for this version's inputs, built once: how a protocol keeps typed decoders of its own."""
+        found: _T | None = self._own.get(make)
+        if found is None:
+            found = self._own[make] = make(self.inputs)
+        return found
+
+
+class Body:
+    """Decodes JSON objects that hold rows under one of some words.
+
+    Args:
+        inputs: The inputs of the version.
+        forms: Word -> how the rows under it are written.
+        empty: Words that may stand beside, with null or an empty object: parameters, which no model here takes.
+    """
+
+    def __init__(
+        self, inputs: Inputs, forms: Mapping[str, Callable[[Inputs], Form]], empty: tuple[str, ...] = ()
+    ) -> None:
+        self.inputs = inputs
+        self.empty = empty
+        self._forms = {word: form(inputs) for word, form in forms.items()}
+        self._decoder = msgspec.json.Decoder(_body_type(self._forms, empty))
+        self._said = " or ".join(f"'{word}'" for word in self._forms)
 
     def decode(self, body: bytes) -> tuple[Columns, int]:
         """The columns and the number of rows.
@@ -47,87 +75,68 @@ class Decoder:
             RequestError: what is wrong, with the place in the body.
         """
         try:
-            request = self._decoder.decode(body)
+            values, colons = self._quick(self._decoder.decode(body))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._slow(body)
-        values, keys = _columns(request, len(self.schema.inputs))
-        # Each key needs its own colon, so with as many colons as keys no key stands there twice.
-        counts = {len(column) for column in values}
-        if body.count(b":") != keys or len(counts) != 1 or not 0 < min(counts) <= self.max_rows:
+        rows = len(values[0]) if values else 0
+        if not 0 < rows <= self.inputs.max_rows or len(set(map(len, values))) != 1:
             return self._slow(body)
-        return dict(zip(self.schema.names, values, strict=True)), min(counts)
+        if not self._each_key_once(body, colons, values):
+            return self._slow(body)
+        return self.inputs.in_bulk(values, rows), rows
+
+    def _quick(self, request: Any) -> tuple[list[Any], int]:
+        """The values by column of a decoded request, and how many colons its keys take; no values: look closer."""
+        given = [word for word in self._forms if getattr(request, word) is not msgspec.UNSET]
+        taken = self._forms[given[0]].take(getattr(request, given[0])) if len(given) == 1 else None
+        if taken is None:
+            return [], 0
+        beside = sum(getattr(request, word) is not msgspec.UNSET for word in self.empty)
+        return taken[0], 1 + beside + taken[1]
+
+    def _each_key_once(self, body: bytes, colons: int, values: list[Any]) -> bool:
+        """Whether no key stands there twice, by a count: each key needs a colon of its own.
+
+        Colons in words are taken off. One that is written as an escape could make up for a second key, so bodies with
+        escapes get the closer look.
+        """
+        extra = body.count(b":") - colons
+        if extra == 0 and not self.inputs.colons:
+            return True
+        words = [values[place] for place in self.inputs.words]
+        return b"\\" not in body and extra == sum(word.count(":") for column in words for word in column if word)
 
     def _slow(self, body: bytes) -> tuple[Columns, int]:
-        document = parse(body)
-        if not isinstance(document, dict) or len(document.keys() & {"rows", "columns"}) != 1:
-            raise RequestError("expected a JSON object with either 'rows' or 'columns'", code="body_shape")
-        extra = sorted(document.keys() - {"rows", "columns"})
+        document = parse(body, self._said)
+        if not isinstance(document, dict) or len(document.keys() & self._forms.keys()) != 1:
+            either = "either " if len(self._forms) == 2 else ""
+            raise RequestError(f"expected a JSON object with {either}{self._said}", code="body_shape")
+        extra = sorted(document.keys() - self._forms.keys() - {*self.empty})
         if extra:
-            message = f"unknown field {shown(extra[0])}; a request has 'rows' or 'columns'"
+            message = f"unknown field {shown(extra[0])}; a request has {self._said}"
             raise RequestError(message, code="field_unknown", field=extra[0][:80])
-        columns = self._from_rows(document["rows"]) if "rows" in document else self._from_columns(document["columns"])
-        return columns, len(next(iter(columns.values())))
-
-    def _from_rows(self, rows: Any) -> Columns:
-        if not isinstance(rows, list):
-            raise RequestError("rows: expected an array of objects", code="type", field="rows")
-        self._check_count(len(rows))
-        columns: Columns = {name: [] for name in self.schema.names}
-        for number, row in enumerate(rows):
-            place = f"rows[{number}]"
-            if not isinstance(row, dict):
-                raise RequestError(f"{place}: expected an object", code="type", field=place)
-            self._check_names(row, place)
-            for field in self.schema.inputs:
-                columns[field.name].append(_checked(field, row[field.name], f"{place}.{field.name}"))
-        return columns
-
-    def _from_columns(self, given: Any) -> Columns:
-        if not isinstance(given, dict):
-            raise RequestError("columns: expected an object of arrays", code="type", field="columns")
-        self._check_names(given, "columns")
-        columns: Columns = {}
-        for field in self.schema.inputs:
-            place, values = f"columns.{field.name}", given[field.name]
-            if not isinstance(values, list):
-                raise RequestError(f"{place}: expected an array", code="type", field=place)
-            self._check_count(len(values))
-            first = next(iter(columns.values()), values)
-            if len(values) != len(first):
-                message = f"{place}: {len(values)} values, {self.schema.names[0]!r} has {len(first)}"
-                raise RequestError(message, code="columns_unequal", field=place)
-            columns[field.name] = [_checked(field, value, f"{place}[{number}]") for number, value in enumerate(values)]
-        return columns
-
-    def _check_count(self, count: int) -> None:
-        if count == 0:
-            raise RequestError("rows: at least one row is needed", code="rows_empty", field="rows")
-        if count > self.max_rows:
-            message = f"{count} > {self.max_rows} rows; send several requests"
-            raise RequestError(message, code="too_many_rows", status=413, field="rows")
-
-    def _check_names(self, given: dict[str, Any], place: str) -> None:
-        for name in given:
-            if name not in self.schema.names:
-                near = difflib.get_close_matches(name[:100], self.schema.names, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(self.schema.names[:20])}"
-                place = f"{place}.{name[:80]}"
-                raise RequestError(f"{place}: unknown field; {hint}", code="field_unknown", field=place)
-        for name in self.schema.names:
-            if name not in given:
-                raise RequestError(
-                    f"{place}.{name}: this field is missing", code="field_missing", field=f"{place}.{name}"
-                )
+        for word in self.empty:
+            check_no_parameters(document.get(word), word)
+        word = next(iter(document.keys() & self._forms.keys()))
+        values = self._forms[word].check(document[word], word)
+        return self.inputs.in_bulk(values, len(values[0])), len(values[0])
 
 
-def parse(body: bytes) -> Any:
+def check_no_parameters(value: Any, word: str) -> None:
+    """Refuse parameters: a model's answer depends on its inputs alone."""
+    if value is not None and value != {}:
+        message = f"{word}: the models here take no parameters; leave {word!r} out"
+        raise RequestError(message, code="parameters_unknown", field=word)
+
+
+def parse(body: bytes, expected: str = "'rows'") -> Any:
     """Strict JSON: UTF-8, no key twice, at most 32 levels; NaN and Infinity come through as floats, to be named later.
 
     Raises:
         RequestError: ``body_empty``, ``encoding``, ``too_deep``, ``duplicate_key`` or ``json_invalid``.
     """
     if not body.strip():
-        raise RequestError("request body is empty; expected a JSON object with 'rows'", code="body_empty")
+        raise RequestError(f"request body is empty; expected a JSON object with {expected}", code="body_empty")
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
@@ -141,35 +150,14 @@ def parse(body: bytes) -> Any:
         raise RequestError(message, code="json_invalid") from error
 
 
-def _columns(request: Any, width: int) -> tuple[list[list[Any]], int]:
-    """The values by column and the number of keys of a decoded request; no columns if it needs a closer look."""
-    if request.columns is msgspec.UNSET and request.rows is not msgspec.UNSET:
-        rows = map(msgspec.structs.astuple, request.rows)
-        return [list(column) for column in zip(*rows, strict=True)], 1 + len(request.rows) * width
-    if request.rows is msgspec.UNSET and request.columns is not msgspec.UNSET:
-        return list(msgspec.structs.astuple(request.columns)), 1 + width
-    return [], 0
+class _Nothing(msgspec.Struct, forbid_unknown_fields=True):
+    """An empty object."""
 
 
-def _request_type(schema: Schema) -> Any:
-    kinds = [(_TYPES[field.type] | None) if field.nullable else _TYPES[field.type] for field in schema.inputs]
-    names = {f"field{number}": field.name for number, field in enumerate(schema.inputs)}
-    options: dict[str, Any] = {"rename": names, "forbid_unknown_fields": True}
-    row = _list_of(msgspec.defstruct("Row", list(zip(names, kinds, strict=True)), **options))
-    columns = msgspec.defstruct("Columns", list(zip(names, map(_list_of, kinds), strict=True)), **options)
-    either = [(name, kind | msgspec.UnsetType, msgspec.UNSET) for name, kind in (("rows", row), ("columns", columns))]
-    return msgspec.defstruct("Request", either, forbid_unknown_fields=True)
-
-
-def _list_of(kind: Any) -> Any:
-    return types.GenericAlias(list, (kind,))
-
-
-def _checked(field: Field, value: Any, place: str) -> Any:
-    problem = check_value(field, value, place)
-    if problem is not None:
-        raise problem
-    return value
+def _body_type(forms: Mapping[str, Form], empty: tuple[str, ...]) -> Any:
+    fields = [(word, form.type | msgspec.UnsetType, msgspec.UNSET) for word, form in forms.items()]
+    fields += [(word, _Nothing | None | msgspec.UnsetType, msgspec.UNSET) for word in empty]
+    return msgspec.defstruct("Request", fields, forbid_unknown_fields=True)
 
 
 def _depths(text: str) -> Iterator[int]:

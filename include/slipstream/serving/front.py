@@ -1,33 +1,36 @@
-"""The one ASGI front: every request passes its limits, and every reply has its error shape and request id."""
+"""The one ASGI front: every request passes its guards, and every reply has its error shape and request id."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import unquote_to_bytes
-from uuid import uuid4
-
-import msgspec
 
 from slipstream.errors import RequestError, SlipstreamError
-from slipstream.serving.limits import Limits
+from slipstream.serving.access import Access
+from slipstream.serving.call import Call, Receive, Reply, Scope, Send, failure, refusal
+from slipstream.serving.limits import Limits, Rate
+from slipstream.serving.log import AccessLog
 from slipstream.serving.meters import Meters
-from slipstream.serving.served import Answered, Served, answer
+from slipstream.serving.past import Past
+from slipstream.serving.paths import OWN, Path, Paths
+from slipstream.serving.patience import Patience
+from slipstream.serving.protocols.sagemaker import TARGET_MODEL, target_model
+from slipstream.serving.routes import Routes
+from slipstream.serving.served import Answered, Codec, answer
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+INLINE_BYTES = 16 << 10
+"""A body up to this size is answered on the event loop, if its model is compiled: a thread would cost more than it."""
+MOST_PATHS, MOST_HOSTS = 1000, 100
 
-_NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}$")
-_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
-_JSON = b"application/json"
+_REQUEST_ID = re.compile(rb"^[A-Za-z0-9._-]{1,64}\Z")
+_PORT = re.compile(r":\d*$")
 
 _log = logging.getLogger("slipstream")
 
@@ -39,8 +42,8 @@ class Models(Protocol):
         """Whether every model that should serve does, or was refused."""
         ...
 
-    def served(self, model: str) -> Served | None:
-        """The version that answers for *model*."""
+    def routes(self, model: str) -> Routes | None:
+        """The versions that answer for *model*."""
         ...
 
     def describe(self, model: str) -> dict[str, Any] | None:
@@ -51,18 +54,31 @@ class Models(Protocol):
         """All models, sorted."""
         ...
 
-    def keep(self, answered: Answered, request: str) -> None:
-        """Take an answered request for capture; returns at once."""
+    def keep(self, answered: Answered, routes: Routes) -> None:
+        """Take an answered request for capture and for the shadow; returns at once."""
+        ...
+
+    @property
+    def past(self) -> Past | None:
+        """Where past predictions are found; None where none are kept."""
         ...
 
 
-class Reply(msgspec.Struct):
-    """What goes back."""
+@dataclass(frozen=True)
+class Guards:
+    """What every request passes.
 
-    status: int
-    body: bytes
-    kind: bytes = _JSON
-    headers: tuple[tuple[bytes, bytes], ...] = ()
+    Attributes:
+        limits: What a request may ask.
+        access: Who may ask.
+        log: Where a sample of the requests is noted.
+        default_model: The model that paths without one mean; "": the only one.
+    """
+
+    limits: Limits
+    access: Access
+    log: AccessLog
+    default_model: str = ""
 
 
 class Front:
@@ -71,184 +87,220 @@ class Front:
     Args:
         models: What is served.
         meters: Where requests are counted.
-        limits: What a request may ask.
+        guards: What every request passes.
+        paths: What can be asked.
     """
 
-    def __init__(self, models: Models, meters: Meters, limits: Limits) -> None:
+    def __init__(self, models: Models, meters: Meters, guards: Guards, paths: Paths = OWN) -> None:
         self.models = models
         self.meters = meters
-        self.limits = limits
-        self._busy = 0
-        # Scoring leaves the event loop free, so that probes answer; a second thread helps where NumPy frees the lock.
-        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="score")
+        self.limits = guards.limits
+        self.access = guards.access
+        self.log = guards.log
+        self.default_model = guards.default_model
+        self.paths = paths
+        self.rate = Rate(self.limits.rate) if self.limits.rate else None
+        self.patience = Patience(self.limits.seconds)
+        self.busy = 0
+        self._known: dict[bytes, tuple[Path, dict[str, str]]] = {}
+        self._hosts: set[bytes] = set()
+        self._worker, self._counter = os.urandom(12).hex(), 0
+        self._tick: asyncio.TimerHandle | None = None
+        # Large batches leave the event loop free, so that probes answer.
+        self.pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="score")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         started = time.perf_counter()
         headers = dict(scope["headers"])
-        asked = headers.get(b"x-request-id", b"").decode("latin-1")
-        request = asked if _REQUEST_ID.match(asked) else uuid4().hex
-        self.meters.in_flight.inc()
-        route = "other"
+        request = self._request_id(headers)
+        call = Call(scope, headers, receive, request)
+        call.started = started
+        self.busy += 1
+        if self._tick is None:
+            self._show_busy()
+        path: Path | None = None
         try:
-            route, handler = self._route(scope, headers)
-            reply = await handler(scope, headers, receive, request)
+            path = self._path(call)
+            self._guard(call, path)
+            reply = await path.handle(self, call)
         except RequestError as error:
             self.meters.rejected.labels(error.code).inc()
-            reply = _refusal(error, request)
+            reply = refusal(error, request)
         except SlipstreamError as error:
             _log.error("request %s: [%s] %s", request, error.code, error)
-            reply = _error(500, error.code, "the model could not answer; the endpoint's log says why", None, request)
+            reply = failure(500, error.code, "the model could not answer; the endpoint's log says why", None, request)
         except Exception:  # the last place that can still give the reply its shape
             _log.exception("request %s", request)
-            reply = _error(500, "internal", "something went wrong; the endpoint's log says what", None, request)
+            reply = failure(500, "internal", "something went wrong; the endpoint's log says what", None, request)
         finally:
-            self.meters.in_flight.dec()
-        await _send(send, reply, request)
-        self.meters.requests.labels(route, str(reply.status)).inc()
-        self.meters.seconds.labels(route).observe(time.perf_counter() - started)
+            self.busy -= 1
+        if path is not None and reply.status >= 400:
+            reply = path.failed(reply)
+        await _send(send, reply, call)
+        name = path.name if path is not None else "other"
+        took = time.perf_counter() - started
+        self.meters.count_request(name, reply.status, took)
+        self.log.note(call, name, reply.status, took)
 
     def close(self) -> None:
         """Let go of the threads."""
-        self._pool.shutdown(wait=True)
+        self.pool.shutdown(wait=True)
 
-    def _route(self, scope: Scope, headers: dict[bytes, bytes]) -> tuple[str, Any]:
-        if sum(len(name) + len(value) for name, value in scope["headers"]) > self.limits.header:
-            raise RequestError(f"headers larger than {self.limits.header} bytes", code="headers_too_large", status=431)
-        host = headers.get(b"host", b"").decode("latin-1")
-        if re.sub(r":\d*$", "", host) not in self.limits.hosts:
-            raise RequestError("this host name is not served here", code="host_not_allowed", status=421)
-        path = scope.get("raw_path") or scope["path"].encode()
-        parts = [unquote_to_bytes(part).decode("utf-8", "replace") for part in path.partition(b"?")[0][1:].split(b"/")]
-        name: str
-        match parts:
-            case ["livez" | "readyz" | "metrics" | "models" as name]:
-                handler, method = getattr(self, f"_{name}"), "GET"
-            case ["models", model]:
-                name, handler, method = "model", self._model, "GET"
-                self._check_name(model)
-            case ["models", model, "predict"]:
-                name, handler, method = "predict", self._predict, "POST"
-                self._check_name(model)
-            case _:
-                raise RequestError("there is no such route", code="route_not_found", status=404)
-        if scope["method"] != method and not (method == "GET" and scope["method"] == "HEAD"):
-            raise RequestError(f"use {method}", code="method_not_allowed", status=405, field=method)
-        scope["slipstream.model"] = parts[1] if len(parts) > 1 else ""
-        return name, handler
+    def _show_busy(self) -> None:
+        """Bring the gauge up to date, now and every second as long as there are requests."""
+        self.meters.in_flight.set(self.busy)
+        self._tick = asyncio.get_running_loop().call_later(1.0, self._show_busy) if self.busy else None
 
-    def _check_name(self, model: str) -> None:
-        if not _NAME.match(model):
-            raise RequestError(
-                "a model's name is lower case, digits, '.', '_' and '-'", code="name_invalid", status=404
-            )
+    def _request_id(self, headers: Mapping[bytes, bytes]) -> str:
+        asked = headers.get(b"x-request-id")
+        if asked is not None and _REQUEST_ID.match(asked):
+            return asked.decode("ascii")
+        self._counter += 1
+        return f"{self._worker}{self._counter:08x}"
 
-    async def _livez(self, *_: Any) -> Reply:
-        return Reply(200, b"{}")
+    def _path(self, call: Call) -> Path:
+        """The path that is asked for, looked up once for each way to write it."""
+        raw = call.scope.get("raw_path") or call.scope["path"].encode()
+        found = self._known.get(raw)
+        if found is None:
+            found = self.paths.find(raw.partition(b"?")[0])
+            if len(self._known) < MOST_PATHS:
+                self._known[raw] = found
+        path, named = found
+        for field, value in named.items():
+            setattr(call, field, value)
+        return path
 
-    async def _readyz(self, *_: Any) -> Reply:
-        ready = self.models.ready()
-        return Reply(200 if ready else 503, msgspec.json.encode({"ready": ready}))
-
-    async def _metrics(self, *_: Any) -> Reply:
-        return Reply(200, self.meters.text(), self.meters.content_type)
-
-    async def _models(self, *_: Any) -> Reply:
-        known = [self.models.describe(name) or {} for name in self.models.names()]
-        return Reply(200, msgspec.json.encode({"models": [{**one, "schema": None} for one in known]}))
-
-    async def _model(self, scope: Scope, *_: Any) -> Reply:
-        known = self.models.describe(scope["slipstream.model"])
-        if known is None:
-            raise self._not_found(scope["slipstream.model"])
-        return Reply(200, msgspec.json.encode(known))
-
-    async def _predict(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, request: str) -> Reply:
-        _check_content(headers)
-        body = await self._body(headers, receive)
-        served = self.models.served(scope["slipstream.model"])
-        if served is None:
-            raise self._not_found(scope["slipstream.model"])
-        if self._busy >= self.limits.waiting:
+    def _guard(self, call: Call, path: Path) -> None:
+        scope, limits = call.scope, self.limits
+        size = 0
+        for name, value in scope["headers"]:
+            size += len(name) + len(value)
+        if size > limits.header:
+            raise RequestError(f"headers larger than {limits.header} bytes", code="headers_too_large", status=431)
+        if scope["method"] != path.method and not (path.method == "GET" and scope["method"] == "HEAD"):
+            raise RequestError(f"use {path.method}", code="method_not_allowed", status=405, field=path.method)
+        if path.scope is None:  # probes come by a container's address, and tell nothing
+            return
+        if call.headers.get(b"host") not in self._hosts:
+            self._check_host(call.headers.get(b"host", b""))
+        call.caller = self.access.check(call, path.scope)
+        if self.rate is not None:
+            self.rate.take(call.caller.id or (scope.get("client") or ("",))[0])
+        if self.busy > limits.concurrency:
             raise RequestError("too many requests at once; try again", code="overloaded", status=503)
-        self._busy += 1
-        try:
-            answered = await asyncio.get_running_loop().run_in_executor(self._pool, answer, served, body)
-        finally:
-            self._busy -= 1
-        self._count(answered)
-        self.models.keep(answered, request)
-        return Reply(200, answered.body)
 
-    def _count(self, answered: Answered) -> None:
-        served, schema = answered.served, answered.served.scorer.schema
-        labels = answered.answers.predictions
-        self.meters.count_answers(served.model, str(served.version), schema.task, len(schema.classes), labels)
-        if answered.unlike:
-            self.meters.unlike.labels(served.model).inc(answered.unlike)
+    def _check_host(self, given: bytes) -> None:
+        host = _PORT.sub("", given.decode("latin-1")).lower()
+        if host not in self.limits.hosts and "*" not in self.limits.hosts:
+            raise RequestError("this host name is not served here", code="host_not_allowed", status=421)
+        if len(self._hosts) < MOST_HOSTS:
+            self._hosts.add(given)
 
-    def _not_found(self, model: str) -> RequestError:
+    # What the paths do with a call.
+
+    async def predict(self, call: Call, codec: Codec) -> Reply:
+        """Answer rows."""
+        routes = self.routes(call)
+        body = await self.body(call)
+        call.size = len(body)
+        if len(body) <= INLINE_BYTES and routes.quick:
+            answered = answer(routes, codec, call, body)
+        else:
+            answered = await self.apart(answer, routes, codec, call, body)
+        served = answered.served
+        schema = served.scorer.schema
+        self.meters.count_answers(served.model, served.version, len(schema.classes), answered.answers.predictions)
+        if answered.found.unlike or answered.found.nulls:
+            self.meters.count_inputs(served.model, answered.found.unlike, answered.found.nulls, list(schema.names))
+        self.models.keep(answered, routes)
+        return Reply(200, answered.body, answered.kind)
+
+    async def apart(self, work: Any, *arguments: Any) -> Any:
+        """What *work* returns, done in a thread, so that the event loop stays free."""
+        return await asyncio.get_running_loop().run_in_executor(self.pool, work, *arguments)
+
+    def routes(self, call: Call) -> Routes:
+        """The versions of the model that the call names; if it names none, of the only one.
+
+        Raises:
+            RequestError: ``model_not_found`` or ``model_ambiguous``.
+        """
+        found = self.models.routes(call.model or self._only(call))
+        if found is None:
+            names = self.models.names()
+            message = f"no model {call.model!r} serves here; known: {', '.join(names[:20]) or 'none'}"
+            raise RequestError(message, code="model_not_found", status=404)
+        if not call.version:
+            return found
+        loaded = found.loaded(call.version)
+        if loaded is None:
+            message = f"version {call.version[:20]!r} of {call.model!r} is not loaded; {found.champion.version} serves"
+            raise RequestError(message, code="version_not_found", status=404)
+        return Routes(loaded)
+
+    def _only(self, call: Call) -> str:
+        chosen = call.headers.get(b"x-slipstream-model", b"").decode("latin-1")
+        chosen = chosen or target_model(call.headers.get(TARGET_MODEL, b"")) or self.default_model
         names = self.models.names()
-        message = f"no model {model!r} serves here; known: {', '.join(names[:20]) or 'none'}"
-        return RequestError(message, code="model_not_found", status=404)
+        if not chosen and len(names) == 1:
+            chosen = names[0]
+        if not chosen:
+            message = f"which model? send x-slipstream-model: {' or '.join(names[:20]) or '(none serves yet)'}"
+            raise RequestError(message, code="model_ambiguous", status=404)
+        call.model = chosen
+        return chosen
 
-    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+    async def body(self, call: Call) -> bytes:
         """The whole body; refused as soon as it is known to be too large or too slow."""
         limit = self.limits.body
-        too_large = RequestError(f"body too large; limit {limit} bytes", code="body_too_large", status=413)
-        length = headers.get(b"content-length", b"")
-        if length.isdigit() and int(length[:12]) > limit:
-            raise too_large
-        taken = bytearray()
+        length = call.headers.get(b"content-length", b"")
+        if length.isdigit() and (len(length) > 12 or int(length) > limit):
+            raise _too_large(limit)
+        if call.headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            raise RequestError("send the body without content-encoding", code="content_encoding", status=415)
         try:
-            async with asyncio.timeout(self.limits.seconds):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise RequestError("the client went away", code="client_gone", status=499)
-                    taken += message.get("body", b"")
-                    if len(taken) > limit:
-                        raise too_large
-                    if not message.get("more_body"):
-                        return bytes(taken)
+            # Nearly always the whole body has come with the headers.
+            message = await self.patience.wait(call.receive())
+            whole: bytes = message.get("body", b"")
+            if message.get("more_body") or message["type"] != "http.request":
+                return await self.patience.wait(self._rest(call, message, limit))
         except TimeoutError as error:
-            message_ = f"the body did not come within {self.limits.seconds:g} s"
-            raise RequestError(message_, code="body_too_slow", status=408) from error
+            text = f"the body did not come within {self.limits.seconds:g} s"
+            raise RequestError(text, code="body_too_slow", status=408) from error
+        if len(whole) > limit:
+            raise _too_large(limit)
+        return whole
+
+    async def _rest(self, call: Call, message: Mapping[str, Any], limit: int) -> bytes:
+        taken = bytearray()
+        while True:
+            if message["type"] == "http.disconnect":
+                raise RequestError("the client went away", code="client_gone", status=499)
+            taken += message.get("body", b"")
+            if len(taken) > limit:
+                raise _too_large(limit)
+            if not message.get("more_body"):
+                return bytes(taken)
+            message = await call.receive()
 
 
-def _check_content(headers: dict[bytes, bytes]) -> None:
-    kind, _, parameters = headers.get(b"content-type", b"").lower().partition(b";")
-    charset = parameters.strip().removeprefix(b"charset=").strip(b'"')
-    if kind.strip() != _JSON or charset not in {b"", b"utf-8"}:
-        raise RequestError("send content-type: application/json", code="content_type", status=415)
-    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-        raise RequestError("send the body without content-encoding", code="content_encoding", status=415)
+def _too_large(limit: int) -> RequestError:
+    return RequestError(f"body too large; limit {limit} bytes", code="body_too_large", status=413)
 
 
-def _refusal(error: RequestError, request: str) -> Reply:
-    reply = _error(error.status, error.code, str(error), error.field, request)
-    if error.status == 405:
-        reply.headers = ((b"allow", str(error.field).encode()),)
-    if error.status == 503:
-        reply.headers = ((b"retry-after", b"1"),)
-    if error.status in {408, 413, 431}:
-        reply.headers = ((b"connection", b"close"),)
-    return reply
-
-
-def _error(status: int, code: str, message: str, field: str | None, request: str) -> Reply:
-    body = {"error": {"code": code, "message": message, "field": field, "request_id": request}}
-    return Reply(status, msgspec.json.encode(body))
-
-
-async def _send(send: Send, reply: Reply, request: str) -> None:
+async def _send(send: Send, reply: Reply, call: Call) -> None:
     headers = [
         (b"content-type", reply.kind),
         (b"content-length", str(len(reply.body)).encode()),
-        (b"x-request-id", request.encode()),
+        (b"x-request-id", call.request.encode()),
         (b"cache-control", b"no-store"),
         (b"x-content-type-options", b"nosniff"),
         *reply.headers,
     ]
+    trace = call.headers.get(b"traceparent")
+    if trace is not None and len(trace) <= 64:
+        headers.append((b"traceparent", trace))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": reply.body})
+    await send({"type": "http.response.body", "body": b"" if call.scope["method"] == "HEAD" else reply.body})

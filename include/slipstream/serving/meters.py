@@ -1,8 +1,14 @@
-"""What the endpoint counts, in Prometheus' text format. Every label comes from a bounded set."""
+"""What the endpoint counts, in Prometheus' text format. Every label comes from a bounded set.
+
+With several workers ``PROMETHEUS_MULTIPROC_DIR`` is set (by `slipstream serve`): each worker counts in files there,
+and whichever is asked adds them up.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from prometheus_client import (
@@ -13,59 +19,117 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-MOST_CLASSES = 50
+_SECONDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+MOST_CLASSES, MOST_FEATURES = 50, 200
+OTHER = "other"
+
+Ages = Callable[[], Mapping[tuple[str, str], float]]
 
 
 class Meters:
-    """The counters of one endpoint."""
+    """The counters of one worker of an endpoint."""
 
     content_type = b"text/plain; version=0.0.4; charset=utf-8"
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
-        self.registry = registry = CollectorRegistry()
-        self.requests = Counter(
-            "slipstream_requests_total", "Requests answered.", ["route", "status"], registry=registry
-        )
+        self.registry = CollectorRegistry()
+        self.requests = self._counter("requests", "Requests answered.", "route", "status")
         self.seconds = Histogram(
-            "slipstream_request_seconds", "Time to answer.", ["route"], buckets=_SECONDS, registry=registry
+            "slipstream_request_seconds", "Time to answer.", ["route"], buckets=_SECONDS, registry=self.registry
         )
-        self.in_flight = Gauge("slipstream_requests_in_flight", "Requests being answered.", registry=registry)
-        self.predictions = Counter(
-            "slipstream_predictions_total", "Rows answered.", ["model", "version", "label"], registry=registry
-        )
-        self.rejected = Counter(
-            "slipstream_rejected_total", "Requests refused, by error code.", ["code"], registry=registry
-        )
-        self.unlike = Counter(
-            "slipstream_inputs_unlike_training_total",
+        self.in_flight = self._gauge("requests_in_flight", "Requests being answered.")
+        self.predictions = self._counter("predictions", "Rows answered.", "model", "version", "label")
+        self.rejected = self._counter("rejected", "Requests refused, by error code.", "code")
+        self.unlike = self._counter(
+            "inputs_unlike_training",
             "Values with an unseen category or outside the training range.",
-            ["model"],
-            registry=registry,
+            "model",
+            "feature",
         )
-        self.swaps = Counter("slipstream_swaps_total", "Versions taken into service.", ["model"], registry=registry)
-        self.refusals = Counter("slipstream_refusals_total", "Versions refused.", ["model"], registry=registry)
-        self.captured = Counter(
-            "slipstream_captured_total", "Predictions written to the store.", ["model"], registry=registry
+        self.nulls = self._counter("input_nulls", "Nulls among the values asked about.", "model", "feature")
+        self.swaps = self._counter("swaps", "Versions taken into service.", "model")
+        self.refusals = self._counter("refusals", "Versions refused.", "model")
+        self.captured = self._counter("captured", "Predictions written to the store.", "model")
+        self.dropped = self._counter("capture_dropped", "Predictions not captured.", "model")
+        self.waiting = self._gauge("capture_queue_rows", "Predictions that wait to be written.")
+        self.shadowed = self._counter("shadow_rows", "Rows that a shadow answered too.", "model", "version")
+        self.disagreed = self._counter(
+            "shadow_disagreements",
+            "Rows that a shadow answered with another label or, for regression, by more than 1 % off.",
+            "model",
+            "version",
         )
-        self.dropped = Counter(
-            "slipstream_capture_dropped_total", "Predictions not captured.", ["model"], registry=registry
+        self.shadow_distance = self._counter(
+            "shadow_distance",
+            "Sum over the shadow's rows of the distance of the probabilities, or of the values.",
+            "model",
+            "version",
         )
+        # Looking up a child takes locks and string work; the same few are asked for with every request.
+        self._request = cache(self.requests.labels)
+        self._second = cache(self.seconds.labels)
+        self._prediction = cache(self.predictions.labels)
+        self._ages: Ages = dict
 
-    def watch(self, name: str, text: str, read: Callable[[], float]) -> None:
-        """Report what *read* returns as a gauge."""
-        Gauge(name, text, registry=self.registry).set_function(read)
+    def watch_ages(self, ages: Ages) -> None:
+        """Report what *ages* returns: (model, version) -> seconds since the version was registered."""
+        self._ages = ages
 
-    def count_answers(self, model: str, version: str, task: str, classes: int, labels: list[Any]) -> None:
-        """Count answered rows, by label where there are few."""
-        if task == "regression" or classes > MOST_CLASSES:
-            self.predictions.labels(model, version, "").inc(len(labels))
-            return
-        for label in set(labels):
-            self.predictions.labels(model, version, str(label)).inc(labels.count(label))
+    def count_request(self, route: str, status: int, seconds: float) -> None:
+        """Count one answered request."""
+        self._request(route, status).inc()
+        self._second(route).observe(seconds)
+
+    def count_answers(self, model: str, version: int | str, classes: int, labels: list[Any]) -> None:
+        """Count answered rows, by label where there are few classes (0: a regression)."""
+        if not 0 < classes <= MOST_CLASSES:
+            self._prediction(model, version, "").inc(len(labels))
+        elif len(labels) == 1:
+            self._prediction(model, version, labels[0]).inc()
+        else:
+            for label in set(labels):
+                self._prediction(model, version, label).inc(labels.count(label))
+
+    def count_inputs(self, model: str, unlike: Mapping[str, int], nulls: Mapping[str, int], places: list[str]) -> None:
+        """Count what is strange among the inputs; *places* are the model's inputs in order."""
+        for counter, found in ((self.unlike, unlike), (self.nulls, nulls)):
+            for feature, count in found.items():
+                named = feature if len(places) <= MOST_FEATURES or feature in places[:MOST_FEATURES] else OTHER
+                counter.labels(model, named).inc(count)
 
     def text(self) -> bytes:
-        """All figures as Prometheus reads them."""
-        return generate_latest(self.registry)
+        """All figures of all workers as Prometheus reads them."""
+        asked = CollectorRegistry()
+        folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        if folder:
+            from prometheus_client.multiprocess import MultiProcessCollector
+
+            MultiProcessCollector(asked, folder)  # type: ignore[no-untyped-call]
+        asked.register(_ModelAges(self._ages))
+        return (b"" if folder else generate_latest(self.registry)) + generate_latest(asked)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"slipstream_{name}_total", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(f"slipstream_{name}", text, multiprocess_mode="livesum", registry=self.registry)
+
+
+class _ModelAges(Collector):
+    """Reads the ages when it is asked: nothing needs to keep them up to date."""
+
+    def __init__(self, ages: Ages) -> None:
+        self.ages = ages
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """One sample for each version that serves."""
+        family = GaugeMetricFamily(
+            "slipstream_model_age_seconds", "Time since the version was registered.", labels=["model", "version"]
+        )
+        for labels, age in self.ages().items():
+            family.add_metric(list(labels), age)
+        yield family

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from slipstream.errors import RequestError
 from slipstream.scoring.bundle import Bundle
-from slipstream.scoring.schema import notices
-from slipstream.scoring.scorer import Answers, Scorer, load_scorer
-from slipstream.serving.decode import Columns, Decoder
+from slipstream.scoring.scorer import Answers, Columns, Scorer, load_scorer
+from slipstream.serving.call import JSON, Call
+from slipstream.serving.decode import Decoder
+from slipstream.serving.notices import Found, Notice, Watch
+from slipstream.serving.policy import Policy
+
+if TYPE_CHECKING:
+    from slipstream.serving.routes import Routes
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,12 @@ class Served:
 
     Attributes:
         version: Its number; in a Bento the Bento's version.
-        capture: Whether its answers are kept.
+        bundle: Id of its bundle.
+        watch: Looks for values unlike those of training.
+        policy: What of its answers is kept.
+        card: Its model card.
+        trained: Unix time when it was registered, in seconds; 0 if not known.
+        background: Rows of its training to compare with in explanations, a Parquet file.
     """
 
     model: str
@@ -30,23 +41,70 @@ class Served:
     bundle: str
     scorer: Scorer
     decoder: Decoder
-    capture: bool
+    watch: Watch
+    policy: Policy = Policy()
+    card: Mapping[str, Any] = field(default_factory=dict)
+    trained: float = 0.0
+    background: bytes = b""
 
 
 @dataclass(frozen=True)
+class Decoded:
+    """The body of a request, understood.
+
+    Attributes:
+        columns: Input -> values, all of one length.
+        rows: That length.
+        asked: What the protocol needs to remember for its reply.
+    """
+
+    columns: Columns
+    rows: int
+    asked: Any = None
+
+
+class Codec(Protocol):
+    """How one protocol writes requests and replies."""
+
+    def decode(self, decoder: Decoder, call: Call, body: bytes) -> Decoded:
+        """What is asked; raises RequestError with the place of the mistake."""
+        ...
+
+    def encode(self, answered: Answered) -> tuple[bytes, bytes]:
+        """The reply's body and its content type."""
+        ...
+
+
+@dataclass
 class Answered:
-    """An answered request: what goes back, and what may be captured."""
+    """An answered request: what goes back, and what may be captured.
+
+    Attributes:
+        time: Unix time of the answer, in seconds.
+        ids: One id a row.
+        route: ``champion`` or ``challenger``.
+        latency: Seconds from the request's arrival to its answer.
+    """
 
     served: Served
-    time: datetime
-    ids: list[str]
-    columns: Columns
+    decoded: Decoded
     answers: Answers
-    unlike: int
-    body: bytes
+    found: Found
+    route: str
+    ids: list[str]
+    time: float
+    call: Call
+    latency: float = 0.0
+    body: bytes = b""
+    kind: bytes = JSON
+
+    @property
+    def notices(self) -> list[Notice]:
+        """The first values unlike those of training."""
+        return self.found.notices
 
 
-def load_served(bundle: Bundle, version: int | str, max_rows: int, *, capture: bool) -> Served:
+def load_served(bundle: Bundle, version: int | str, max_rows: int, policy: Policy, trained: float = 0.0) -> Served:
     """Load a verified bundle, answer its golden rows and warm it.
 
     Raises:
@@ -56,41 +114,76 @@ def load_served(bundle: Bundle, version: int | str, max_rows: int, *, capture: b
     scorer.check_golden()
     warm = {name: [scorer.golden[0]["row"][name]] for name in scorer.schema.names}
     scorer.predict(warm)
-    return Served(bundle.model, version, bundle.digest, scorer, Decoder(scorer.schema, max_rows), capture)
+    card = bundle.json("card.json")
+    decoder, watch = Decoder(scorer.schema, max_rows), Watch(scorer.schema)
+    background = bundle.files["background.parquet"]
+    return Served(bundle.model, version, bundle.digest, scorer, decoder, watch, policy, card, trained, background)
 
 
-def answer(served: Served, body: bytes) -> Answered:
-    """Decode, score and encode one request.
+def answer(routes: Routes, codec: Codec, call: Call, body: bytes) -> Answered:
+    """Decode, choose the version, score and encode one request.
 
     Raises:
         RequestError: the request is wrong.
         BundleError: ``answer_not_finite``.
     """
-    columns, count = served.decoder.decode(body)
-    answers = served.scorer.predict(columns)
-    found, unlike = notices(served.scorer.schema, columns)
-    now = datetime.now(UTC)
-    ids = prediction_ids(count)
+    served, route = routes.champion, "champion"
+    decoded = codec.decode(served.decoder, call, body)
+    if routes.challenger is not None:
+        served, route = routes.choose(call.headers, body, decoded.columns)
+        if served is not routes.champion and served.scorer.schema != routes.champion.scorer.schema:
+            try:
+                decoded = codec.decode(served.decoder, call, body)
+            except RequestError:  # written for the champion: the champion answers it
+                served, route = routes.champion, "champion"
+    answers = served.scorer.predict(decoded.columns)
+    found = served.watch.look(decoded.columns, decoded.rows)
+    answered = Answered(served, decoded, answers, found, route, prediction_ids(decoded.rows), time.time(), call)
+    answered.body, answered.kind = codec.encode(answered)
+    answered.latency = time.perf_counter() - call.started
+    return answered
+
+
+def native(answered: Answered) -> dict[str, Any]:
+    """The answer as the native route gives it; other JSON protocols add to it or take from it."""
+    served, answers = answered.served, answered.answers
     reply: dict[str, Any] = {
         "model": served.model,
         "version": served.version,
         "predictions": answers.predictions,
-        "ids": ids,
+        "ids": answered.ids,
     }
     if answers.probabilities is not None:
         reply["probabilities"] = answers.probabilities
     if served.scorer.schema.task == "multiclass":
         reply["classes"] = served.scorer.schema.classes
-    if found:
-        reply["warnings"] = found
-    return Answered(served, now, ids, columns, answers, unlike, msgspec.json.encode(reply))
+    if answered.found.notices:
+        reply["warnings"] = answered.found.notices
+    return reply
+
+
+class Native:
+    """``{"rows": [...]}`` or ``{"columns": {...}}``, answered in full."""
+
+    def decode(self, decoder: Decoder, call: Call, body: bytes) -> Decoded:
+        """The rows or columns of *body*."""
+        return Decoded(*decoder.decode(body))
+
+    def encode(self, answered: Answered) -> tuple[bytes, bytes]:
+        """The native answer."""
+        return msgspec.json.encode(native(answered)), JSON
+
+
+_SUFFIXES = [f"{number:04x}" for number in range(1 << 12)]
 
 
 def prediction_ids(count: int) -> list[str]:
-    """Ids that nobody can guess and that sort by time: UUID version 7 (RFC 9562) in hexadecimal."""
-    prefix = f"{time.time_ns() // 1_000_000:012x}7"
-    noise = os.urandom(10 * count).hex()
-    return [
-        f"{prefix}{noise[at : at + 3]}{'89ab'[int(noise[at + 3], 16) & 3]}{noise[at + 4 : at + 19]}"
-        for at in range(0, 20 * count, 20)
-    ]
+    """Ids that nobody can guess and that sort by time: UUID version 7 (RFC 9562) in hexadecimal.
+
+    The ids of one request share 58 random bits and end in the number of the row.
+    """
+    noise = os.urandom(8).hex()
+    start = f"{time.time_ns() // 1_000_000:012x}7{noise[:3]}{'89ab'[int(noise[3], 16) & 3]}{noise[4:15]}"
+    if count <= len(_SUFFIXES):
+        return [start + suffix for suffix in _SUFFIXES[:count]]
+    return [f"{start[: 32 - 6]}{number:06x}" for number in range(count)]

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
+from pathlib import Path
 
-import bentoml  # noqa: TID253 - only `bentoml serve` imports this module
-
+from slipstream.serving.access import Access
 from slipstream.serving.assembly import Assembly
+from slipstream.serving.bounds import Bounds
 from slipstream.serving.capture import Capture
 from slipstream.serving.endpoint import FollowedModels
 from slipstream.serving.follow import Follower
-from slipstream.serving.front import Front
-from slipstream.serving.hook import FrontService
+from slipstream.serving.front import Front, Guards
+from slipstream.serving.hook import fronted
 from slipstream.serving.limits import Limits
+from slipstream.serving.log import AccessLog
 from slipstream.serving.meters import Meters
+from slipstream.serving.paths import paths_from
+from slipstream.serving.room import reserve
+from slipstream.serving.start import worker_count
 from slipstream.settings import Settings
 from slipstream.store import Store
+from slipstream.store.state import IssuedKey
 
 
-@bentoml.service(name="slipstream", service_class=FrontService, workers=1)
+@fronted("slipstream", worker_count())
 class Endpoint:
     """Serves the champion of every model of the store that ``SLIPSTREAM_STORE`` names."""
 
@@ -27,11 +34,17 @@ class Endpoint:
     def assemble() -> Assembly:
         """The front, the follower and the capture of this process."""
         log_to_stderr()
-        settings, limits, meters = Settings.from_environment(), limits_from_environment(), Meters()
+        reserve(os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
+        settings, meters = Settings.from_environment(), Meters()
         store = Store.open(settings.store)
-        follower = Follower(store, meters, max_rows=limits.rows, pinned=pinned_keys())
+        # What the follower reads, it reads for the keys too.
+        guards = guards_from_environment(store.ledger.known.keys)
+        bounds, board = Bounds.from_environment(), os.environ.get("SLIPSTREAM_BOARD")
+        place = Path(board) if board else None
+        follower = Follower(store, meters, max_rows=guards.limits.rows, bounds=bounds, board=place)
         capture = Capture(store, meters)
-        return Assembly(Front(FollowedModels(follower, capture), meters, limits), capture, follower)
+        front = Front(FollowedModels(follower, capture), meters, guards, paths_from(os.environ))
+        return Assembly(front, capture, follower)
 
 
 def log_to_stderr() -> None:
@@ -44,16 +57,11 @@ def log_to_stderr() -> None:
     logger.propagate = False
 
 
-def limits_from_environment() -> Limits:
-    """Limits by ``SLIPSTREAM_MAX_BODY`` (bytes) and ``SLIPSTREAM_MAX_ROWS``."""
-    usual = Limits()
-    return Limits(
-        body=int(os.environ.get("SLIPSTREAM_MAX_BODY") or usual.body),
-        rows=int(os.environ.get("SLIPSTREAM_MAX_ROWS") or usual.rows),
+def guards_from_environment(keys: Mapping[str, IssuedKey]) -> Guards:
+    """What every request must pass, as the environment says; *keys* are those of the callers."""
+    return Guards(
+        Limits.from_environment(),
+        Access.from_environment(keys),
+        AccessLog.from_environment(),
+        default_model=os.environ.get("SLIPSTREAM_DEFAULT_MODEL") or "",
     )
-
-
-def pinned_keys() -> frozenset[str]:
-    """The names of the only signing keys to believe, by ``SLIPSTREAM_TRUSTED_KEYS``."""
-    named = os.environ.get("SLIPSTREAM_TRUSTED_KEYS", "")
-    return frozenset(filter(None, (name.strip() for name in named.split(","))))

@@ -3,62 +3,167 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
+import shutil
 import socket
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 from slipstream.errors import BackendError, shown
+from slipstream.serving.access import OFF, REQUIRED, auth_mode
+from slipstream.serving.keys import can_predict, listed
+from slipstream.serving.limits import host_name
 from slipstream.settings import Settings
+from slipstream.store import Store
 
 SERVICE = "slipstream.serving.service:Endpoint"
+MOST_WORKERS = 64
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_log = logging.getLogger("slipstream")
 
 
-def start(settings: Settings, host: str, port: int) -> None:
+@dataclass(frozen=True)
+class Place:
+    """Where the endpoint listens.
+
+    Attributes:
+        address: The interface.
+        port: The port.
+        workers: Processes that answer.
+    """
+
+    address: Address
+    port: int
+    workers: int = 1
+
+
+def start(settings: Settings, host: str, port: int, workers: int = 1) -> None:
     """Serve on *host* and *port* until stopped; does not return.
 
     Raises:
-        BackendError: ``bind_not_allowed`` for an address that others can reach, ``port_taken``.
+        BackendError: ``bind_not_allowed`` for an address that others can reach while no key exists,
+            ``setting_invalid``, ``port_taken`` or ``run_folder_not_writable``.
     """
-    address = check_loopback(host)
-    _check_free(address, port)
-    environment = {
-        **os.environ,
-        "SLIPSTREAM_STORE": settings.store,
-        "BENTOML_HOME": str(settings.bentos),
-        "BENTOML_DO_NOT_TRACK": "True",
-        # More threads make single rows slower: sklearn takes all of them for any prediction.
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
-    }
-    settings.bentos.mkdir(parents=True, exist_ok=True)
-    words = [sys.executable, "-m", "bentoml", "serve", SERVICE, "--host", address, "--port", str(port)]
-    os.execve(sys.executable, words, environment)  # noqa: S606 - a list of words, no shell
+    place = Place(address_of(host), port, workers)
+    check_bind(settings, place.address)
+    _check_free(place)
+    run = fresh_run_folder(settings.bentos, place)
+    _log.info("%s", said(place))
+    words = [sys.executable, "-m", "bentoml", "serve", SERVICE, "--host", str(place.address), "--port", str(port)]
+    os.execve(sys.executable, words, environment(settings, place, run, os.environ))  # noqa: S606 - no shell
 
 
-def check_loopback(host: str) -> str:
-    """*host* as an address, if nobody but this machine can reach it.
+def address_of(host: str) -> Address:
+    """*host* as an address.
+
+    Raises:
+        BackendError: ``bind_not_allowed`` for what is none.
+    """
+    try:
+        return ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError as error:
+        message = f"serve: {shown(host)} is no address; write 127.0.0.1, ::1, or one of this machine's such as 0.0.0.0."
+        raise BackendError(message, code="bind_not_allowed") from error
+
+
+def check_bind(settings: Settings, address: Address) -> None:
+    """Refuse an address that other machines can reach, as long as nobody has a key to show there.
 
     Raises:
         BackendError: ``bind_not_allowed``.
+        StoreError: the keys cannot be read.
     """
-    try:
-        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
-    except ValueError:
-        address = None
-    if address is None or not address.is_loopback:
+    if auth_mode() == OFF or address.is_loopback:
+        return
+    if not any(can_predict(issued) for issued in listed(Store.open(settings.store))):
         message = (
-            f"serve: {shown(host)} can be reached from other machines, and requests carry no keys yet; "
-            "bind 127.0.0.1 and put a proxy that authenticates before it."
+            f"serve: {address} can be reached from other machines, and no key exists; make one with "
+            "`slipstream key create --caller NAME --scopes predict`, bind 127.0.0.1, or set SLIPSTREAM_AUTH=off if "
+            "what stands before it authenticates."
         )
         raise BackendError(message, code="bind_not_allowed")
-    return str(address)
 
 
-def _check_free(address: str, port: int) -> None:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+def said(place: Place) -> str:
+    """What is about to be started, in one sentence."""
+    due = {OFF: "nobody needs a key", REQUIRED: "everybody needs a key"}
+    usual = "open to this machine alone" if place.address.is_loopback else "keys are due, except over the loopback"
+    many = "1 worker" if place.workers == 1 else f"{place.workers} workers"
+    return f"the endpoint listens on {_url(place)}, {many}; {due.get(auth_mode(), usual)}."
+
+
+def environment(settings: Settings, place: Place, run: Path, base: Mapping[str, str]) -> dict[str, str]:
+    """The environment of the endpoint's processes."""
+    made = {
+        **base,
+        "SLIPSTREAM_STORE": settings.store,
+        "SLIPSTREAM_WORKERS": str(place.workers),
+        # A file that all workers map, so that they change versions together.
+        "SLIPSTREAM_BOARD": str(run / "board"),
+        # BentoML lets its workers count in files below its home, and empties that at its start: a home of its own keeps
+        # endpoints apart.
+        "BENTOML_HOME": str(run),
+        "BENTOML_DO_NOT_TRACK": "True",
+        # More threads make single rows slower: sklearn takes all of them for any prediction.
+        "OMP_NUM_THREADS": base.get("OMP_NUM_THREADS") or "1",
+    }
+    # It asks nobody: the key of those who do must not lie in its processes.
+    made.pop("SLIPSTREAM_ENDPOINT_KEY", None)
+    made.pop("PROMETHEUS_MULTIPROC_DIR", None)
+    if place.workers > 1:
+        made["PROMETHEUS_MULTIPROC_DIR"] = str(run / "prometheus_multiproc_dir")
+    if not base.get("SLIPSTREAM_HOSTS") and not place.address.is_loopback:
+        made["SLIPSTREAM_HOSTS"] = ",".join((host_name(str(place.address)), socket.gethostname().lower()))
+    return made
+
+
+def fresh_run_folder(bentos: Path, place: Place) -> Path:
+    """An empty folder, below *bentos*, that belongs to the endpoint of that address and port.
+
+    Raises:
+        BackendError: ``run_folder_not_writable``.
+    """
+    run = bentos / "run" / f"{place.address}-{place.port}".replace(":", "_")
+    try:
+        if run.exists():
+            shutil.rmtree(run)
+        run.mkdir(mode=0o700, parents=True)
+        (run / "prometheus_multiproc_dir").mkdir(mode=0o700)
+    except OSError as error:
+        message = f"serve: {run}: {error.strerror}; set BENTOML_HOME to a folder that can be written."
+        raise BackendError(message, code="run_folder_not_writable") from error
+    return run
+
+
+def worker_count() -> int:
+    """Processes that answer, by ``SLIPSTREAM_WORKERS``.
+
+    Raises:
+        BackendError: ``setting_invalid``.
+    """
+    given = os.environ.get("SLIPSTREAM_WORKERS") or "1"
+    if not given.isdecimal() or not 1 <= int(given[:9]) <= MOST_WORKERS:
+        message = f"SLIPSTREAM_WORKERS: {shown(given)} is no number from 1 to {MOST_WORKERS}; mend it."
+        raise BackendError(message, code="setting_invalid")
+    return int(given)
+
+
+def _url(place: Place) -> str:
+    return f"http://{host_name(str(place.address))}:{place.port}"
+
+
+def _check_free(place: Place) -> None:
+    family = socket.AF_INET6 if place.address.version == 6 else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((address, port))
+            probe.bind((str(place.address), place.port))
         except OSError as error:
-            message = f"serve: port {port} of {address} cannot be bound: {error.strerror}; choose another with --port."
+            where = f"port {place.port} of {place.address}"
+            message = f"serve: {where} cannot be bound: {error.strerror}; choose another with --port."
             raise BackendError(message, code="port_taken") from error

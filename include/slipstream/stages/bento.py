@@ -27,6 +27,7 @@ _NEEDS = (
     "jinja2",
     "msgspec",
     "numpy",
+    "onnxruntime",
     "pandas",
     "prometheus-client",
     "pyarrow",

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import platform
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,10 @@ from slipstream.scoring import skops_file
 from slipstream.scoring.profile import ANSWER, profile
 from slipstream.scoring.profile_file import to_parquet
 from slipstream.scoring.schema import MAX_CATEGORIES, Field, Schema, kind_of
-from slipstream.scoring.scorer import Answers, Scorer, SklearnEngine
+from slipstream.scoring.scorer import Answers, Scorer
+from slipstream.scoring.sklearn_engine import SklearnEngine
 from slipstream.spec import ModelSpec
+from slipstream.stages.compiled import serving
 from slipstream.stages.contract import library_versions
 from slipstream.stages.split import Part, Split, quoted
 from slipstream.stages.train import Trained, Training
@@ -31,6 +34,8 @@ READS = ("name", "description", "owner", "task", "target", "inputs", "data", "tr
 """The parts of the model file that a bundle tells of."""
 BACKGROUND_ROWS = 2000
 HOLDOUT_ROWS = 5000
+HELD_ROWS = 20_000
+"""Held-out rows are compared with the compiled model in parts of at most so many."""
 GOLDEN_ROWS, EDGE_ROWS = 24, 40
 
 
@@ -51,7 +56,9 @@ def bundle_files(sources: Sources, card: dict[str, Any]) -> dict[str, bytes]:
     with sources.cut.open() as relation:
         train = sources.cut.rows(relation, "train")
         schema = _schema(sources, train)
-        scorer = Scorer(schema, (), SklearnEngine(schema, skops_file.load(model)))
+        engine = SklearnEngine(schema, skops_file.load(model))
+        scorer = Scorer(schema, (), engine)
+        served = serving(engine, _held(sources, schema, relation))
         background = _sample(sources, relation, "train", BACKGROUND_ROWS)
         # Not in order: counting needs none, and sorting all rows would cost more than counting them.
         rows = relation.filter(sources.cut.boundaries.condition("train"))
@@ -62,8 +69,9 @@ def bundle_files(sources: Sources, card: dict[str, Any]) -> dict[str, bytes]:
         "golden.jsonl": _golden(scorer, background),
         "profile.parquet": profile,
         "background.parquet": _parquet(background.assign(**{ANSWER: answers(scorer, background)})),
-        "card.json": canonical_json(card),
+        "card.json": canonical_json(card | {"serving": served.said()}),
         "lineage.json": canonical_json(lineage(sources)),
+        **served.files,
     }
 
 
@@ -111,6 +119,14 @@ def _field(train: duckdb.DuckDBPyRelation, name: str, duck: str) -> Field:
     seen = train.filter(f"{column} IS NOT NULL").aggregate(f"{column} AS word").limit(MAX_CATEGORIES + 1).fetchall()
     words = tuple(sorted(word for (word,) in seen))
     return Field(name, kind, bool(missing), categories=words if len(words) <= MAX_CATEGORIES else None)
+
+
+def _held(sources: Sources, schema: Schema, relation: duckdb.DuckDBPyRelation) -> Iterator[dict[str, list[Any]]]:
+    """The inputs of all held-out rows, in parts that fit into memory."""
+    names = ", ".join(map(quoted, schema.names))
+    rows = relation.filter(sources.cut.boundaries.condition("holdout")).project(names)
+    for part in rows.to_arrow_reader(HELD_ROWS):
+        yield _columns(schema, part.to_pandas())
 
 
 def _sample(sources: Sources, relation: duckdb.DuckDBPyRelation, part: Part, at_most: int) -> pd.DataFrame:

@@ -98,6 +98,24 @@ def _deployed(data: dict[str, Any]) -> str:
     return f"Version {data['version']} serves{before}."
 
 
+def _part(data: dict[str, Any]) -> str:
+    """What a version does meanwhile, said of ``is being rolled out`` or ``is now``."""
+    if data.get("shadow"):
+        return " as a shadow: it answers too, to nobody"
+    weight = data.get("weight", 1.0)
+    return f" to {100 * weight:.3g} % of the keys" if weight < 1 else ""
+
+
+def _shifted(data: dict[str, Any]) -> str:
+    return f"Version {data['version']} is now rolled out{_part(data) or ' to everybody'}."
+
+
+def _rolled_back(data: dict[str, Any]) -> str:
+    if data.get("code") == "rolled_back":
+        return f"Version {data['version']} was rolled back: {data['reason']}"
+    return f"Version {data['version']} did not reach the endpoint: {data['reason']}"
+
+
 _BY_STAGE: dict[str, Callable[[dict[str, Any]], str]] = {
     "ingest": lambda d: f"A batch of {_count(d['rows'], 'row')} arrived.",
     "train": lambda d: f"A candidate was trained on {_count(d['rows_train'], 'row')}.",
@@ -116,9 +134,10 @@ _BY_KIND: dict[str, Callable[[dict[str, Any]], str]] = {
     "key.published": lambda d: f"Signing key {d['key'][:12]} is trusted from now on.",
     "approval.requested": lambda d: f"Approval of version {d['version']} was asked for.",
     "approval.decided": lambda d: f"Version {d['version']} was {'approved' if d['approved'] else 'rejected'}.",
-    "deployment.started": lambda d: f"Version {d['version']} is being rolled out.",
+    "deployment.started": lambda d: f"Version {d['version']} is being rolled out{_part(d)}.",
+    "deployment.shifted": _shifted,
     "deployment.finished": _deployed,
-    "deployment.rolled_back": lambda d: f"Version {d['version']} did not reach the endpoint: {d['reason']}",
+    "deployment.rolled_back": _rolled_back,
     "drift.measured": lambda d: d.get("verdict") or "A window was compared with the training reference.",
     "retrain.requested": lambda d: f"Retraining was asked for: {d['reason']}",
 }

@@ -7,7 +7,7 @@ import logging
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from slipstream.errors import SpecError, shown
+from slipstream.errors import SpecError, StageError, shown
 from slipstream.estimators import LOWER_IS_BETTER
 from slipstream.spec import ModelSpec
 from slipstream.stages.contract import Result, Stage, champion_of, once, run_key
@@ -165,11 +165,13 @@ class _Measuring:
         now = self.reference.on(window.relation, done.answers)
         found = drifts(self.reference, now, Methods(settings.numeric, settings.categorical, settings.threshold))
         watched = [column for column in found if column.column in self.watched]
+        if not watched:
+            raise StageError(f"{self.spec.name}: {_left_out(window)}; name other columns.", code="inputs_not_kept")
         drifted = sorted((c for c in watched if c.drifted), key=lambda c: (-c.statistic, c.column))
         is_drift = len(drifted) >= settings.share * len(watched)
         _log.info("%s: %d of %d columns drifted", self.spec.name, len(drifted), len(watched))
         said = _sentence(self.spec, drifted, len(watched), f"{window.rows:,} rows{_when(window)}")
-        verdict = said + _quality_said(done.quality) + "."
+        verdict = "; ".join(filter(None, (said + _quality_said(done.quality), _left_out(window)))) + "."
         details = {
             "champion": asdict(self.champion),
             "source": self.spec.monitor.source,
@@ -177,7 +179,8 @@ class _Measuring:
             "verdict": verdict,
             "drifted": is_drift,
             "share": settings.share,
-            "watched": list(self.watched),
+            "watched": [column.column for column in watched],
+            "left_out": list(window.left_out),
             "columns": figures(found, self.reference, now),
             "quality": done.quality and asdict(done.quality),
         }
@@ -218,6 +221,11 @@ class _Measuring:
 
 def _when(window: Window) -> str:
     return f" from {window.first[:10]} to {window.last[:10]}" if window.first else ""
+
+
+def _left_out(window: Window) -> str:
+    named = ", ".join(window.left_out[:NAMED]) + (", ..." if len(window.left_out) > NAMED else "")
+    return f"not judged, because deploy.capture does not keep them: {named}" if named else ""
 
 
 def _sentence(spec: ModelSpec, drifted: list[ColumnDrift], count: int, rows: str) -> str:

@@ -20,7 +20,7 @@ from slipstream.stages.train import load_training
 from slipstream.store import Store
 from slipstream.store.faultpoints import faultpoint
 
-STAGE = Stage("package", version=1, event="version.registered")
+STAGE = Stage("package", version=2, event="version.registered")
 LATENCY_ROWS = 30
 
 _log = logging.getLogger("slipstream")
@@ -41,7 +41,8 @@ class Packaged(Result):
         key: Name of the key that signed it.
         card: Digest of the model card's HTML page.
         size_bytes: Of all files of the bundle.
-        latency_ms: Median time to answer one row in this process.
+        latency_ms: Median time to answer one row in this process, by what serves.
+        engine: What serves: ``compiled``, or ``sklearn`` where the card says why.
     """
 
     version: int
@@ -55,6 +56,7 @@ class Packaged(Result):
     card: str
     size_bytes: int
     latency_ms: float
+    engine: str = "sklearn"
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,7 @@ def _package(spec: ModelSpec, store: Store, made: Made, found: tuple[Evaluation,
     said = card(spec, trained, training, evaluation, explained)
     key = signing_key(made.keys)
     bundle = save_bundle(store, spec.name, bundle_files(Sources(spec, store, trained, training, cut), said), key)
+    said = bundle.json("card.json")
     faultpoint("package.bundled")
     labels = {"model": spec.name, "task": spec.task, "candidate": made.candidate, "owner": spec.owner}
     bento = build_bento(bundle, made.bentos, labels)
@@ -148,6 +151,7 @@ def _package(spec: ModelSpec, store: Store, made: Made, found: tuple[Evaluation,
         card=store.objects.put(page.page(said, bundle.json("lineage.json"), bundle.digest)),
         size_bytes=bundle.size,
         latency_ms=_latency(bundle),
+        engine=said["serving"]["engine"],
     )
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from slipstream.duck import duck, first_row, quoted
+from slipstream.errors import StageError
 from slipstream.scoring.profile import ANSWER, Profile
 from slipstream.spec import ModelSpec
 from slipstream.store import Store
@@ -32,12 +34,14 @@ class Window:
         first: Event time of the oldest row, ISO 8601; empty without event time.
         last: Event time of the newest row.
         relation: The rows: the inputs, the target where it is known, and for captured rows the answer.
+        left_out: Inputs that cannot be judged, because `deploy.capture` does not keep their values.
     """
 
     rows: int
     first: str
     last: str
     relation: duckdb.DuckDBPyRelation
+    left_out: tuple[str, ...] = ()
 
     def sample(self, at_most: int, columns: Sequence[str]) -> pd.DataFrame:
         """At most so many evenly spaced rows."""
@@ -105,7 +109,8 @@ class Committed:
                 for name, column in profile.columns.items()
                 if column.role != "answer"
             ]
-            yield _window(rows, columns, time if time in rows.columns else None, self.spec.monitor.window)
+            clock = time if time in rows.columns else None
+            yield _window(_newest(rows, clock, self.spec.monitor.window), columns, clock)
 
 
 @dataclass(frozen=True)
@@ -126,18 +131,41 @@ class Captured:
 
     @contextmanager
     def open(self, profile: Profile) -> Iterator[Window]:
-        """The inputs and answers that one version gave; truth is not known here."""
+        """The inputs and answers that one version gave as champion; truth is not known here.
+
+        Raises:
+            StageError: ``inputs_not_kept``: `deploy.capture` keeps no input of any of the rows.
+        """
         with duck() as connection:
             paths = self.store.tables.local_files(self.spec.name, PREDICTIONS, self.files)
             rows = connection.read_parquet(paths, union_by_name=True).filter(f"version = {self.champion:d}")
+            if "route" in rows.columns:  # older files have only the champion's rows
+                rows = rows.filter("route IS NULL OR route = 'champion'")
+            rows = _newest(rows, "time", self.spec.monitor.window)
+            rows, left_out = self._kept(rows)
             answer = "probability" if "probability" in rows.columns else "prediction"
-            inputs = rows.project('"time", inputs.*, ' + f"{answer} AS {ANSWER}")
+            inputs = rows.project(f'"time", {"inputs.*, " if "inputs" in rows.columns else ""}{answer} AS {ANSWER}')
             columns = [
                 _typed(name, column.kind, column.role, inputs.columns)
                 for name, column in profile.columns.items()
-                if column.role != "target"
+                if column.role != "target" and name not in left_out
             ]
-            yield _window(inputs, columns, "time", self.spec.monitor.window)
+            yield replace(_window(inputs, columns, "time"), left_out=left_out)
+
+    def _kept(self, rows: duckdb.DuckDBPyRelation) -> tuple[duckdb.DuckDBPyRelation, tuple[str, ...]]:
+        """The rows whose inputs are kept, and the inputs that are redacted in any of them."""
+        kept = rows.filter("inputs IS NOT NULL") if "inputs" in rows.columns else rows.filter("false")
+        left_out: tuple[str, ...] = ()
+        if "redacted" in rows.columns:
+            named = kept.filter("redacted IS NOT NULL").project("redacted").distinct().fetchall()
+            left_out = tuple(sorted({name for (names,) in named for name in json.loads(names)}))
+        if first_row(rows.aggregate("count(*)"))[0] and not first_row(kept.aggregate("count(*)"))[0]:
+            message = (
+                f"{self.spec.name}: the predictions of version {self.champion} are captured without inputs "
+                "(deploy.capture), so there is nothing to compare; keep inputs, or set monitor.source: data."
+            )
+            raise StageError(message, code="inputs_not_kept")
+        return kept, left_out
 
 
 def _typed(name: str, kind: str, role: str, there: Sequence[str]) -> str:
@@ -149,16 +177,21 @@ def _typed(name: str, kind: str, role: str, there: Sequence[str]) -> str:
     return f"TRY_CAST({quoted(name)} AS {'DOUBLE' if kind == 'number' else 'VARCHAR'}) AS {quoted(name)}"
 
 
-def _window(rows: duckdb.DuckDBPyRelation, columns: Sequence[str], time: str | None, span: timedelta | None) -> Window:
-    """The last *span* of *rows*, with *columns*."""
+def _newest(rows: duckdb.DuckDBPyRelation, time: str | None, span: timedelta | None) -> duckdb.DuckDBPyRelation:
+    """The last *span* of *rows*."""
+    if time is None or span is None:
+        return rows
+    clock = f"CAST({quoted(time)} AS TIMESTAMP)"
+    (newest,) = first_row(rows.aggregate(f"max({clock})"))
+    return rows if newest is None else rows.filter(f"{clock} > {_back(newest, span)}")
+
+
+def _window(rows: duckdb.DuckDBPyRelation, columns: Sequence[str], time: str | None) -> Window:
+    """The *columns* of *rows*."""
     if time is None:
         kept = rows.project(", ".join(columns))
         return Window(first_row(kept.aggregate("count(*)"))[0], "", "", kept)
     clock = f"CAST({quoted(time)} AS TIMESTAMP)"
-    if span is not None:
-        (newest,) = first_row(rows.aggregate(f"max({clock})"))
-        if newest is not None:
-            rows = rows.filter(f"{clock} > {_back(newest, span)}")
     count, first, last = first_row(rows.aggregate(f"count(*), min({clock}), max({clock})"))
     ends = ["" if end is None else end.isoformat() for end in (first, last)]
     return Window(count, ends[0], ends[1], rows.project(", ".join(columns)))

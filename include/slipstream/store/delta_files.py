@@ -29,11 +29,11 @@ def add_file(location: Location, uri: str, table: DeltaTable | None, file: Path,
     from deltalake.transaction import AddAction, create_table_with_add_actions
 
     with pq.ParquetFile(file) as parquet:
-        rows, schema = parquet.metadata.num_rows, _schema(parquet.schema_arrow)
+        statistics, schema = _statistics(parquet.metadata), _schema(parquet.schema_arrow)
     key = json.dumps(properties.custom_metadata, sort_keys=True)
     name = f"part-{hashlib.sha256(key.encode()).hexdigest()[:16]}-{sha256_file(file)[:32]}.parquet"
     _place(location, uri, name, file)
-    action = AddAction(name, file.stat().st_size, {}, 0, True, json.dumps({"numRecords": rows}))
+    action = AddAction(name, file.stat().st_size, {}, 0, True, json.dumps(statistics))
     if table is None:
         create_table_with_add_actions(
             uri, schema, [action], storage_options=location.delta_options(), commit_properties=properties
@@ -41,6 +41,19 @@ def add_file(location: Location, uri: str, table: DeltaTable | None, file: Path,
         return
     wider = _widened(table, schema)
     wider.create_write_transaction([action], "append", wider.schema(), commit_properties=properties)
+
+
+def _statistics(metadata: Any) -> dict[str, Any]:
+    """What the log says of a file: its rows, and the least and greatest value of short texts such as ids."""
+    found: dict[str, Any] = {"numRecords": metadata.num_rows, "minValues": {}, "maxValues": {}}
+    for place in range(metadata.num_columns if metadata.num_row_groups else 0):
+        columns = [metadata.row_group(group).column(place) for group in range(metadata.num_row_groups)]
+        told = [column.statistics for column in columns if column.is_stats_set and column.statistics.has_min_max]
+        ends = [end for one in told for end in (one.min, one.max)]
+        name = columns[0].path_in_schema
+        if len(told) == len(columns) and "." not in name and all(isinstance(e, str) and len(e) <= 32 for e in ends):
+            found["minValues"][name], found["maxValues"][name] = min(ends), max(ends)
+    return found
 
 
 def _schema(arrow: Any) -> Schema:

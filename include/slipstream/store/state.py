@@ -46,6 +46,12 @@ class ModelState:
         champion: The version in production; None before the first deployment.
         previous: The version in production before it.
         deployment: The version that is being rolled out; None when none is.
+        weight: The share of the keys that it answers meanwhile; 1: everything.
+        shadow: Whether it only listens.
+        sticky: What keeps a caller with one version.
+        schema_change: Whether the last deployment may change the inputs or the classes.
+        attempt: Number of the event that last named a version to serve; a refusal holds until there is a newer one.
+        moved: Number of the last event of a deployment.
         served: ``(seq, version)`` of every time that a version took over, oldest first.
         retrain: The newest request for retraining that no training has answered yet.
         latest: Stage -> newest event that finished it.
@@ -57,6 +63,12 @@ class ModelState:
     champion: int | None = None
     previous: int | None = None
     deployment: int | None = None
+    weight: float = 1.0
+    shadow: bool = False
+    sticky: str = ""
+    schema_change: bool = False
+    attempt: int = 0
+    moved: int = 0
     served: list[tuple[int, int]] = field(default_factory=list)
     retrain: Event | None = None
     latest: dict[str, Event] = field(default_factory=dict)
@@ -71,6 +83,27 @@ class ModelState:
         return next(number for number, registered in self.versions.items() if registered.id == event.id)
 
 
+@dataclass(frozen=True)
+class IssuedKey:
+    """An API key of the endpoint; of the key itself only its digest is known.
+
+    Attributes:
+        id: The part of the key that names it.
+        digest: sha256 of the whole key, hexadecimal.
+        caller: Whose it is.
+        scopes: What it allows.
+        expires: When it ends, UTC, ISO 8601; "" for never.
+        revoked: Whether it was taken back.
+    """
+
+    id: str
+    digest: str
+    caller: str
+    scopes: tuple[str, ...]
+    expires: str = ""
+    revoked: bool = False
+
+
 @dataclass
 class State:
     """The fold of the whole ledger."""
@@ -79,6 +112,7 @@ class State:
     models: dict[str, ModelState] = field(default_factory=dict)
     by_key: dict[tuple[str, str, str], Event] = field(default_factory=dict)
     by_id: dict[str, Event] = field(default_factory=dict)
+    keys: dict[str, IssuedKey] = field(default_factory=dict)
 
     def model(self, name: str) -> ModelState:
         """The state of the model called *name*; an empty one if nothing happened to it yet."""
@@ -91,6 +125,9 @@ def fold(state: State, event: Event) -> None:
     state.by_id[event.id] = event
     if event.key:
         state.by_key[(event.kind, event.model, event.key)] = event
+    if not event.model:
+        _fold_key(state.keys, event)
+        return
     model = state.models.setdefault(event.model, ModelState())
     stage = event.data.get("stage")
     if stage:
@@ -98,6 +135,16 @@ def fold(state: State, event: Event) -> None:
     change = _CHANGES.get(event.kind)
     if change:
         change(model, event)
+
+
+def _fold_key(keys: dict[str, IssuedKey], event: Event) -> None:
+    """Take an event about an API key, which belongs to no model."""
+    data = event.data
+    if event.kind == "key.issued":
+        issued = IssuedKey(data["id"], data["digest"], data["caller"], tuple(data["scopes"]), data["expires"])
+        keys.setdefault(issued.id, issued)
+    elif event.kind == "key.revoked" and data["id"] in keys:
+        keys[data["id"]] = dataclasses.replace(keys[data["id"]], revoked=True)
 
 
 def _dataset_committed(model: ModelState, event: Event) -> None:
@@ -112,10 +159,26 @@ def _version_registered(model: ModelState, event: Event) -> None:
 
 def _deployment_started(model: ModelState, event: Event) -> None:
     model.deployment = event.data["version"]
+    model.sticky = str(event.data.get("sticky", ""))
+    model.schema_change = bool(event.data.get("schema_change", False))
+    model.attempt = event.seq
+    _share(model, event)
+
+
+def _deployment_shifted(model: ModelState, event: Event) -> None:
+    if event.data["version"] == model.deployment:
+        _share(model, event)
+
+
+def _share(model: ModelState, event: Event) -> None:
+    model.weight = float(event.data.get("weight", 1.0))
+    model.shadow = bool(event.data.get("shadow", False))
+    model.moved = event.seq
 
 
 def _deployment_finished(model: ModelState, event: Event) -> None:
     version = event.data["version"]
+    model.attempt = model.moved = event.seq
     if version != model.champion:
         model.previous, model.champion = model.champion, version
         model.served.append((event.seq, version))
@@ -124,6 +187,7 @@ def _deployment_finished(model: ModelState, event: Event) -> None:
 
 def _deployment_rolled_back(model: ModelState, event: Event) -> None:
     model.deployment = None
+    model.moved = event.seq
 
 
 def _retrain_requested(model: ModelState, event: Event) -> None:
@@ -139,6 +203,7 @@ _CHANGES = {
     "dataset.committed": _dataset_committed,
     "version.registered": _version_registered,
     "deployment.started": _deployment_started,
+    "deployment.shifted": _deployment_shifted,
     "deployment.finished": _deployment_finished,
     "deployment.rolled_back": _deployment_rolled_back,
     "retrain.requested": _retrain_requested,

@@ -68,6 +68,40 @@ class Tables:
                     back_off(attempt)
         raise Conflict(f"tables/{model}/{table}: {ATTEMPTS} appends lost against other writers; run again.")
 
+    def add(self, model: str, table: str, data: pa.Table | Path, key: str) -> None:
+        """Append *data* for a *key* that nobody used before: as :meth:`append`, but quicker, because it asks less.
+
+        Raises:
+            Conflict: other writers won every attempt.
+            StoreError: the store cannot be written.
+        """
+        from deltalake.exceptions import DeltaError
+
+        for attempt in range(ATTEMPTS):
+            if attempt and self._appended(model, table, key) is not None:
+                return
+            try:
+                self._commit(model, table, data, key)
+                return
+            except (DeltaError, OSError) as error:
+                if lost_race(error, self.uri(model, table)):
+                    back_off(attempt)
+        raise Conflict(f"tables/{model}/{table}: {ATTEMPTS} appends lost against other writers; run again.")
+
+    def holding(self, model: str, table: str, column: str, values: Sequence[str]) -> list[str]:
+        """Local paths of the files that, by their statistics, may hold one of *values* in the text *column*."""
+        import pyarrow as pa
+
+        opened = self._open(model, table)
+        if opened is None:
+            return []
+        told = pa.table(opened.get_add_actions(flatten=True)).to_pydict()
+        unknown = [None] * len(told["path"])
+        ends = (told.get(f"{end}.{column}", unknown) for end in ("min", "max"))
+        files = zip(told["path"], *ends, strict=True)
+        found = [path for path, low, high in files if low is None or any(low <= one <= high for one in values)]
+        return [str(self._fetched(model, table, path)) for path in found]
+
     def uri(self, model: str, table: str) -> str:
         """The table's address, for any reader of Delta Lake."""
         return self.location.table_uri("tables", model, table)

@@ -11,6 +11,8 @@ from slipstream.slots import Rollout
 
 _FIRST, _LONGEST = 0.05, 1.0
 _ANSWER = 5.0
+_HINT = "start the endpoint with `make up` or `slipstream serve`"
+_LATER = {"model_not_found", "rate_limited", "overloaded"}
 
 
 @dataclass(frozen=True)
@@ -21,14 +23,15 @@ class EndpointTarget:
         """Return when the endpoint answers with the version.
 
         Raises:
-            DeployError: ``endpoint_unreachable``, ``version_refused`` with its reason, or ``deploy_timeout``.
+            DeployError: ``endpoint_unreachable``, ``endpoint_key_refused``, ``version_refused`` with its reason, or
+                ``deploy_timeout``.
         """
         import httpx
 
         name = f"{rollout.model}/{rollout.version}"
         deadline = time.monotonic() + rollout.timeout
         pause, said = _FIRST, "it has not answered"
-        with httpx.Client(timeout=_ANSWER, trust_env=False) as client:
+        with httpx.Client(timeout=_ANSWER, trust_env=False, headers=key_header(rollout.endpoint_key)) as client:
             while time.monotonic() < deadline:
                 known = _asked(client, rollout)
                 if known is None:
@@ -45,8 +48,31 @@ class EndpointTarget:
         raise DeployError(message, code="deploy_timeout")
 
 
+def key_header(key: str) -> dict[str, str]:
+    """The header that shows *key*; none without a key.
+
+    Raises:
+        DeployError: ``endpoint_key_refused`` for what no header can carry: the HTTP library would echo it.
+    """
+    if not key.isascii() or not key.isprintable():
+        message = (
+            "SLIPSTREAM_ENDPOINT_KEY holds characters that no key has; set it to a key of `slipstream key create`."
+        )
+        raise DeployError(message, code="endpoint_key_refused")
+    return {"authorization": f"Bearer {key}"} if key else {}
+
+
 def _serves(known: dict[str, Any], rollout: Rollout) -> bool:
-    return bool(known["version"] == rollout.version and known["bundle"] == rollout.bundle)
+    """Whether the version has the part that it is to have: the champion's, alone, or that of a challenger or shadow."""
+    challenger, shadow = known.get("challenger"), known.get("shadow")
+    found: dict[str, Any] = known
+    if rollout.shadow:
+        found = shadow or {}
+    elif rollout.weight < 1:
+        found = challenger if challenger and challenger["weight"] == rollout.weight else {}
+    elif challenger or shadow:
+        return False
+    return (found.get("version"), found.get("bundle")) == (rollout.version, rollout.bundle)
 
 
 def _check_refusal(known: dict[str, Any], rollout: Rollout) -> None:
@@ -58,27 +84,34 @@ def _check_refusal(known: dict[str, Any], rollout: Rollout) -> None:
 
 
 def _asked(client: Any, rollout: Rollout) -> dict[str, Any] | None:
-    """What the endpoint says of the model; None if it does not know it.
+    """What the endpoint says of the model; None if it does not know it, or has no time.
 
     Raises:
-        DeployError: ``endpoint_unreachable`` if nothing listens, or something else does.
+        DeployError: ``endpoint_unreachable`` if nothing listens, or something else does; ``endpoint_key_refused``.
     """
     import httpx
 
     url = f"{rollout.endpoint}/models/{rollout.model}"
-    hint = "start the endpoint with `make up` or `slipstream serve`"
     try:
         reply = client.get(url)
-        known: dict[str, Any] = reply.json()
+        return _understood(url, reply.status_code, reply.json())
     except httpx.TimeoutException:
         return None
     except httpx.HTTPError as error:
-        raise DeployError(f"{url}: no endpoint answers ({error}); {hint}.", code="endpoint_unreachable") from error
+        raise DeployError(f"{url}: no endpoint answers ({error}); {_HINT}.", code="endpoint_unreachable") from error
     except ValueError as error:
-        raise DeployError(f"{url}: something else answers there; {hint}.", code="endpoint_unreachable") from error
-    if reply.status_code == 404 and known.get("error", {}).get("code") == "model_not_found":
+        raise DeployError(f"{url}: something else answers there; {_HINT}.", code="endpoint_unreachable") from error
+
+
+def _understood(url: str, status: int, known: Any) -> dict[str, Any] | None:
+    error = known.get("error") if isinstance(known, dict) else None
+    code, said = (error.get("code"), error.get("message")) if isinstance(error, dict) else ("", "")
+    if status == 200 and isinstance(known, dict) and "state" in known:
+        return known
+    if code in _LATER:
         return None
-    if reply.status_code != 200 or "state" not in known:
-        message = f"{url}: answers {reply.status_code}, as no Slipstream endpoint does; {hint}."
-        raise DeployError(message, code="endpoint_unreachable")
-    return known
+    if status in {401, 403}:
+        message = f"{url}: the endpoint refuses the key [{code}]: {said}; set SLIPSTREAM_ENDPOINT_KEY."
+        raise DeployError(message, code="endpoint_key_refused")
+    message = f"{url}: answers {status}, as no Slipstream endpoint does; {_HINT}."
+    raise DeployError(message, code="endpoint_unreachable")

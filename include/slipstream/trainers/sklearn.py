@@ -1,7 +1,7 @@
 """Trains with scikit-learn: one estimator of the allow-list behind preprocessing that follows from the data's types.
 
 The pipeline is made of plain scikit-learn parts, so that it can be kept without pickle and compiled for serving:
-``Pipeline(prepare=ColumnTransformer(numbers=..., words=...), model=estimator)``.
+``Pipeline(prepare=ColumnTransformer(numbers=..., words=..., dates=...), model=estimator)``.
 """
 
 from __future__ import annotations
@@ -120,14 +120,21 @@ def _preparation(inputs: Any, model: Any, path: str) -> Any:
     from sklearn.compose import ColumnTransformer
     from sklearn.utils import get_tags
 
-    words = [name for name in inputs.columns if inputs[name].dtype == object]
-    numbers = [name for name in inputs.columns if name not in words]
+    from slipstream.trainers.date_parts import DateParts, holds_dates
+
+    texts = [name for name in inputs.columns if inputs[name].dtype == object]
+    dates = [name for name in texts if holds_dates(inputs[name])]
+    words = [name for name in texts if name not in dates]
+    numbers = [name for name in inputs.columns if name not in texts]
     takes_missing = get_tags(model).input_tags.allow_nan
     parts = []
     if numbers:
         parts.append(("numbers", _numbers(takes_missing, path), numbers))
     if words:
         parts.append(("words", _words(takes_missing, path), words))
+    if dates:
+        after = _numbers(takes_missing, path)
+        parts.append(("dates", DateParts() if after == "passthrough" else _behind(DateParts(), after), dates))
     return ColumnTransformer(parts, verbose_feature_names_out=False)
 
 
@@ -142,6 +149,12 @@ def _numbers(takes_missing: bool, path: str) -> Any:
     if path.startswith(("sklearn.linear_model.", "sklearn.neighbors.")):
         steps.append(("scale", StandardScaler()))
     return Pipeline(steps) if steps else "passthrough"
+
+
+def _behind(first: Any, rest: Any) -> Any:
+    from sklearn.pipeline import Pipeline
+
+    return Pipeline([("parts", first), *rest.steps])
 
 
 def _words(takes_missing: bool, path: str) -> Any:

@@ -1,0 +1,1 @@
+"""Servers, started, measured and stopped: the parts of the serving benchmark."""

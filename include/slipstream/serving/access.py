@@ -1,0 +1,140 @@
+"""Who may ask: who shows a key with the scope, or anybody from this machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from hmac import compare_digest
+
+from slipstream.errors import BackendError, RequestError, shown
+from slipstream.serving.call import ANONYMOUS, Call, Caller, Scope
+from slipstream.store.state import IssuedKey
+
+AUTO, REQUIRED, OFF = "auto", "required", "off"
+ADMIN = "admin"
+_MARK = b"slipstream_"
+_SEND = "send the header 'Authorization: Bearer KEY' or 'x-api-key: KEY'"
+
+_log = logging.getLogger("slipstream")
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A key, prepared for the comparison."""
+
+    issued: IssuedKey
+    digest: bytes
+    until: float
+    caller: Caller
+
+
+_NOBODY = _Known(IssuedKey("", "", "", ()), bytes(32), 0.0, ANONYMOUS)
+
+
+class Access:
+    """Knows the callers.
+
+    Args:
+        keys: Id -> key, as the ledger or a file says; a mapping that changes is followed.
+        mode: ``auto`` (keys are due unless a request came in on a loopback address), ``required`` or ``off``. A key
+            that is shown all the same must be a good one.
+    """
+
+    def __init__(self, keys: Mapping[str, IssuedKey] | None = None, mode: str = AUTO) -> None:
+        self.keys: Mapping[str, IssuedKey] = {} if keys is None else keys
+        self.mode = mode
+        self._known: dict[bytes, _Known] = {}
+
+    @classmethod
+    def from_environment(cls, keys: Mapping[str, IssuedKey]) -> Access:
+        """As ``SLIPSTREAM_AUTH`` says.
+
+        Raises:
+            BackendError: ``setting_invalid``.
+        """
+        mode = auth_mode()
+        if mode == OFF:
+            _log.warning("SLIPSTREAM_AUTH=off: anybody who reaches this endpoint may ask it; keys are not due.")
+        return cls(keys, mode)
+
+    def check(self, call: Call, scope: str) -> Caller:
+        """Who asks, if it may do what *scope* names.
+
+        Raises:
+            RequestError: ``key_missing`` or ``key_invalid`` (401), ``scope_missing`` (403).
+        """
+        given = _given(call.headers)
+        if given[:11] != _MARK:
+            if self.mode != REQUIRED and (self.mode == OFF or _is_loopback(call.scope)):
+                return ANONYMOUS
+            raise self._missing() if not given else _invalid()
+        known = self._known.get(given[11:23], _NOBODY)
+        if known is _NOBODY or self.keys.get(known.issued.id) is not known.issued:
+            known = self._look_up(given[11:23])
+        # Nothing is said, not even by the time it takes, about what is wrong with a key.
+        right = compare_digest(sha256(given).digest(), known.digest)
+        if not right or time.time() >= known.until:
+            raise _invalid()
+        caller = known.caller
+        if scope not in caller.scopes and ADMIN not in caller.scopes:
+            raise RequestError(f"this key has no scope {scope!r}", code="scope_missing", status=403)
+        return caller
+
+    def _look_up(self, key_id: bytes) -> _Known:
+        """The key of that id, prepared; kept until it changes, so that as many are kept as there are keys."""
+        issued = self.keys.get(key_id.decode("latin-1"))
+        if issued is None or issued.revoked:
+            self._known.pop(key_id, None)
+            return _NOBODY
+        until = datetime.fromisoformat(issued.expires).timestamp() if issued.expires else float("inf")
+        caller = Caller(issued.caller, issued.id, frozenset(issued.scopes))
+        known = self._known[key_id] = _Known(issued, bytes.fromhex(issued.digest), until, caller)
+        return known
+
+    def _missing(self) -> RequestError:
+        message = _SEND
+        if not self.keys:
+            make = "slipstream key create --caller NAME --scopes predict"
+            message = f"a key is due here, but none exists yet: make one with `{make}`, then {_SEND}"
+        return RequestError(message, code="key_missing", status=401)
+
+
+def auth_mode() -> str:
+    """What ``SLIPSTREAM_AUTH`` says: ``auto``, ``required`` or ``off``.
+
+    Raises:
+        BackendError: ``setting_invalid``.
+    """
+    mode = (os.environ.get("SLIPSTREAM_AUTH") or AUTO).strip().lower()
+    if mode not in {AUTO, REQUIRED, OFF}:
+        message = f"SLIPSTREAM_AUTH: {shown(mode)} is none of auto, required and off; mend it."
+        raise BackendError(message, code="setting_invalid")
+    return mode
+
+
+def _given(headers: Mapping[bytes, bytes]) -> bytes:
+    """What the request shows as its key: ours, or else whatever it is; b"" if nothing. Other schemes are not ours."""
+    authorization = headers.get(b"authorization", b"")
+    token = authorization[7:].strip() if authorization[:7].lower() == b"bearer " else b""
+    if token[:11] == _MARK:
+        return token
+    other = headers.get(b"x-api-key", b"")
+    return other if other[:11] == _MARK else token or other
+
+
+def _invalid() -> RequestError:
+    return RequestError("this key is not good here", code="key_invalid", status=401)
+
+
+def _is_loopback(scope: Scope) -> bool:
+    """Whether the request came in on an address of this machine's own, or by a unix socket."""
+    server = scope.get("server")
+    if server is None:
+        return False
+    host, port = server
+    return port is None or host.startswith(("127.", "::ffff:127.")) or host == "::1"

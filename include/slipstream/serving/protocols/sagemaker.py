@@ -1,0 +1,136 @@
+"""CSV, as SageMaker's built-in algorithms take and give it, and as MLflow takes it: with a header line or without."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from typing import Any
+
+from slipstream.errors import RequestError
+from slipstream.scoring.schema import MAX_TEXT, Field
+from slipstream.serving.call import Call
+from slipstream.serving.decode import Decoder
+from slipstream.serving.forms import Inputs, checked
+from slipstream.serving.served import Answered, Decoded
+
+CSV = b"text/csv"
+TARGET_MODEL = b"x-amzn-sagemaker-target-model"
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
+_SURELY_64_BITS = 19
+_TRUTHS = {"true": True, "false": False}
+
+
+class Csv:
+    """Reads lines of values, and answers a line a row: the number, the probability, or of many classes the label."""
+
+    def decode(self, decoder: Decoder, call: Call, body: bytes) -> Decoded:
+        """The rows of *body*."""
+        inputs = decoder.inputs
+        lines = _lines(body, inputs)
+        order = inputs.names
+        if _is_header(lines[0][1], inputs):
+            order = tuple(lines.pop(0)[1])
+            inputs.check_names(list(order), "header")
+        inputs.check_count(len(lines))
+        for number, cells in lines:
+            if len(cells) != len(order):
+                message = f"line {number} has {len(cells)} fields, expected {len(order)}"
+                raise RequestError(message, code="csv_malformed", field=f"line {number}")
+        columns = dict(zip(order, zip(*(cells for _, cells in lines), strict=True), strict=True))
+        numbers = [number for number, _ in lines]
+        values = [_values(field, columns[field.name], numbers) for field in inputs.fields]
+        return Decoded(inputs.in_bulk(values, len(lines)), len(lines))
+
+    def encode(self, answered: Answered) -> tuple[bytes, bytes]:
+        """One line a row."""
+        answers = answered.answers
+        binary = answered.served.scorer.schema.task == "binary"
+        said = answers.probabilities if binary and answers.probabilities is not None else answers.predictions
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([_written(one)] for one in said)
+        return text.getvalue().encode("utf-8", "replace"), b"text/csv; charset=utf-8"
+
+
+def _lines(body: bytes, inputs: Inputs) -> list[tuple[int, list[str]]]:
+    """The lines that are not blank, with their numbers: at most one more than there may be rows and a header."""
+    if not body.strip():
+        raise RequestError("request body is empty; expected lines of comma-separated values", code="body_empty")
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RequestError(f"not UTF-8: byte {error.start} cannot be read", code="encoding") from error
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    lines: list[tuple[int, list[str]]] = []
+    try:
+        for cells in reader:
+            if cells:
+                lines.append((reader.line_num, cells))
+            if len(lines) > inputs.max_rows + 1:
+                inputs.check_count(_count(reader, len(lines)))
+    except csv.Error as error:
+        place = f"line {reader.line_num}"
+        raise RequestError(f"{place}: {error}", code="csv_malformed", field=place) from error
+    return lines
+
+
+def _count(reader: Any, taken: int) -> int:
+    return taken + sum(bool(cells) for cells in reader)
+
+
+def _is_header(cells: list[str], inputs: Inputs) -> bool:
+    """Whether a first line names the inputs. Half of them will do: a name that is wrong should be called so."""
+    return 2 * sum(cell in inputs.known for cell in cells) >= len(cells)
+
+
+def _values(field: Field, cells: tuple[str, ...], lines: list[int]) -> list[Any]:
+    """The values of one column."""
+    quick = None if "" in cells and not field.nullable else _quickly(field, cells)
+    if quick is not None:
+        return quick
+    return [_value(field, cell, f"line {line}.{field.name}") for line, cell in zip(lines, cells, strict=True)]
+
+
+def _quickly(field: Field, cells: tuple[str, ...]) -> list[Any] | None:
+    """The values of cells that are plainly right; None: look closer."""
+    longest = max(map(len, cells))
+    if field.type == "string":
+        return [cell or None for cell in cells] if longest <= MAX_TEXT else None
+    if field.type == "number" and all(map(_NUMBER.fullmatch, filter(None, cells))):
+        values = [float(cell) if cell else None for cell in cells]
+        return values if all(map(math.isfinite, filter(None, values))) else None
+    if field.type == "integer" and longest < _SURELY_64_BITS and all(map(_WHOLE.fullmatch, filter(None, cells))):
+        return [int(cell) if cell else None for cell in cells]
+    return None
+
+
+def _value(field: Field, cell: str, place: str) -> Any:
+    """The value that *cell* means; an empty one is missing."""
+    if cell == "":
+        return checked(field, None, place)
+    if field.type == "string":
+        return checked(field, cell, place)
+    if field.type == "boolean":
+        return checked(field, _TRUTHS.get(cell.strip().lower(), cell), place)
+    text = cell.strip()
+    if not _NUMBER.fullmatch(text):
+        return checked(field, float("inf") if text.lower().lstrip("+-") in {"inf", "infinity"} else cell, place)
+    if field.type == "integer" and _WHOLE.fullmatch(text):
+        return checked(field, int(text) if len(text) < 320 else 1 << 2000, place)
+    return checked(field, float(text), place)
+
+
+def _written(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def with_message(error: dict[str, Any]) -> dict[str, Any]:
+    """The body of an error with what boto3 looks for beside it."""
+    return {"error": error, "code": error["code"], "message": error["message"]}
+
+
+def target_model(header: bytes) -> str:
+    """The model that ``X-Amzn-SageMaker-Target-Model`` names; SageMaker's names end in ``.tar.gz``."""
+    return header.decode("latin-1").removesuffix(".tar.gz").lstrip("/")

@@ -1,0 +1,137 @@
+"""Has versions proved in child processes, beside what serves; of several workers one proves for all."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from slipstream.serving.bounds import Bounds
+from slipstream.serving.prove import Question, Verdict
+
+AT_ONCE = 2
+
+_log = logging.getLogger("slipstream")
+_Key = tuple[str, int]
+
+
+class _Kept(msgspec.Struct):
+    """A verdict as workers share it; *attempt* is the event that asked for the version."""
+
+    attempt: int
+    verdict: Verdict
+
+
+class Prover:
+    """Asks and remembers.
+
+    Args:
+        store: URL of the store.
+        bounds: What a version must keep to.
+        shared: Folder where the workers keep verdicts; None for a single worker.
+    """
+
+    def __init__(self, store: str, bounds: Bounds, shared: Path | None = None) -> None:
+        self.store = store
+        self.bounds = bounds
+        self.shared = shared
+        self._asked: dict[_Key, Future[Verdict]] = {}
+        self._proved: set[str] = set()
+        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="prove")
+        self._children: set[subprocess.Popen[bytes]] = set()
+
+    def verdict(self, bundle: str, attempt: int) -> Verdict | None:
+        """The verdict on *bundle*; None as long as there is none. What was proved once need not be again."""
+        if bundle in self._proved:
+            return Verdict()
+        asked = self._asked.get((bundle, attempt))
+        if asked is None:
+            self._asked[bundle, attempt] = self._pool.submit(self._shared, bundle, attempt)
+            return None
+        if not asked.done():
+            return None
+        del self._asked[bundle, attempt]
+        verdict = asked.result()
+        if not verdict.code:
+            self._proved.add(bundle)
+        return verdict
+
+    def close(self) -> None:
+        """End the children."""
+        for child in list(self._children):
+            child.kill()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _shared(self, bundle: str, attempt: int) -> Verdict:
+        if self.shared is None:
+            return self._prove(bundle)
+        try:
+            with _locked(self.shared, bundle) as file:
+                kept = _kept(file)
+                if kept is not None and (not kept.verdict.code or kept.attempt == attempt):
+                    return kept.verdict
+                verdict = self._prove(bundle)
+                if verdict.code != "again":
+                    os.ftruncate(file, 0)
+                    os.pwrite(file, msgspec.json.encode(_Kept(attempt, verdict)), 0)
+                return verdict
+        except OSError as error:  # a full disk: each worker proves for itself
+            _log.warning("verdicts cannot be shared: %s", error)
+            return self._prove(bundle)
+
+    def _prove(self, bundle: str) -> Verdict:
+        bounds = self.bounds
+        longest = int(bounds.seconds) + 5
+        question = Question(self.store, bundle, sorted(bounds.trusted), bounds.latency, bounds.memory, longest)
+        # One thread: the child stands beside what serves.
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+        environment.pop("PROMETHEUS_MULTIPROC_DIR", None)
+        words = [sys.executable, "-m", "slipstream.serving.prove"]
+        with subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+        ) as child:
+            self._children.add(child)
+            try:
+                said, complaint = child.communicate(msgspec.json.encode(question), timeout=bounds.seconds)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                return Verdict("version_too_slow", f"it was not loaded and proved within {bounds.seconds:g} s.")
+            finally:
+                self._children.discard(child)
+        return _read(said, complaint, child.returncode)
+
+
+def _read(said: bytes, complaint: bytes, code: int) -> Verdict:
+    try:
+        return msgspec.json.decode(said, type=Verdict)
+    except msgspec.DecodeError:
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        last = complaint.decode("utf-8", "replace").strip().rpartition("\n")[2][:200]
+        return Verdict("version_crashed", f"the process that tried it ended with {how}{': ' if last else ''}{last}.")
+
+
+@contextmanager
+def _locked(folder: Path, bundle: str) -> Iterator[int]:
+    folder.mkdir(exist_ok=True, mode=0o700)
+    file = os.open(folder / bundle, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield file
+    finally:
+        os.close(file)
+
+
+def _kept(file: int) -> _Kept | None:
+    try:
+        return msgspec.json.decode(os.pread(file, 1 << 16, 0), type=_Kept)
+    except msgspec.DecodeError:
+        return None

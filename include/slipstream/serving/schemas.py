@@ -1,0 +1,132 @@
+"""JSON Schemas of what the endpoint takes and gives, for its description."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slipstream.scoring.schema import MAX_TEXT, Field, Schema
+
+_KINDS: dict[str, dict[str, Any]] = {
+    "number": {"type": "number"},
+    "integer": {"type": "integer", "minimum": -(1 << 63), "maximum": (1 << 63) - 1},
+    "boolean": {"type": "boolean"},
+    "string": {"type": "string", "maxLength": MAX_TEXT},
+}
+_TEXT: dict[str, Any] = {"type": "string"}
+ID: dict[str, Any] = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
+
+
+def value_schema(field: Field) -> dict[str, Any]:
+    """What a value of *field* may be. What training saw is told in words: other values are answered with a warning."""
+    kind: dict[str, Any] = dict(_KINDS[field.type])
+    if field.nullable:
+        kind["type"] = [kind["type"], "null"]
+    if field.low is not None and field.type != "boolean":
+        kind["description"] = f"In training from {field.low:g} to {field.high:g}."
+    if field.categories:
+        kind["description"] = f"In training: {', '.join(field.categories[:20])}{' …' * (len(field.categories) > 20)}"
+    return kind
+
+
+def row_schema(schema: Schema) -> dict[str, Any]:
+    """A row: an object with every input."""
+    return record({field.name: value_schema(field) for field in schema.inputs})
+
+
+def instance_schema(schema: Schema, row: dict[str, Any]) -> dict[str, Any]:
+    """A row as the protocols of others write it: also as a list, and with one input as its value."""
+    values = [value_schema(field) for field in schema.inputs]
+    count = len(values)
+    listed = {"type": "array", "prefixItems": values, "items": False, "minItems": count, "maxItems": count}
+    return {"anyOf": [row, listed, *(values if count == 1 else [])]}
+
+
+def answer_schema(schema: Schema, rows: int) -> dict[str, Any]:
+    """The answer of the native route."""
+    labels: dict[type, str] = {bool: "boolean", int: "integer", str: "string"}
+    label = {"type": labels[type(schema.classes[0])]} if schema.classes else {"type": "number"}
+    share = {"type": "number", "minimum": 0, "maximum": 1}
+    properties: dict[str, Any] = {
+        "model": _TEXT,
+        "version": {"type": ["integer", "string"]},
+        "predictions": many(label, rows),
+        "ids": many(ID, rows),
+    }
+    if schema.task == "binary":
+        properties["probabilities"] = many(share, rows)
+    if schema.task == "multiclass":
+        count = len(schema.classes)
+        properties["probabilities"] = many({**many(share, count), "minItems": count}, rows)
+        properties["classes"] = {"const": list(schema.classes)}
+    notice = record({"field": _TEXT, "code": {"enum": ["category_unseen", "outside_training_range"]}, "message": _TEXT})
+    return record(properties, {"warnings": many(notice, 20)})
+
+
+def many(item: dict[str, Any], most: int) -> dict[str, Any]:
+    """A list of one to *most* items."""
+    return {"type": "array", "items": item, "minItems": 1, "maxItems": most}
+
+
+def record(properties: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
+    """An object with these properties, and no other than the *optional* ones beside."""
+    return {
+        "type": "object",
+        "properties": {**properties, **(optional or {})},
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _listed(item: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": item}
+
+
+_TOLD = {"code": _TEXT, "field": {"type": ["string", "null"]}, "request_id": _TEXT}
+_INNER = record({**_TOLD, "message": _TEXT})
+ERROR = record({"error": _INNER})
+ERROR_FLAT = record({"error": _TEXT, **_TOLD})
+ERROR_WITH_MESSAGE = record({"error": _INNER, "code": _TEXT, "message": _TEXT})
+
+_YES = {"type": "boolean"}
+_TENSOR = record(
+    {
+        "name": _TEXT,
+        "datatype": {"enum": ["FP64", "INT64", "BOOL", "BYTES"]},
+        "shape": _listed({"type": "integer", "minimum": -1}),
+    }
+)
+_MODEL = {
+    "type": "object",
+    "properties": {"model": _TEXT, "version": {"type": ["integer", "string", "null"]}},
+    "required": ["model", "version"],
+}
+FIXED = {
+    "Nothing": record({}),
+    "Object": {"type": "object"},
+    "Ready": record({"ready": _YES}),
+    "Live": record({"live": _YES}),
+    "ModelReady": record({"name": _TEXT, "ready": _YES}),
+    "Model": _MODEL,
+    "Models": record({"models": _listed(_MODEL)}),
+    "Explanations": record(
+        {
+            "model": _TEXT,
+            "version": {"type": ["integer", "string", "null"]},
+            "unit": {"type": ["string", "null"]},
+            "base": {"type": ["number", "null"]},
+            "explanations": _listed({"type": "object"}),
+        }
+    ),
+    "V1Models": record({"models": _listed(_TEXT)}),
+    "V2Server": record({"name": _TEXT, "version": _TEXT, "extensions": _listed(_TEXT)}),
+    "V2Model": record(
+        {
+            "name": _TEXT,
+            "versions": _listed(_TEXT),
+            "platform": _TEXT,
+            "inputs": _listed(_TENSOR),
+            "outputs": _listed(_TENSOR),
+        }
+    ),
+}
+"""What is the same for all models."""

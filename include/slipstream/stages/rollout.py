@@ -1,0 +1,186 @@
+"""One attempt to put a version into service: the events that ask for it, and the wait for what they ask for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from slipstream.errors import Conflict, DeployError
+from slipstream.slots import TARGET, Rollout
+from slipstream.spec import ModelSpec
+from slipstream.stages.contract import Result, Stage, find_result, once
+from slipstream.stages.evaluate import Evaluated
+from slipstream.store import Store
+from slipstream.store.faultpoints import faultpoint
+from slipstream.store.state import Event, ModelState, State
+
+STAGE = Stage("deploy", version=1, event="deployment.finished")
+
+
+@dataclass(frozen=True)
+class Deployed(Result):
+    """A version in service.
+
+    Attributes:
+        version: Its number.
+        previous: The champion before it; None when there was none.
+        bundle: Id of its bundle.
+        seconds: From the start of the rollout until the target answered with it.
+        weight: The share of the keys that it answers; 1: everything.
+        shadow: Whether it only listens.
+    """
+
+    version: int
+    previous: int | None
+    bundle: str
+    seconds: float
+    weight: float = 1.0
+    shadow: bool = False
+
+
+@dataclass(frozen=True)
+class Share:
+    """How much of the requests a version answers."""
+
+    weight: float = 1.0
+    shadow: bool = False
+
+    @property
+    def full(self) -> bool:
+        """Whether it takes the champion's place."""
+        return self.weight >= 1 and not self.shadow
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a version is put into service, and who asks for it."""
+
+    endpoint: str
+    endpoint_key: str = field(repr=False)
+    actor: str
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try to bring a version into service."""
+
+    spec: ModelSpec
+    store: Store
+    version: int
+    registered: Event
+    key: str
+    place: Place
+    share: Share
+
+    @property
+    def bundle(self) -> str:
+        """Id of the version's bundle."""
+        return str(self.registered.data["result"]["bundle"])
+
+    def finish(self) -> Deployed:
+        """Bring it into service in full, once."""
+        return once(
+            STAGE,
+            self.spec,
+            self.store,
+            self.key,
+            lambda run: self.work(run),
+            result=Deployed,
+            actor=self.place.actor,
+            record=lambda made, _: {"version": made.version, "previous": made.previous},
+        )
+
+    def work(self, run: str) -> Deployed:
+        """Start or shift, wait for the target, and close the deployment if it fails."""
+        before = self._state()
+        reused = not self.share.full and before.deployment == self.version and self._shared(before)
+        started = self._append("deployment.started", self._payload(), self.key, self._check)
+        faultpoint("deploy.started")
+        now = self._state()
+        if now.deployment == self.version and not self._shared(now):
+            asked = {"version": self.version, "weight": self.share.weight, "shadow": self.share.shadow}
+            # The last event is part of the key: the same shift asked for twice at once is one.
+            self._append("deployment.shifted", asked, f"{self.key}:{now.moved}", self._check_open)
+            faultpoint("deploy.shifted")
+        began = time.monotonic()
+        try:
+            self.wait(started.seq)
+        except DeployError as error:
+            self.end(error.code, str(error), now.champion)
+            raise
+        seconds = round(time.monotonic() - began, 3)
+        share = self.share
+        return Deployed(
+            self.version, now.champion, self.bundle, seconds, share.weight, share.shadow, run=run, reused=reused
+        )
+
+    def wait(self, seq: int) -> None:
+        """Return when the target answers as it should; *seq* is the event that asks for it."""
+        target = TARGET.build(self.spec.deploy.target, allow_code=self.spec.allow_code)
+        target.roll_out(
+            Rollout(
+                self.spec.name,
+                self.version,
+                self.bundle,
+                self.store.url,
+                self.place.endpoint,
+                seq,
+                self.spec.deploy.timeout.total_seconds(),
+                self.place.endpoint_key,
+                self.share.weight,
+                self.share.shadow,
+            )
+        )
+
+    def end(self, code: str, reason: str, previous: int | None) -> Event:
+        """Close the deployment without a new champion."""
+        payload = {"version": self.version, "previous": previous, "code": code, "reason": reason}
+        return self._append("deployment.rolled_back", payload, self.key)
+
+    def _state(self) -> ModelState:
+        # A copy: the ledger's own goes on changing.
+        return replace(self.store.ledger.state().model(self.spec.name))
+
+    def _shared(self, state: ModelState) -> bool:
+        return (state.weight, state.shadow) == (self.share.weight, self.share.shadow)
+
+    def _payload(self) -> dict[str, Any]:
+        payload: dict[str, Any] = {"version": self.version, "bundle": self.bundle}
+        if not self.share.full:
+            payload |= {"weight": self.share.weight, "shadow": self.share.shadow}
+        if self.spec.deploy.sticky:
+            payload["sticky"] = self.spec.deploy.sticky
+        served = self.version in {version for _, version in self._state().served}
+        if served or self.spec.deploy.on_schema_change == "allow":
+            payload["schema_change"] = True
+        return payload
+
+    def _append(
+        self, kind: str, payload: dict[str, Any], key: str, check: Callable[[State], None] | None = None
+    ) -> Event:
+        return self.store.ledger.append(kind, self.spec.name, payload, key=key, actor=self.place.actor, check=check)
+
+    def _check_open(self, state: State) -> None:
+        """Refuse to shift what somebody else has closed."""
+        if state.model(self.spec.name).deployment != self.version:
+            message = f"{self.spec.name}: the deployment of version {self.version} was closed; deploy it again."
+            raise Conflict(message, code="deployment_in_flight")
+
+    def _check(self, state: State) -> None:
+        """Refuse to start beside another deployment, or on a comparison with another champion."""
+        name, model = self.spec.name, state.model(self.spec.name)
+        if model.deployment not in {None, self.version}:
+            message = (
+                f"{name}: version {model.deployment} is being rolled out; deploy it again to finish that, or roll it "
+                f"back, then deploy {self.version}."
+            )
+            raise Conflict(message, code="deployment_in_flight")
+        if self.version in {served for _, served in model.served}:
+            return
+        compared = find_result(self.store, self.spec, self.registered.data["result"]["evaluation"], Evaluated).champion
+        if model.champion != compared:
+            now, then = model.champion or "none", compared or "none"
+            message = f"{name}: champion is {now}, you compared with {then}; evaluate again."
+            raise Conflict(message, code="promotion_stale")

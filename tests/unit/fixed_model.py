@@ -1,0 +1,149 @@
+"""One small model whose answers are easy to tell, behind the endpoint's front: asked in process, or over a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import numpy as np
+import uvicorn
+
+from slipstream.scoring.schema import Field, Schema
+from slipstream.scoring.scorer import Engine, Scorer
+from slipstream.serving.access import Access
+from slipstream.serving.decode import Decoder
+from slipstream.serving.front import Front, Guards
+from slipstream.serving.limits import Limits
+from slipstream.serving.log import AccessLog
+from slipstream.serving.meters import Meters
+from slipstream.serving.notices import Watch
+from slipstream.serving.paths import OWN, Paths
+from slipstream.serving.routes import Routes
+from slipstream.serving.served import Answered, Served
+
+SCHEMA = Schema(
+    "regression",
+    "delay",
+    (
+        Field("dep delay", "number", nullable=True, low=0.0, high=9.0),
+        Field("seats", "integer", nullable=False, low=1.0, high=400.0),
+        Field("carrier", "string", nullable=False, categories=("AA", "UA")),
+        Field("night", "boolean", nullable=True, low=0.0, high=1.0),
+    ),
+)
+NUMBERS = Schema(
+    "binary", "late", (Field("x", "number", nullable=True), Field("n", "integer", nullable=False)), ("no", "yes"), "yes"
+)
+LETTERS = Schema("multiclass", "kind", (Field("word", "string", nullable=True),), ("a", "b", "c"))
+ROW = '{"dep delay": 1.5, "seats": 2, "carrier": "AA", "night": null}'
+LIMITS = Limits(body=20_000, rows=5, seconds=0.3)
+
+Ask = Callable[..., httpx.Response]
+
+
+class Sum:
+    """An engine that answers the number of seats; 400 of them are too many for it, and 13 are unlucky."""
+
+    name = "compiled"
+
+    def run(self, columns: Any) -> Any:
+        if 13 in columns["seats"]:
+            raise ValueError("secret")
+        return np.array([float("nan") if seats == 400 else float(seats) for seats in columns["seats"]])
+
+
+class Third:
+    """An engine whose first class has a third, whatever is asked; the second has what the last leaves."""
+
+    name = "compiled"
+
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+
+    def run(self, columns: Any) -> Any:
+        rows = len(next(iter(columns.values())))
+        shares = [1 / 3, 2 / 3] if self.classes == 2 else [0.25, 0.5, 0.25]
+        return np.array([shares] * rows)
+
+
+def served(name: str = "m", schema: Schema = SCHEMA, engine: Engine | None = None, **changes: Any) -> Served:
+    """A version of a model called *name*."""
+    engine = engine or (Sum() if schema is SCHEMA else Third(len(schema.classes)))
+    decoder = Decoder(schema, changes.pop("rows", 5))
+    return replace(Served(name, 3, "b" * 64, Scorer(schema, (), engine), decoder, Watch(schema)), **changes)
+
+
+class Few:
+    """Some models, and what would be captured of their answers."""
+
+    def __init__(self, *models: Served) -> None:
+        self.kept: list[Answered] = []
+        self.known = {one.model: Routes(one) for one in models or (served(),)}
+        self.is_ready = True
+
+    def ready(self) -> bool:
+        return self.is_ready
+
+    def routes(self, model: str) -> Routes | None:
+        return self.known.get(model)
+
+    def describe(self, model: str) -> dict[str, Any] | None:
+        routes = self.known.get(model)
+        return {"model": model, "version": routes.champion.version} if routes is not None else None
+
+    def names(self) -> list[str]:
+        return sorted(self.known)
+
+    def keep(self, answered: Answered, routes: Routes) -> None:
+        self.kept.append(answered)
+
+    @property
+    def past(self) -> None:
+        return None
+
+
+def guards(limits: Limits = LIMITS, access: Access | None = None, **changes: Any) -> Guards:
+    return replace(Guards(limits, access or Access(), AccessLog(0)), **changes)
+
+
+@contextmanager
+def asking(models: Few, guarded: Guards | None = None, paths: Paths = OWN) -> Iterator[Ask]:
+    """A function that asks a front over *models*, in this process."""
+    front = Front(models, Meters(), guarded or guards(), paths)
+
+    def send(method: str, path: str, **options: Any) -> httpx.Response:
+        async def once() -> httpx.Response:
+            transport = httpx.ASGITransport(app=front)  # type: ignore[arg-type]
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+                return await client.request(method, path, **options)
+
+        return asyncio.run(once())
+
+    yield send
+    front.close()
+
+
+@contextmanager
+def listening(models: Few, guarded: Guards | None = None, paths: Paths = OWN) -> Iterator[str]:
+    """The URL of a front over *models* that listens on a port of this machine."""
+    front = Front(models, Meters(), guarded or guards(), paths)
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(front, log_config=None, lifespan="off"))  # type: ignore[arg-type]
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not server.started:
+        assert time.monotonic() < deadline, "the server did not start"
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(10)
+    front.close()
