@@ -170,7 +170,7 @@ class DeploySpec(Part):
     timeout: Duration = Field(default="2m", validate_default=True)
     """The endpoint must answer with the version by then."""
     sticky: str = Field(default="", max_length=200)
-    """What keeps a caller with one version during a canary: an input, `header:<name>`, or nothing: the whole request."""
+    """What keeps a caller with one version during a canary: an input, `header:<name>`, or none: the whole request."""
     on_schema_change: Literal["refuse", "allow"] = "refuse"
     """What happens to a version whose inputs or classes differ from those of the version that serves."""
     capture: Annotated[CaptureSpec, BeforeValidator(_in_full, json_schema_input_type=bool | CaptureSpec)] = (

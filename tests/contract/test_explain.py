@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -176,3 +177,21 @@ def test_other_tasks(
     assert one["prediction"] == answered["predictions"][0]
     told = max(answered["probabilities"][0]) if task == "multiclass" else answered["predictions"][0]
     assert one["answer"] == pytest.approx(told, abs=1e-9)
+
+
+def test_a_server_without_a_store_finds_no_prediction(make_spec: MakeSpec, store: Store, release: Release) -> None:
+    from slipstream.errors import RequestError
+    from slipstream.serving.explain import Explaining
+    from slipstream.serving.policy import NOTHING_KEPT
+    from slipstream.serving.routes import Routes
+    from slipstream.serving.served import load_served
+
+    spec = make_spec()
+    release(spec)
+    alone = Explaining(Routes(load_served(bundle_of(store, spec.name, 1), "abc", 1000, NOTHING_KEPT)), 20, None)
+    said = json.loads(alone.answer(json.dumps({"rows": [ROW]}).encode()))
+    added_up(said["explanations"][0])
+    assert said["version"] == "abc"
+    with pytest.raises(RequestError) as caught:
+        alone.answer(b'{"ids": ["%s"]}' % (b"0" * 32))
+    assert (caught.value.status, caught.value.code) == (409, "predictions_not_kept")

@@ -271,7 +271,7 @@ class TestWhatGoesWrong:
         self, store: Store, meters: Meters, caplog: pytest.LogCaptureFixture, error: Exception
     ) -> None:
         class Failing:
-            def add(self, *_: Any, **__: Any) -> None:
+            def stream(self, *_: Any) -> None:
                 raise error
 
         class Broken:
@@ -283,7 +283,7 @@ class TestWhatGoesWrong:
             for _ in range(3):
                 keep(capture, answered(version(), 2))
         assert told(meters, "capture_dropped_total") == 6
-        assert caplog.text.count("were not captured") == 1
+        assert caplog.text.count(f"were not captured: {error}") == 1
         assert capture.waiting == 0
         broken.tables = store.tables
         keep(capture, answered(version(), 2))
@@ -293,12 +293,20 @@ class TestWhatGoesWrong:
         free = threading.Event()
 
         class Slow:
-            class tables:
-                @staticmethod
-                def add(*_: Any, **__: Any) -> None:
-                    free.wait(30)
+            tables: Any = None
 
-        capture = Capture(Slow(), meters, seconds=0.01)  # type: ignore[arg-type]
+            def stream(self, *_: Any) -> Any:
+                return self
+
+            def newest(self) -> None:
+                return None
+
+            def add(self, _: Path) -> None:
+                free.wait(30)
+
+        slow = Slow()
+        slow.tables = slow
+        capture = Capture(slow, meters, seconds=0.01)  # type: ignore[arg-type]
         capture.start()
         routes, one = Routes(version()), answered(version())
         capture.offer(one, routes)

@@ -357,6 +357,18 @@ def test_xgboost_of_several_classes_and_stopped_early() -> None:
     assert check(engine, SklearnEngine(schema, pipeline), schema, [columns_of(held)], compiled.edges).passed
 
 
+def test_a_null_is_the_same_in_one_row_and_in_many() -> None:
+    pipeline, schema, inputs = fitted(
+        ColumnTransformer([("k", one_hot(), ["k"])]), linear_model.LogisticRegression(), "binary"
+    )
+    engine = CompiledEngine(compile_pipeline(pipeline, schema).files)
+    nulls = {name: [None] * 40 for name in schema.names}
+    as_arrays = {name: np.full(40, np.nan) if name in NUMBERS else [None] * 40 for name in schema.names}
+    alone = engine.run({name: [None] for name in schema.names})
+    for columns in (nulls, as_arrays):
+        np.testing.assert_allclose(engine.run(columns), np.repeat(alone, 40, axis=0), atol=1e-12)
+
+
 def test_whole_numbers_and_booleans_are_numbers() -> None:
     inputs = pd.DataFrame({"flag": [0.0, 1.0, np.nan] * 40, "count": np.arange(120.0)})
     pipeline = Pipeline([("prepare", ColumnTransformer([("one", one_hot(), ["flag"])], remainder="passthrough")),

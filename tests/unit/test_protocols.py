@@ -377,6 +377,8 @@ class TestKServeV2:
         assert said(text.replace("1.5", "NaN")) == (400, "not_finite", "inputs[0].data[0]")
         assert said(text.replace("1.5", "1e999")) == (400, "not_finite", "inputs[0].data[0]")
         assert said(text.replace("[1.5", "[" * 40)) == (400, "too_deep", None)
+        assert said(json.dumps(tensors(id="\ud800"))) == (400, "encoding", "id")
+        assert said(text.replace('"seats"', '"\\ud800"'))[1] == "field_unknown"
         assert said('{"inputs": []}') == (400, "field_missing", "inputs.dep delay")
 
     def test_wrong_bytes(self, ask: Ask) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -110,16 +110,19 @@ class _Lookup:
 
     def one(self, value: Any) -> list[float]:
         """The numbers of one value."""
-        if self._number and value is not None:
-            value = float(value)
-        return self._rows[self._index.get(value, self._unknown)]
+        return self._rows[self._index.get(_number(value) if self._number else value, self._unknown)]
 
-    def many(self, values: Sequence[Any]) -> Floats:
+    def many(self, values: Iterable[Any]) -> Floats:
         """The numbers of values, one row each."""
         if self._number:
-            values = [None if value is None else float(value) for value in values]
+            values = map(_number, values)
         index, unknown = self._index, self._unknown
         return self._array[[index.get(value, unknown) for value in values]]
+
+
+def _number(value: Any) -> float | None:
+    """A number as tables have it: a float; None for null, for which NaN stands in arrays."""
+    return None if value is None or value != value else float(value)
 
 
 def _read(files: Mapping[str, bytes]) -> Plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from slipstream.errors import RequestError, shown
@@ -52,10 +53,15 @@ class Schema:
     classes: tuple[bool | int | str, ...] = ()
     positive: bool | int | str | None = None
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The names of the inputs, in order."""
         return tuple(field.name for field in self.inputs)
+
+    @cached_property
+    def takes(self) -> tuple[tuple[str, str, bool], ...]:
+        """What a request must hold: name, type and nullability of each input; not what was seen in training."""
+        return tuple((field.name, field.type, field.nullable) for field in self.inputs)
 
 
 def kind_of(duck: str) -> Kind:

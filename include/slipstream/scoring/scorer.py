@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import msgspec
@@ -54,6 +55,12 @@ class Scorer:
     golden: tuple[dict[str, Any], ...]
     engine: Engine
 
+    @cached_property
+    def _positive(self) -> int:
+        """Where the probability of the positive label stands."""
+        assert self.schema.positive is not None  # noqa: S101 - asked of binary tasks only
+        return self.schema.classes.index(self.schema.positive)
+
     @property
     def engine_name(self) -> str:
         """What answers: ``compiled`` or ``sklearn``."""
@@ -72,12 +79,13 @@ class Scorer:
         if self.schema.task == "regression":
             _refuse(all(map(math.isfinite, found)))
             return Answers(found, None)
-        _refuse(all(all(map(math.isfinite, row)) for row in found))
+        # A sum is finite only if all that it adds up is.
+        _refuse(math.isfinite(sum(map(sum, found))))
         classes = self.schema.classes
         labels = [classes[row.index(max(row))] for row in found]
         if self.schema.positive is None:
             return Answers(labels, found)
-        place = classes.index(self.schema.positive)
+        place = self._positive
         return Answers(labels, [row[place] for row in found])
 
     def _many(self, result: Any) -> Answers:
@@ -88,7 +96,7 @@ class Scorer:
             return Answers(result.tolist(), None)
         labels = [self.schema.classes[place] for place in result.argmax(axis=1).tolist()]
         if self.schema.positive is not None:
-            return Answers(labels, result[:, self.schema.classes.index(self.schema.positive)].tolist())
+            return Answers(labels, result[:, self._positive].tolist())
         return Answers(labels, result.tolist())
 
     def check_golden(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable
 from typing import Any
@@ -31,6 +32,9 @@ class Assembly:
         deadline = time.monotonic() + SECONDS
         while not self.front.models.ready() and time.monotonic() < deadline:
             await asyncio.sleep(_PAUSE)
+        # What is there now stays: without it a full collection takes a tenth of a second less.
+        gc.collect()
+        gc.freeze()
 
     def stop(self) -> None:
         """Stop in reverse order, the front last: requests that are being answered are finished by then."""

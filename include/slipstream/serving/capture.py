@@ -23,6 +23,7 @@ from slipstream.serving.routes import Routes
 from slipstream.serving.served import Answered, Served
 from slipstream.serving.shadow import comparable, difference
 from slipstream.store import Store
+from slipstream.store.stream import Stream
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
 TABLE = "predictions"
 MOST_ROWS = 100_000
 FILE_ROWS = 50_000
-WAKE_ROWS = 20_000
+WAKE_ROWS = MOST_ROWS // 2
 """With more rows the writer starts at once."""
-SECONDS = 2.0
+SECONDS = 5.0
 WARN_SECONDS = 60.0
 ROW_BYTES = 1000
 """A body counts in the queue as its rows and one more for each so many bytes, which bounds the queue's memory."""
@@ -66,6 +67,7 @@ class Capture:
         self._queue: deque[Entry] = deque()
         self._pick: dict[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]] = {}
         self._schemas: set[tuple[str, pa.Schema]] = set()
+        self._streams: dict[str, Stream] = {}
         # Each is written by one side only, so no request ever waits for a lock.
         self._offered = 0
         self._taken = 0
@@ -134,8 +136,11 @@ class Capture:
         """Write everything that waits now."""
         with self._writing:
             self.meters.waiting.set(self.waiting)
-            while self._queue:
-                kinds, weight = self._portion()
+            # What comes meanwhile waits for the next time: files of a few rows each would cost more than they hold.
+            left = len(self._queue)
+            while left > 0:
+                kinds, weight, count = self._portion(left)
+                left -= count
                 for served in {id(same[0].served): same[0].served for same in kinds}.values():
                     self._write(served, [same for same in kinds if same[0].served is served])
                 self._taken += weight
@@ -151,18 +156,19 @@ class Capture:
             self.flush()
         self.flush()
 
-    def _portion(self) -> tuple[list[list[Entry]], int]:
-        """The next entries, as many as make one file, those of one kind together; and what they weigh."""
+    def _portion(self, most: int) -> tuple[list[list[Entry]], int, int]:
+        """The next of *most* entries, as many as make one file, those of one kind together; their weight and number."""
         kinds: dict[tuple[int, int, bool, bool], list[Entry]] = {}
-        rows = weight = 0
-        while self._queue and rows < FILE_ROWS:
+        rows = weight = number = 0
+        while number < most and rows < FILE_ROWS:
             entry = self._queue.popleft()
             count = len(entry.ids)
             kind = id(entry.served), id(entry.shadow), entry.kept, count <= SMALL
             kinds.setdefault(kind, []).append(entry)
             rows += count
             weight += entry.weight
-        return list(kinds.values()), weight
+            number += 1
+        return list(kinds.values()), weight, number
 
     def _write(self, served: Served, kinds: list[list[Entry]]) -> None:
         """Write what one version answered. Whatever goes wrong, serving goes on and the next portion is tried."""
@@ -183,15 +189,16 @@ class Capture:
         """Append to the model's table; the first time for each schema in a way that can widen the table."""
         import pyarrow as pa
 
-        table, key = pa.concat_tables(tables), uuid4().hex
-        if (model, table.schema) not in self._schemas:
-            self.store.tables.add(model, TABLE, plain(table), key=key)
-            self._schemas.add((model, table.schema))
-            return
-        with TemporaryDirectory(prefix="slipstream-") as folder:
-            file = Path(folder) / "rows.parquet"
-            write(table, file)
-            self.store.tables.add(model, TABLE, file, key=key)
+        table = pa.concat_tables(tables)
+        stream = self._streams.setdefault(model, self.store.tables.stream(model, TABLE))
+        if (model, table.schema) not in self._schemas and stream.newest() is not None:
+            self.store.tables.append(model, TABLE, plain(table), key=uuid4().hex)
+        else:
+            with TemporaryDirectory(prefix="slipstream-") as folder:
+                file = Path(folder) / "rows.parquet"
+                write(table, file)
+                stream.add(file)
+        self._schemas.add((model, table.schema))
 
     def _tables(self, piece: Slice) -> list[pa.Table]:
         """The rows of *piece* that are kept: those of the answering version, and those of its shadow."""

@@ -107,7 +107,7 @@ class Front:
         self._worker, self._counter = os.urandom(12).hex(), 0
         self._tick: asyncio.TimerHandle | None = None
         # Large batches leave the event loop free, so that probes answer.
-        self.pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="score")
+        self.pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="score")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""

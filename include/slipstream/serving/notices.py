@@ -95,7 +95,7 @@ def _numbers(found: Found, field: Field, values: Sequence[Any], span: tuple[floa
 
     array = np.asarray(values, dtype=np.float64)
     low, high = span
-    known = array == array  # noqa: PLR0124 - NaN, which stands for null here, differs from itself
+    known = array == array
     nulls = len(array) - int(np.count_nonzero(known))
     if nulls:
         found.nulls[field.name] = nulls

@@ -1,7 +1,8 @@
 """The description of the endpoint, OpenAPI 3.1, made of its paths and of the schemas of the models that serve.
 
 It says only what is so: a body that it allows is answered, and one that it does not allow is refused. What JSON Schema
-cannot say (columns of one length, a shape that fits its data, bytes) is left out of the schemas and told in words.
+cannot say (columns of one length, a shape that fits its data, bytes) is left out of the schemas and told in words, and
+so are the limits, which are settings.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from slipstream.serving.schemas import (
     ID,
     answer_schema,
     instance_schema,
-    many,
     record,
     row_schema,
 )
@@ -165,7 +165,9 @@ def _security(front: Front, path: Path) -> list[dict[str, list[str]]]:
 
 def _body(name: str, model: str, schema: Schema, front: Front) -> dict[str, Any]:
     most = front.limits.explained if name == "explain" else front.limits.rows
-    rows = {"type": "array", "items": _ref(f"{model}.Row"), "minItems": 1, "maxItems": most}
+    # A setting, answered with a status of its own like the limit on bytes: told in words, no part of the shape.
+    told = f"At most {most}; more get status 413."
+    rows = {"type": "array", "items": _ref(f"{model}.Row"), "minItems": 1, "description": told}
     listed = {**rows, "items": instance_schema(schema, _ref(f"{model}.Row"))}
     nothing = {"type": ["object", "null"], "maxProperties": 0}
     if name == "v1_predict":
@@ -174,7 +176,7 @@ def _body(name: str, model: str, schema: Schema, front: Front) -> dict[str, Any]
         words = {"dataframe_records": rows, "instances": listed, "rows": rows}
         return {"anyOf": [record({word: kind}, {"params": nothing}) for word, kind in words.items()]}
     if name == "explain":
-        return {"anyOf": [record({"rows": rows}), record({"ids": many(ID, most)})]}
+        return {"anyOf": [record({"rows": rows}), record({"ids": {**rows, "items": ID}})]}
     return record({"rows": rows})
 
 

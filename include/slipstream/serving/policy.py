@@ -44,3 +44,4 @@ class Policy:
 
 
 NOTHING_KEPT = Policy(sample=0.0)
+ALL_KEPT = Policy()

@@ -16,7 +16,7 @@ from slipstream.scoring.scorer import Answers, Columns, Scorer, load_scorer
 from slipstream.serving.call import JSON, Call
 from slipstream.serving.decode import Decoder
 from slipstream.serving.notices import Found, Notice, Watch
-from slipstream.serving.policy import Policy
+from slipstream.serving.policy import ALL_KEPT, Policy
 
 if TYPE_CHECKING:
     from slipstream.serving.routes import Routes
@@ -42,7 +42,7 @@ class Served:
     scorer: Scorer
     decoder: Decoder
     watch: Watch
-    policy: Policy = Policy()
+    policy: Policy = ALL_KEPT
     card: Mapping[str, Any] = field(default_factory=dict)
     trained: float = 0.0
     background: bytes = b""
@@ -131,7 +131,7 @@ def answer(routes: Routes, codec: Codec, call: Call, body: bytes) -> Answered:
     decoded = codec.decode(served.decoder, call, body)
     if routes.challenger is not None:
         served, route = routes.choose(call.headers, body, decoded.columns)
-        if served is not routes.champion and served.scorer.schema != routes.champion.scorer.schema:
+        if served is not routes.champion and served.scorer.schema.takes != routes.champion.scorer.schema.takes:
             try:
                 decoded = codec.decode(served.decoder, call, body)
             except RequestError:  # written for the champion: the champion answers it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,29 @@ if TYPE_CHECKING:
     from deltalake import CommitProperties, DeltaTable, Schema
 
 
-def add_file(location: Location, uri: str, table: DeltaTable | None, file: Path, properties: CommitProperties) -> None:
+def file_name(file: Path, properties: CommitProperties) -> str:
+    """What *file* is called in a table: by the commit's key and the content, so a second try writes the same file."""
+    key = json.dumps(properties.custom_metadata, sort_keys=True)
+    return f"part-{hashlib.sha256(key.encode()).hexdigest()[:16]}-{sha256_file(file)[:32]}.parquet"
+
+
+def add_file(
+    location: Location,
+    uri: str,
+    table: DeltaTable | None,
+    file: Path,
+    properties: CommitProperties,
+    configuration: Mapping[str, str] | None = None,
+) -> None:
     """Commit *file* to the table at *uri* (made if *table* is None); columns that it adds widen the table.
 
-    The name in the table follows from the commit's key and the file's content, so a second try writes the same file.
+    Args:
+        location: Where the store is.
+        uri: The table.
+        table: It, opened as it is now.
+        file: A Parquet file.
+        properties: Of the commit.
+        configuration: Of the table, if it is made.
 
     Raises:
         DeltaError: another writer was first.
@@ -30,13 +50,17 @@ def add_file(location: Location, uri: str, table: DeltaTable | None, file: Path,
 
     with pq.ParquetFile(file) as parquet:
         statistics, schema = _statistics(parquet.metadata), _schema(parquet.schema_arrow)
-    key = json.dumps(properties.custom_metadata, sort_keys=True)
-    name = f"part-{hashlib.sha256(key.encode()).hexdigest()[:16]}-{sha256_file(file)[:32]}.parquet"
+    name = file_name(file, properties)
     _place(location, uri, name, file)
     action = AddAction(name, file.stat().st_size, {}, 0, True, json.dumps(statistics))
     if table is None:
         create_table_with_add_actions(
-            uri, schema, [action], storage_options=location.delta_options(), commit_properties=properties
+            uri,
+            schema,
+            [action],
+            configuration=configuration,
+            storage_options=location.delta_options(),
+            commit_properties=properties,
         )
         return
     wider = _widened(table, schema)

@@ -20,6 +20,7 @@ from slipstream.store.faultpoints import faultpoint
 from slipstream.store.files import atomic_copy
 from slipstream.store.location import Location
 from slipstream.store.objects import sha256_file
+from slipstream.store.stream import Stream
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,25 +69,9 @@ class Tables:
                     back_off(attempt)
         raise Conflict(f"tables/{model}/{table}: {ATTEMPTS} appends lost against other writers; run again.")
 
-    def add(self, model: str, table: str, data: pa.Table | Path, key: str) -> None:
-        """Append *data* for a *key* that nobody used before: as :meth:`append`, but quicker, because it asks less.
-
-        Raises:
-            Conflict: other writers won every attempt.
-            StoreError: the store cannot be written.
-        """
-        from deltalake.exceptions import DeltaError
-
-        for attempt in range(ATTEMPTS):
-            if attempt and self._appended(model, table, key) is not None:
-                return
-            try:
-                self._commit(model, table, data, key)
-                return
-            except (DeltaError, OSError) as error:
-                if lost_race(error, self.uri(model, table)):
-                    back_off(attempt)
-        raise Conflict(f"tables/{model}/{table}: {ATTEMPTS} appends lost against other writers; run again.")
+    def stream(self, model: str, table: str) -> Stream:
+        """The table, to append to again and again."""
+        return Stream(self.location, self.uri(model, table))
 
     def holding(self, model: str, table: str, column: str, values: Sequence[str]) -> list[str]:
         """Local paths of the files that, by their statistics, may hold one of *values* in the text *column*."""

@@ -107,7 +107,7 @@ def read_slowly(body: bytes) -> Infer:
         code = "field_unknown" if "unknown field" in what else "field_missing" if "missing" in what else "type"
         raise RequestError(f"{place or 'body'}: {what[0].lower()}{what[1:]}", code=code, field=place) from error
     if request.id is not msgspec.UNSET:  # it goes back
-        check_texts(Field("id", "string", nullable=False), [request.id], "id")
+        checked(Field("id", "string", nullable=False), request.id, "id")
     return request
 
 

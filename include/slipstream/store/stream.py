@@ -1,0 +1,65 @@
+"""Adds batch after batch to one Delta table: it is kept open, so that an append costs the same after a million."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from slipstream.errors import Conflict
+from slipstream.store.delta import back_off, lost_race, open_table
+from slipstream.store.delta_files import add_file, file_name
+from slipstream.store.location import Location
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+ATTEMPTS = 30
+CONFIGURATION = {
+    "delta.checkpointInterval": "50",
+    # A stream makes thousands of commits a day, and nobody travels back in it by version.
+    "delta.logRetentionDuration": "interval 1 days",
+}
+
+
+class Stream:
+    """Appends to one table. Each batch is new: unlike :meth:`Tables.append` it asks for no key, and records none."""
+
+    def __init__(self, location: Location, uri: str) -> None:
+        self.location = location
+        self.uri = uri
+        self._table: DeltaTable | None = None
+
+    def add(self, file: Path) -> None:
+        """Append the rows of a Parquet *file*; columns that it adds widen the table.
+
+        Raises:
+            Conflict: other writers won every attempt.
+            StoreError: the store cannot be written.
+        """
+        from deltalake import CommitProperties
+        from deltalake.exceptions import DeltaError
+
+        properties = CommitProperties(custom_metadata={"slipstream_batch": uuid4().hex}, max_commit_retries=0)
+        name = file_name(file, properties)
+        for attempt in range(ATTEMPTS):
+            table = self.newest()
+            # After a lost race, or one that was won with the answer lost: the name of the file tells.
+            if attempt and table is not None and any(uri.endswith(name) for uri in table.file_uris()):
+                return
+            try:
+                add_file(self.location, self.uri, table, file, properties, CONFIGURATION)
+                return
+            except (DeltaError, OSError) as error:
+                self._table = None
+                if lost_race(error, self.uri):
+                    back_off(attempt)
+        raise Conflict(f"{self.uri}: {ATTEMPTS} appends lost against other writers; run again.")
+
+    def newest(self) -> DeltaTable | None:
+        """The table as it is now; None if there is none yet."""
+        if self._table is None:
+            self._table = open_table(self.location, self.uri)
+        else:
+            self._table.update_incremental()
+        return self._table
