@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -147,17 +148,27 @@ def served(
 ) -> Iterator[Served]:
     spec = make_spec(deploy={"sticky": "header:x-user", "timeout": "1m"})
     release(spec)
-    port, log = free_port(), tmp_path / "log"
+    with serving(store, disk, tmp_path, workers=2) as (port, process, log):
+        deploy(spec, store, 1, endpoint=f"http://127.0.0.1:{port}")
+        forge(store, spec.name, tmp_path / "keys", shifted(bundle_of(store, spec.name, 1), 1.0))
+        answers = {version: answer_of(store, spec.name, version) for version in (1, 2)}
+        yield Served(spec, store, port, process, log, answers)
+
+
+@contextmanager
+def serving(
+    store: Store, disk: Path, folder: Path, workers: int, **settings: str
+) -> Iterator[tuple[int, subprocess.Popen[bytes], Path]]:
+    """`slipstream serve`, ready: its port, its process and its log."""
+    port, log = free_port(), folder / "log"
     places = {"SLIPSTREAM_STORE": store.url, "BENTOML_HOME": str(disk / "bentos"), "SLIPSTREAM_ACCESS_LOG": "0"}
-    words = [sys.executable, "-m", "slipstream.cli", "serve", "--port", str(port), "--workers", "2"]
+    words = [sys.executable, "-m", "slipstream.cli", "serve", "--port", str(port), "--workers", str(workers)]
+    environment = {**os.environ, **places, **settings}
     with log.open("wb") as out:
-        process = subprocess.Popen(words, cwd=tmp_path, env={**os.environ, **places}, stdout=out, stderr=out)
+        process = subprocess.Popen(words, cwd=folder, env=environment, stdout=out, stderr=out)
         try:
             wait_until(lambda: _ready(port), seconds=90)
-            deploy(spec, store, 1, endpoint=f"http://127.0.0.1:{port}")
-            forge(store, spec.name, tmp_path / "keys", shifted(bundle_of(store, spec.name, 1), 1.0))
-            answers = {version: answer_of(store, spec.name, version) for version in (1, 2)}
-            yield Served(spec, store, port, process, log, answers)
+            yield port, process, log
         finally:
             process.terminate()
             process.wait(30)
@@ -302,3 +313,21 @@ def a_full_disk(served: Served, disk: Path, record: Any) -> None:
     assert served.store.tables.files(model, TABLE)
     dropped = served.count("slipstream_capture_dropped_total")
     report(record, answered_while_full=during, dropped_rows=dropped, failed_while_full=len(load.failed))
+
+
+def test_mounted_the_public_way_it_answers_the_same(
+    make_spec: Callable[..., ModelSpec], store: Store, release: Any, disk: Path, tmp_path: Path
+) -> None:
+    """What BentoML would leave if its private hook went: slower, not otherwise."""
+    spec = make_spec()
+    release(spec)
+    with serving(store, disk, tmp_path, workers=1, SLIPSTREAM_BENTOML_MOUNT="1") as (port, _, log):
+        url = f"http://127.0.0.1:{port}"
+        deploy(spec, store, 1, endpoint=url)
+        said = httpx.post(f"{url}/models/{spec.name}/predict", json={"rows": [ROW]})
+        assert said.status_code == 200, log.read_text()
+        assert said.json()["probabilities"] == [answer_of(store, spec.name, 1)]
+        wrong = httpx.post(f"{url}/models/{spec.name}/predict", json={"rows": [{}]})
+        assert (wrong.status_code, wrong.json()["error"]["code"]) == (400, "field_missing")
+        pickle = {"content-type": "application/vnd.bentoml+pickle"}
+        assert httpx.post(f"{url}/models/{spec.name}/predict", content=b"x", headers=pickle).status_code == 415

@@ -358,7 +358,7 @@ def test_xgboost_of_several_classes_and_stopped_early() -> None:
 
 
 def test_a_null_is_the_same_in_one_row_and_in_many() -> None:
-    pipeline, schema, inputs = fitted(
+    pipeline, schema, _ = fitted(
         ColumnTransformer([("k", one_hot(), ["k"])]), linear_model.LogisticRegression(), "binary"
     )
     engine = CompiledEngine(compile_pipeline(pipeline, schema).files)

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
+import os
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
+from slipstream.errors import SlipstreamError
 from slipstream.serving.call import App, Receive, Scope, Send
 from slipstream.serving.front import Front
 
 SECONDS = 20.0
+SWITCH_SECONDS = 0.0005
+"""Every answer lets go of the interpreter while its trees run, and waits up to so long for it if another thread took
+it. By Python's own 5 ms, what waits behind a batch that is being captured would wait for tenths of a second."""
 _PAUSE = 0.02
+
+_log = logging.getLogger("slipstream")
 
 
 class Assembly:
@@ -24,6 +33,7 @@ class Assembly:
 
     def start(self) -> None:
         """Start the parts."""
+        sys.setswitchinterval(SWITCH_SECONDS)
         for part in self.parts:
             part.start()
 
@@ -43,6 +53,19 @@ class Assembly:
         self.front.close()
 
 
+async def started(assemble: Callable[[], Assembly]) -> Assembly:
+    """What *assemble* makes, at work. If it cannot be, the process ends: servers take that for a missing lifespan."""
+    try:
+        made = assemble()
+        made.start()
+    except Exception as error:
+        _log.critical("the endpoint cannot start: %s", error, exc_info=not isinstance(error, SlipstreamError))
+        logging.shutdown()
+        os._exit(3)
+    await made.ready()
+    return made
+
+
 def behind_front(bento: App, assemble: Callable[[], Assembly]) -> App:
     """An application that answers by the front that *assemble* makes, and leaves the lifespan to *bento*."""
     made: list[Assembly] = []
@@ -59,10 +82,8 @@ def behind_front(bento: App, assemble: Callable[[], Assembly]) -> App:
         async def watched() -> Any:
             message = await receive()
             if message["type"] == "lifespan.startup":
-                made.append(assemble())
-                made[0].start()
                 # The server takes requests only after this.
-                await made[0].ready()
+                made.append(await started(assemble))
             if message["type"] == "lifespan.shutdown":
                 made[0].stop()
             return message

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from slipstream.errors import BundleError
 from slipstream.scoring.scorer import Answers
-from slipstream.serving.kept import Entry, Slice, as_shadow, as_table, plain, slices, write
+from slipstream.serving.kept import Entry, Slice, as_shadow, as_table, plain, slices, warm, write
 from slipstream.serving.meters import Meters
 from slipstream.serving.notices import SMALL
 from slipstream.serving.routes import Routes
@@ -86,6 +86,7 @@ class Capture:
 
     def start(self) -> None:
         """Begin to write."""
+        warm()
         self._thread.start()
 
     def stop(self) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import bentoml  # noqa: TID253 - only services import this module
 
-from slipstream.serving.assembly import Assembly, behind_front
+from slipstream.serving.assembly import Assembly, behind_front, started
 from slipstream.serving.call import App, Receive, Scope, Send
 
 try:
@@ -48,9 +48,7 @@ def mounted(assemble: Callable[[], Assembly]) -> Any:
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
-        made.append(assemble())
-        made[0].start()
-        await made[0].ready()
+        made.append(await started(assemble))
         yield
         made[0].stop()
 

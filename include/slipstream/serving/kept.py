@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.abc import MetaPathFinder
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,31 @@ STATISTICS = ["prediction_id", "time", "version", "route"]
 """Columns by whose least and greatest value readers pass over parts of a file."""
 SLICE, BULK_SLICE = 512, 2048
 """Rows that are worked on at once: the interpreter is held for about a millisecond."""
+
+
+def warm() -> None:
+    """Import PyArrow and let it find no pandas, which it would import for its first array while requests wait.
+
+    Before any other thread runs: none could import pandas meanwhile.
+    """
+    import pyarrow as pa
+
+    if "pandas" not in sys.modules:
+        hiding = _NoPandas()
+        sys.meta_path.insert(0, hiding)
+        try:
+            pa.array([0])
+        finally:
+            sys.meta_path.remove(hiding)
+
+
+class _NoPandas(MetaPathFinder):
+    """Finds everything but pandas."""
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> None:
+        """None, which leaves the search to the others."""
+        if name == "pandas":
+            raise ModuleNotFoundError(name=name)
 
 
 class Entry(msgspec.Struct, gc=False):
