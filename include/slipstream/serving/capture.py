@@ -86,7 +86,6 @@ class Capture:
 
     def start(self) -> None:
         """Begin to write."""
-        warm()
         self._thread.start()
 
     def stop(self) -> None:
@@ -140,6 +139,7 @@ class Capture:
             # What comes meanwhile waits for the next time: files of a few rows each would cost more than they hold.
             left = len(self._queue)
             while left > 0:
+                warm()
                 kinds, weight, count = self._portion(left)
                 left -= count
                 for served in {id(same[0].served): same[0].served for same in kinds}.values():

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.abc import MetaPathFinder
 from itertools import chain
 from pathlib import Path
@@ -28,11 +29,9 @@ SLICE, BULK_SLICE = 512, 2048
 """Rows that are worked on at once: the interpreter is held for about a millisecond."""
 
 
+@cache
 def warm() -> None:
-    """Import PyArrow and let it find no pandas, which it would import for its first array while requests wait.
-
-    Before any other thread runs: none could import pandas meanwhile.
-    """
+    """Import PyArrow and let it find no pandas, which it would import for its first array while requests wait."""
     import pyarrow as pa
 
     if "pandas" not in sys.modules:
@@ -45,11 +44,14 @@ def warm() -> None:
 
 
 class _NoPandas(MetaPathFinder):
-    """Finds everything but pandas."""
+    """Finds no pandas for the thread that made it."""
+
+    def __init__(self) -> None:
+        self.thread = threading.get_ident()
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> None:
         """None, which leaves the search to the others."""
-        if name == "pandas":
+        if name == "pandas" and threading.get_ident() == self.thread:
             raise ModuleNotFoundError(name=name)
 
 
