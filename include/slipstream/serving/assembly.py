@@ -16,7 +16,7 @@ from slipstream.serving.call import App, Receive, Scope, Send
 from slipstream.serving.front import Front
 
 SECONDS = 20.0
-SWITCH_SECONDS = 0.0001
+SWITCH_SECONDS = 0.001
 """Every answer lets go of the interpreter while its trees run, and waits up to so long for it if another thread took
 it. By Python's own 5 ms, what waits behind a batch that is being captured would wait for tenths of a second."""
 _PAUSE = 0.02

@@ -148,7 +148,8 @@ class Front:
         self.pool.shutdown(wait=True)
 
     def _show_busy(self) -> None:
-        """Bring the gauge up to date, now and every second as long as there are requests."""
+        """Bring the meters up to date, now and every second as long as there are requests."""
+        self.meters.settle()
         self.meters.in_flight.set(self.busy)
         self._tick = asyncio.get_running_loop().call_later(1.0, self._show_busy) if self.busy else None
 

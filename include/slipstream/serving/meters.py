@@ -7,6 +7,7 @@ and whichever is asked adds them up.
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -73,6 +74,7 @@ class Meters:
         self._request = cache(self.requests.labels)
         self._second = cache(self.seconds.labels)
         self._prediction = cache(self.predictions.labels)
+        self._tally: dict[tuple[Any, ...], int] = defaultdict(int)
         self._ages: Ages = dict
 
     def watch_ages(self, ages: Ages) -> None:
@@ -81,18 +83,27 @@ class Meters:
 
     def count_request(self, route: str, status: int, seconds: float) -> None:
         """Count one answered request."""
-        self._request(route, status).inc()
+        self._tally[self._request, route, status] += 1
         self._second(route).observe(seconds)
 
     def count_answers(self, model: str, version: int | str, classes: int, labels: list[Any]) -> None:
         """Count answered rows, by label where there are few classes (0: a regression)."""
         if not 0 < classes <= MOST_CLASSES:
-            self._prediction(model, version, "").inc(len(labels))
+            self._tally[self._prediction, model, version, ""] += len(labels)
         elif len(labels) == 1:
-            self._prediction(model, version, labels[0]).inc()
+            self._tally[self._prediction, model, version, labels[0]] += 1
         else:
             for label in set(labels):
-                self._prediction(model, version, label).inc(labels.count(label))
+                self._tally[self._prediction, model, version, label] += labels.count(label)
+
+    def settle(self) -> None:
+        """Hand on what was counted since the last time; a dictionary costs a tenth of a counter that processes share.
+
+        Called, as the counting is, on the event loop alone.
+        """
+        tally, self._tally = self._tally, defaultdict(int)
+        for (child, *labels), count in tally.items():
+            child(*labels).inc(count)
 
     def count_inputs(self, model: str, unlike: Mapping[str, int], nulls: Mapping[str, int], places: list[str]) -> None:
         """Count what is strange among the inputs; *places* are the model's inputs in order."""
@@ -102,7 +113,7 @@ class Meters:
                 counter.labels(model, named).inc(count)
 
     def text(self) -> bytes:
-        """All figures of all workers as Prometheus reads them."""
+        """All figures of all workers as Prometheus reads them, as of when each last settled."""
         asked = CollectorRegistry()
         folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
         if folder:

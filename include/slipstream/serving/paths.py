@@ -103,6 +103,7 @@ async def _ready(front: Front, call: Call) -> Reply:
 
 
 async def _metrics(front: Front, call: Call) -> Reply:
+    front.meters.settle()
     return Reply(200, await front.apart(front.meters.text), front.meters.content_type)
 
 
