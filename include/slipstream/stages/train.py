@@ -15,7 +15,7 @@ from slipstream.stages.contract import Result, Stage, find_result, library_versi
 from slipstream.stages.split import Boundaries, Counts, Split, split
 from slipstream.store import Store
 
-STAGE = Stage("train", version=1)
+STAGE = Stage("train", version=2)
 
 _log = logging.getLogger("slipstream")
 
