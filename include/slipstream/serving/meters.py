@@ -1,7 +1,7 @@
 """What the endpoint counts, in Prometheus' text format. Every label comes from a bounded set.
 
-With several workers ``PROMETHEUS_MULTIPROC_DIR`` is set (by `slipstream serve`): each worker counts in files there,
-and whichever is asked adds them up.
+Below BentoML ``PROMETHEUS_MULTIPROC_DIR`` is set: each worker counts in files there, and whichever is asked adds them
+up.
 """
 
 from __future__ import annotations
