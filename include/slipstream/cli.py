@@ -8,20 +8,30 @@ import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from slipstream import model_file
 from slipstream.cli_keys import keys
+from slipstream.cli_loop import loop
+from slipstream.cli_show import (
+    ACTOR,
+    AsJson,
+    Model,
+    Version,
+    err,
+    open_store,
+    out,
+    print_rows,
+    print_value,
+    settings_now,
+    show,
+    spec_of,
+)
 from slipstream.errors import SlipstreamError, SpecError, StageError
-from slipstream.settings import Settings
-from slipstream.spec import ModelSpec
 from slipstream.stages.contract import Result, newest_id, newest_version
-from slipstream.store import Store
 
 app = typer.Typer(
     name="slipstream",
@@ -35,11 +45,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(keys)
-out, err = Console(), Console(stderr=True)
-
-Model = Annotated[str, typer.Argument(help="The model's name: its folder below SLIPSTREAM_MODELS.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-ACTOR = "cli"
+app.add_typer(loop)
 
 
 def main() -> None:
@@ -57,39 +63,11 @@ def main() -> None:
         sys.exit(1)
 
 
-def _settings() -> Settings:
-    return Settings.from_environment()
-
-
-def _spec(name: str) -> ModelSpec:
-    settings = _settings()
-    return model_file.find_spec(settings.models, name, allow_code=settings.allow_code)
-
-
-def _store() -> Store:
-    return Store.open(_settings().store)
-
-
-def _show(result: Result, as_json: bool) -> None:
-    _print(result.figures(), as_json)
-
-
-def _print(value: Any, as_json: bool) -> None:
-    if as_json:
-        sys.stdout.write(json.dumps(msgspec.to_builtins(value)) + "\n")
-        return
-    table = Table(show_header=False, box=None, pad_edge=False)
-    for key, entry in msgspec.to_builtins(value).items():
-        text = entry if isinstance(entry, str) else json.dumps(entry, ensure_ascii=False)
-        table.add_row(f"[bold]{key}[/bold]", text if len(text) < 400 else text[:399] + "…")
-    out.print(table, highlight=False)
-
-
 @app.command()
 def models(json_: AsJson = False) -> None:
     """List the model projects: task, champion, newest dataset version."""
-    settings = _settings()
-    state = _store().ledger.state()
+    settings = settings_now()
+    state = open_store().ledger.state()
     rows = []
     for found in model_file.load_specs(settings.models, allow_code=settings.allow_code):
         if isinstance(found, SpecError):
@@ -106,19 +84,7 @@ def models(json_: AsJson = False) -> None:
                 "dataset": (now.dataset or "")[:12],
             }
         )
-    _print_rows(rows, json_)
-
-
-def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
-    if as_json:
-        sys.stdout.write(json.dumps(rows) + "\n")
-        return
-    table = Table(box=None, pad_edge=False)
-    for column in rows[0] if rows else ():
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*("-" if value in (None, "") else str(value) for value in row.values()))
-    out.print(table, highlight=False)
+    print_rows(rows, json_)
 
 
 @app.command()
@@ -133,9 +99,9 @@ def plan(
         return
     from slipstream.stages.plan import plan as make
 
-    settings, store = _settings(), _store()
+    settings, store = settings_now(), open_store()
     names = [model] if model else sorted(file.parent.name for file in settings.models.glob(f"*/{model_file.FILE}"))
-    plans = [make(_spec(name), store) for name in names]
+    plans = [make(spec_of(name), store) for name in names]
     if json_:
         sys.stdout.write(json.dumps(msgspec.to_builtins(plans)) + "\n")
         return
@@ -160,7 +126,7 @@ def ingest(model: Model, json_: AsJson = False) -> None:
     """Bring the next batch from the source."""
     from slipstream.stages.ingest import ingest as stage
 
-    _show(stage(_spec(model), _store(), actor=ACTOR), json_)
+    show(stage(spec_of(model), open_store(), actor=ACTOR), json_)
 
 
 @app.command()
@@ -172,8 +138,8 @@ def validate(
     """Check a batch against the contract and commit its good rows."""
     from slipstream.stages.validate import validate as stage
 
-    spec, store = _spec(model), _store()
-    _show(stage(spec, store, batch or newest_id(store, spec, "ingest", "batch"), actor=ACTOR), json_)
+    spec, store = spec_of(model), open_store()
+    show(stage(spec, store, batch or newest_id(store, spec, "ingest", "batch"), actor=ACTOR), json_)
 
 
 @app.command()
@@ -185,13 +151,13 @@ def train(
     """Fit a candidate on a dataset version."""
     from slipstream.stages.train import train as stage
 
-    spec, store = _spec(model), _store()
+    spec, store = spec_of(model), open_store()
     dataset = dataset or store.ledger.state().model(spec.name).dataset
     if dataset is None:
         raise StageError(
             f"{model} has no data yet; run `slipstream ingest {model}` and `slipstream validate {model}` first."
         )
-    _show(stage(spec, store, dataset, actor=ACTOR), json_)
+    show(stage(spec, store, dataset, actor=ACTOR), json_)
 
 
 Candidate = Annotated[str | None, typer.Option(help="Id of a training run; default: the newest.")]
@@ -213,8 +179,8 @@ def _on_candidate(model: str, candidate: str | None, as_json: bool, name: str) -
     import importlib
 
     stage: Callable[..., Result] = getattr(importlib.import_module(f"slipstream.stages.{name}"), name)
-    spec, store = _spec(model), _store()
-    _show(stage(spec, store, candidate or newest_id(store, spec, "train", "run"), actor=ACTOR), as_json)
+    spec, store = spec_of(model), open_store()
+    show(stage(spec, store, candidate or newest_id(store, spec, "train", "run"), actor=ACTOR), as_json)
 
 
 @app.command()
@@ -222,13 +188,10 @@ def package(model: Model, candidate: Candidate = None, json_: AsJson = False) ->
     """Make the signed bundle and the Bento of an evaluated and explained candidate; registers a version."""
     from slipstream.stages.package import package as stage
 
-    spec, store, settings = _spec(model), _store(), _settings()
+    spec, store, settings = spec_of(model), open_store(), settings_now()
     ids = [candidate or newest_id(store, spec, "train", "run")]
     ids += [newest_id(store, spec, stage_before, "run") for stage_before in ("evaluate", "explain")]
-    _show(stage(spec, store, *ids, keys=settings.keys, bentos=settings.bentos, actor=ACTOR), json_)
-
-
-Version = Annotated[int | None, typer.Option(help="Version number; default: the newest.")]
+    show(stage(spec, store, *ids, keys=settings.keys, bentos=settings.bentos, actor=ACTOR), json_)
 
 
 @app.command()
@@ -236,9 +199,9 @@ def gate(model: Model, version: Version = None, json_: AsJson = False) -> None:
     """Judge a version by the gates of the model file."""
     from slipstream.stages.gate import gate as stage
 
-    spec, store = _spec(model), _store()
+    spec, store = spec_of(model), open_store()
     result = stage(spec, store, version or newest_version(store, spec), actor=ACTOR)
-    _show(result, json_)
+    show(result, json_)
     if not result.passed:
         raise typer.Exit(2)
 
@@ -256,44 +219,10 @@ def deploy(
     """Make a version that passed its gates the champion, once the endpoint answers with it; or a canary or a shadow."""
     from slipstream.stages.deploy import deploy as stage
 
-    spec, store, settings = _spec(model), _store(), _settings()
+    spec, store, settings = spec_of(model), open_store(), settings_now()
     version = version or newest_version(store, spec)
     place = {"endpoint": settings.endpoint, "endpoint_key": settings.endpoint_key}
-    _show(stage(spec, store, version, **place, weight=weight, shadow=shadow, actor=ACTOR), json_)
-
-
-@app.command()
-def rollback(
-    model: Model,
-    reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")] = "",
-    json_: AsJson = False,
-) -> None:
-    """Take back the canary, shadow or deployment that is under way; without one, go back to the champion before."""
-    from slipstream.stages.deploy import roll_back as stage
-
-    settings = _settings()
-    place = {"endpoint": settings.endpoint, "endpoint_key": settings.endpoint_key}
-    _show(stage(_spec(model), _store(), **place, reason=reason, actor=ACTOR), json_)
-
-
-@app.command()
-def monitor(model: Model, json_: AsJson = False) -> None:
-    """Compare what came since training with the training reference; may ask for retraining."""
-    from slipstream.stages.monitor import monitor as stage
-
-    _show(stage(_spec(model), _store(), actor=ACTOR), json_)
-
-
-@app.command()
-def history(model: Model, newest: Annotated[int, typer.Option(min=1, max=10_000)] = 30, json_: AsJson = False) -> None:
-    """What happened to a model, newest first, in plain sentences."""
-    from slipstream.stages.history import history as read
-
-    entries = read(_spec(model), _store(), newest=newest)
-    if json_:
-        sys.stdout.write(json.dumps(msgspec.to_builtins(entries)) + "\n")
-        return
-    _print_rows([{"seq": e.seq, "time": e.time[:19], "who": e.actor, "what": e.text} for e in entries], as_json=False)
+    show(stage(spec, store, version, **place, weight=weight, shadow=shadow, actor=ACTOR), json_)
 
 
 @app.command()
@@ -320,7 +249,7 @@ def serve(
     """Run the endpoint: it follows the ledger and serves every model's champion."""
     from slipstream.serving.start import start
 
-    start(_settings(), host, port, workers)
+    start(settings_now(), host, port, workers)
 
 
 @app.command()
@@ -346,7 +275,7 @@ def predict(
         if isinstance(given, dict) and ({"rows", "columns"} & given.keys())
         else {"rows": given if isinstance(given, list) else [given]}
     )
-    settings = _settings()
+    settings = settings_now()
     url = f"{settings.endpoint}/models/{model}/predict"
     try:
         reply = httpx.post(url, json=body, timeout=30, trust_env=False, headers=key_header(settings.endpoint_key))
@@ -357,7 +286,7 @@ def predict(
     if reply.status_code != 200:
         said = reply.json().get("error", {})
         raise RequestError(said.get("message", reply.text[:200]), code=said.get("code"), status=reply.status_code)
-    _print(reply.json(), json_)
+    print_value(reply.json(), json_)
 
 
 @app.command()
@@ -365,7 +294,7 @@ def verify(json_: AsJson = False) -> None:
     """Check the store: the ledger's chain, and every file of every dataset version and bundle against its checksum."""
     from slipstream.stages.verify import verify as check
 
-    _print(check(_store()), json_)
+    print_value(check(open_store()), json_)
 
 
 class Part(StrEnum):
@@ -387,7 +316,7 @@ def bundle(
     """Show or export the verified files of a version."""
     from slipstream.stages.verify import export_bundle, read_bundle
 
-    spec, store = _spec(model), _store()
+    spec, store = spec_of(model), open_store()
     number = version or newest_version(store, spec)
     if into is not None:
         out.print(

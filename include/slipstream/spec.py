@@ -5,26 +5,18 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from slipstream.estimators import CLASSIFIERS, ESTIMATORS, METRICS, REGRESSORS
 from slipstream.expectations import EXPECTATIONS
-from slipstream.spec_values import Backend, Column, Duration, Name, SpecProblem, duration, unknown
+from slipstream.spec_loop import ApprovalSpec, DeploySpec, MonitorSpec, RetrainSpec, ScheduleSpec
+from slipstream.spec_values import Backend, Column, Duration, Name, Part, SpecProblem, duration, unknown
 
-_CRON = re.compile(
-    r"^@(hourly|daily|weekly|monthly|quarterly|yearly)$|^([0-9A-Za-z*/,\-?#L]+\s+){4}[0-9A-Za-z*/,\-?#L]+$"
-)
 _HEADER = re.compile(r"^header:[A-Za-z0-9-]{1,100}$")
 
 Task = Literal["binary", "multiclass", "regression"]
-
-
-class Part(BaseModel):
-    """A part of the model file: frozen, strictly typed, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
 
 class DataSpec(Part):
@@ -109,6 +101,8 @@ class EvaluateSpec(Part):
     """Further metrics to report."""
     slices: tuple[Column, ...] = Field(default=(), strict=False)
     """Columns by whose values the metric is reported too."""
+    sensitive: tuple[Column, ...] = Field(default=(), strict=False)
+    """Columns of the data whose groups are to be treated alike; fairness is reported, and gates can bound it."""
     min_slice: int = Field(default=200, gt=0)
     """Slices with fewer rows are not judged."""
     bootstrap: int = Field(default=200, ge=20, le=2000)
@@ -118,131 +112,27 @@ class EvaluateSpec(Part):
 class GateSpec(Part):
     """A rule that a candidate must pass before it can serve."""
 
-    type: Literal["metric", "champion", "slice", "latency", "size"]
+    type: Literal["metric", "champion", "slice", "fairness", "replay", "latency", "size"]
     """`metric`: a bound on a metric; `champion`: not worse than the champion; `slice`: a bound in every slice;
-    `latency`: milliseconds for one row; `size`: megabytes of the bundle."""
+    `fairness`: a bound on the difference between the groups of the sensitive columns; `replay`: a bound on the share of
+    captured rows that the champion answers otherwise; `latency`: milliseconds for one row; `size`: megabytes of the
+    bundle."""
     metric: str | None = None
     """The metric; without it the deciding metric of `evaluate`."""
     bound: float | None = None
     """The worst value that passes: a floor or, for losses, latency and size, a ceiling."""
     margin: float = Field(default=0.0, ge=0)
     """For `champion`: how much worse than the champion still passes."""
+    column: Column | None = None
+    """For `fairness`: the sensitive column; without it the worst of all."""
+    measure: Literal["demographic_parity", "equal_opportunity", "equalized_odds", "metric"] = "metric"
+    """For `fairness`: `demographic_parity` (share of positive answers), `equal_opportunity` (true positive rate),
+    `equalized_odds` (true and false positive rate) or `metric`; the largest difference between two groups counts."""
 
     @model_validator(mode="after")
     def _bounded(self) -> GateSpec:
         if self.type != "champion" and self.bound is None:
             raise SpecProblem(f"gate '{self.type}' needs 'bound'")
-        return self
-
-
-class ApprovalSpec(Part):
-    """Whether a person decides."""
-
-    mode: Literal["auto", "manual"] = "auto"
-    """`auto`: passing the gates is enough; `manual`: a person decides in Airflow's Required Actions."""
-    timeout: Duration = Field(default="3d", validate_default=True)
-    """No answer by then counts as no."""
-
-
-class CaptureSpec(Part):
-    """What of the answered rows the predictions table keeps. `capture: true` is the default, `false` keeps nothing."""
-
-    sample: float = Field(default=1.0, ge=0, le=1)
-    """Share of the requests that are kept; a request is kept whole or not at all."""
-    inputs: Literal["values", "digest", "none"] = "values"
-    """`values`; `digest`: one sha256 a row instead, by which equal rows are found; `none`."""
-    redact: tuple[Column, ...] = Field(default=(), strict=False)
-    """Inputs that are never kept, nor part of the digest."""
-
-
-def _in_full(capture: object) -> object:
-    """`true` and `false` in the long form."""
-    if not isinstance(capture, bool | dict | CaptureSpec):
-        raise ValueError("expected true, false or the keys sample, inputs and redact")
-    return {"sample": float(capture)} if isinstance(capture, bool) else capture
-
-
-class DeploySpec(Part):
-    """Where the champion serves."""
-
-    target: Backend = Field(default_factory=lambda: {"type": "endpoint"})
-    """The target: `{type: endpoint}` waits for the running endpoint; `{type: local}` proves the bundle in process."""
-    timeout: Duration = Field(default="2m", validate_default=True)
-    """The endpoint must answer with the version by then."""
-    sticky: str = Field(default="", max_length=200)
-    """What keeps a caller with one version during a canary: an input, `header:<name>`, or none: the whole request."""
-    on_schema_change: Literal["refuse", "allow"] = "refuse"
-    """What happens to a version whose inputs or classes differ from those of the version that serves."""
-    capture: Annotated[CaptureSpec, BeforeValidator(_in_full, json_schema_input_type=bool | CaptureSpec)] = (
-        CaptureSpec()
-    )
-    """What of the answered rows the predictions table keeps: `true`, `false` or the keys below."""
-
-
-class DriftSpec(Part):
-    """When a column counts as drifted."""
-
-    numeric: Literal["psi", "ks", "wasserstein"] = "psi"
-    """Method for numbers."""
-    categorical: Literal["psi", "jensen_shannon", "chi_square"] = "psi"
-    """Method for categories."""
-    threshold: float = Field(default=0.2, gt=0)
-    """A column whose statistic is above it has drifted."""
-    columns: tuple[Column, ...] = Field(default=(), strict=False)
-    """Columns to watch; without it all inputs."""
-    share: float = Field(default=0.3, gt=0, le=1)
-    """The data has drifted when at least this share of the watched columns has."""
-
-
-class QualitySpec(Part):
-    """When quality counts as lost; judged where truth is known."""
-
-    max_loss: float = Field(gt=0)
-    """How much worse than at training the deciding metric may be."""
-
-
-class MonitorSpec(Part):
-    """How the champion is watched."""
-
-    source: Literal["data", "predictions"] = "data"
-    """What is compared with the training reference: newly committed rows, or captured predictions."""
-    window: Duration | None = None
-    """How much of it, back from the newest row; without it everything since the reference."""
-    min_rows: int = Field(default=500, gt=0)
-    """With fewer rows there is no verdict."""
-    drift: DriftSpec = DriftSpec()
-    quality: QualitySpec | None = None
-    retrain: bool = True
-    """Whether a verdict of drift or lost quality asks for retraining."""
-    evidently: bool = True
-    """Whether Evidently's report is made too, from a sample."""
-
-
-class ScheduleSpec(Part):
-    """What starts each DAG: words and cron expressions; an empty list means by hand only."""
-
-    ingest: tuple[str, ...] = Field(default=(), strict=False)
-    """A cron expression."""
-    train: tuple[str, ...] = Field(default=("retrain",), strict=False)
-    """`data` (each new dataset version), `retrain` (each request for retraining) and a cron expression, in any mix."""
-    monitor: tuple[str, ...] = Field(default=("data",), strict=False)
-    """`data` and a cron expression."""
-
-    @model_validator(mode="after")
-    def _words(self) -> ScheduleSpec:
-        for dag, known in (("ingest", ()), ("train", ("data", "retrain")), ("monitor", ("data",))):
-            crons = []
-            for entry in getattr(self, dag):
-                if entry in known:
-                    continue
-                if not _CRON.match(entry):
-                    words = "".join(f"'{word}', " for word in known)
-                    raise SpecProblem(
-                        f"{entry!r} is neither {words}nor a cron expression such as '0 6 * * *' or '@daily'", dag
-                    )
-                crons.append(entry)
-            if len(crons) > 1:
-                raise SpecProblem(f"at most one cron expression, got {', '.join(crons)}", dag)
         return self
 
 
@@ -271,6 +161,7 @@ class ModelSpec(Part):
     approval: ApprovalSpec = ApprovalSpec()
     deploy: DeploySpec = DeploySpec()
     monitor: MonitorSpec = MonitorSpec()
+    retrain: RetrainSpec = RetrainSpec()
     schedule: ScheduleSpec = ScheduleSpec()
     alerts: tuple[Backend, ...] = Field(default=(), strict=False)
     """Airflow notifiers told of failed tasks: `{type: webhook, connection: ...}`, `{type: smtp, to: ...}`."""
@@ -291,6 +182,7 @@ class ModelSpec(Part):
                 raise SpecProblem(f"the target {column!r} cannot be an input", "inputs", number)
         self._check_deploy()
         self._check_metrics()
+        self._check_fairness()
         self._check_estimator()
         if self.data.time is None and isinstance(self.train.holdout, timedelta):
             raise SpecProblem(
@@ -317,6 +209,19 @@ class ModelSpec(Part):
         for metric, place in named:
             if metric not in METRICS[self.task]:
                 raise unknown(f"{self.task} metric", metric, METRICS[self.task], "spec_metric_unknown", *place)
+
+    def _check_fairness(self) -> None:
+        for number, gate in enumerate(self.gates):
+            if gate.type != "fairness":
+                continue
+            known = self.evaluate.sensitive
+            if not known:
+                raise SpecProblem("gate 'fairness' needs evaluate.sensitive; name the columns there", "gates", number)
+            if gate.column is not None and gate.column not in known:
+                raise unknown("sensitive column", gate.column, known, "spec_column_unknown", "gates", number, "column")
+            if gate.measure != "metric" and self.task != "binary":
+                message = f"{gate.measure} is for task 'binary'; use 'metric'"
+                raise SpecProblem(message, "gates", number, "measure")
 
     def _check_estimator(self) -> None:
         if self.train.trainer["type"] != "sklearn":

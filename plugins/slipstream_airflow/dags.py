@@ -99,7 +99,7 @@ def ingest(spec: ModelSpec) -> DAG:
 def train(spec: ModelSpec) -> DAG:
     """``train -> (evaluate, explain) -> package -> gate (-> approve) -> deploy``: from data to a champion."""
     stage = partial(_stage, spec)
-    with _dag(spec, "train", spec.schedule.train) as dag:
+    with _dag(spec, "train", ("retrain",)) as dag:
         candidate = stage(TrainOperator, dataset="{{ params.dataset or '' }}")
         evaluation = stage(EvaluateOperator, candidate=candidate.output)
         explanation = stage(ExplainOperator, candidate=candidate.output)

@@ -71,14 +71,14 @@ def test_retries_outlast_an_api_server_restart(project: Project) -> None:
     [
         ([], "NullTimetable"),
         (["@daily"], "CronTriggerTimetable"),
-        (["retrain"], "AssetTriggeredTimetable"),
-        (["data", "retrain"], "AssetTriggeredTimetable"),
-        (["0 6 * * 1", "retrain"], "AssetOrTimeSchedule"),
+        (["data"], "AssetTriggeredTimetable"),
+        (["0 6 * * 1", "data"], "AssetOrTimeSchedule"),
     ],
 )
 def test_schedules(project: Project, entries: list[str], shown: str) -> None:
-    dag = dags.train(load_spec(project(schedule={"train": entries})))
-    assert type(dag.timetable).__name__ == shown
+    spec = load_spec(project(schedule={"monitor": entries}))
+    assert type(dags.monitor(spec).timetable).__name__ == shown
+    assert type(dags.train(spec).timetable).__name__ == "AssetTriggeredTimetable"
 
 
 def test_a_wrong_model_file_hides_no_other_and_is_shown(project: Project) -> None:

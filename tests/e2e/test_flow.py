@@ -35,7 +35,7 @@ MODEL: dict[str, Any] = {
     "gates": [{"type": "metric", "bound": 0.7}],
     "approval": {"mode": "manual"},
     "monitor": {"min_rows": 50, "evidently": False},
-    "schedule": {"train": ["retrain"], "monitor": ["data"]},
+    "schedule": {"monitor": ["data"]},
 }
 
 

@@ -34,7 +34,7 @@ def test_a_small_file_is_enough() -> None:
     assert spec.name == "small"
     assert spec.train.holdout == timedelta(days=14)
     assert spec.contract.on_failure == "fail"
-    assert spec.schedule.train == ("retrain",)
+    assert spec.schedule.monitor == ("data",)
     assert spec.explain == {"type": "permutation"}
 
 
@@ -82,9 +82,9 @@ BAD = [
     ("evaluate:", "gates: [{type: metrik}]\nevaluate:", "spec_invalid", "model.yaml:11: gates.0.type"),
     (
         "evaluate:",
-        "schedule: {train: [dat]}\nevaluate:",
+        "schedule: {monitor: [dat]}\nevaluate:",
         "spec_invalid",
-        "schedule.train: 'dat' is neither 'data', 'retrain',",
+        "schedule.monitor: 'dat' is neither 'data', 'predictions',",
     ),
     (
         "evaluate:",
@@ -171,7 +171,7 @@ def test_the_schema_knows_every_key() -> None:
     assert undocumented == []
 
 
-_OBVIOUS = {"data", "contract", "train", "evaluate", "gates", "approval", "deploy", "monitor", "schedule"}
+_OBVIOUS = {"data", "contract", "train", "evaluate", "gates", "approval", "deploy", "monitor", "retrain", "schedule"}
 
 
 @settings(max_examples=200, deadline=None)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from slipstream.scoring.profile import Profile
 
 STAGE = Stage("monitor", version=1, event="drift.measured")
-READS = ("target", "evaluate", "monitor")
+READS = ("target", "evaluate", "monitor", "retrain")
 NOTHING_NEW = "Nothing new since training."
 NAMED = 5
 """So many columns are named in a sentence."""
@@ -185,7 +185,7 @@ class _Measuring:
             "quality": done.quality and asdict(done.quality),
         }
         lost = bool(done.quality and done.quality.lost)
-        asked = self.spec.monitor.retrain and (is_drift or lost)
+        asked = (self.spec.retrain.drift and is_drift) or (self.spec.retrain.quality and lost)
         return Monitored(
             champion=self.champion.number,
             window=named,

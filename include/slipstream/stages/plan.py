@@ -97,7 +97,7 @@ def _dags(spec: ModelSpec) -> tuple[Dag, ...]:
         Dag(f"{spec.name}__ingest", _starts(spec.schedule.ingest), "ingest -> validate"),
         Dag(
             f"{spec.name}__train",
-            _starts(spec.schedule.train),
+            "each request for retraining",
             f"train -> evaluate, explain -> package -> gate{approval} -> deploy",
         ),
         Dag(f"{spec.name}__monitor", _starts(spec.schedule.monitor), "monitor -> may ask for retraining"),

@@ -53,6 +53,7 @@ class ModelState:
         attempt: Number of the event that last named a version to serve; a refusal holds until there is a newer one.
         moved: Number of the last event of a deployment.
         served: ``(seq, version)`` of every time that a version took over, oldest first.
+        left: Versions that were taken out of service by a rollback and not deployed again since.
         retrain: The newest request for retraining that no training has answered yet.
         latest: Stage -> newest event that finished it.
     """
@@ -70,6 +71,7 @@ class ModelState:
     attempt: int = 0
     moved: int = 0
     served: list[tuple[int, int]] = field(default_factory=list)
+    left: set[int] = field(default_factory=set)
     retrain: Event | None = None
     latest: dict[str, Event] = field(default_factory=dict)
 
@@ -179,6 +181,8 @@ def _share(model: ModelState, event: Event) -> None:
 def _deployment_finished(model: ModelState, event: Event) -> None:
     version = event.data["version"]
     model.attempt = model.moved = event.seq
+    left = event.data.get("left")
+    model.left = (model.left | {left} if left else model.left) - {version}
     if version != model.champion:
         model.previous, model.champion = model.champion, version
         model.served.append((event.seq, version))

@@ -1,0 +1,71 @@
+"""What the commands of the command line share: where they work, and how they print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from slipstream import model_file
+from slipstream.settings import Settings
+from slipstream.spec import ModelSpec
+from slipstream.stages.contract import Result
+from slipstream.store import Store
+
+out, err = Console(), Console(stderr=True)
+
+Model = Annotated[str, typer.Argument(help="The model's name: its folder below SLIPSTREAM_MODELS.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ACTOR = "cli"
+Version = Annotated[int | None, typer.Option(help="Version number; default: the newest.")]
+
+
+def settings_now() -> Settings:
+    """The settings of the environment."""
+    return Settings.from_environment()
+
+
+def spec_of(name: str) -> ModelSpec:
+    """The spec of the model called *name*."""
+    settings = settings_now()
+    return model_file.find_spec(settings.models, name, allow_code=settings.allow_code)
+
+
+def open_store() -> Store:
+    """The store of the environment."""
+    return Store.open(settings_now().store)
+
+
+def show(result: Result, as_json: bool) -> None:
+    """Print the figures of a stage."""
+    print_value(result.figures(), as_json)
+
+
+def print_value(value: Any, as_json: bool) -> None:
+    """Print a record, as JSON or as a small table."""
+    if as_json:
+        sys.stdout.write(json.dumps(msgspec.to_builtins(value)) + "\n")
+        return
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for key, entry in msgspec.to_builtins(value).items():
+        text = entry if isinstance(entry, str) else json.dumps(entry, ensure_ascii=False)
+        table.add_row(f"[bold]{key}[/bold]", text if len(text) < 400 else text[:399] + "…")
+    out.print(table, highlight=False)
+
+
+def print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """Print records, as JSON or as a table."""
+    if as_json:
+        sys.stdout.write(json.dumps(rows) + "\n")
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in rows[0] if rows else ():
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*("-" if value in (None, "") else str(value) for value in row.values()))
+    out.print(table, highlight=False)
