@@ -1,8 +1,9 @@
 """The whole loop on real flights, driven through Airflow's REST API: `make demo`.
 
-January to March arrive and a first champion is trained and deployed; later months arrive one by one until monitoring
-asks for retraining; Airflow retrains by itself, and the better of champion and challenger serves. What an earlier demo
-has done is read from the ledger and not done again.
+January to March arrive and a first champion is trained and deployed. Then, with a client that asks without a pause:
+flights of later months are predicted, what became of them is told as labels, the month arrives, and monitoring decides
+whether to retrain; Airflow retrains by itself, the challenger takes over step by step or is refused. Each decision is
+printed with its sentence. What an earlier demo has done is read from the ledger and not done again.
 """
 
 from __future__ import annotations
@@ -55,7 +56,6 @@ def tell(story: Story) -> None:
     for month in FIRST:
         story.month(month)
     story.first_champion()
-    story.predictions(LATER[0])
     story.chapter("Later months arrive, and the champion is watched")
     for month in LATER:
         if story.asked and story.state.watermark < month:

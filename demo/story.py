@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from traffic import Answers, Client, SteadyClient, rows_after
+from traffic import Answers, Asked, Client, SteadyClient, rows_after
 
 from slipstream.model_file import find_spec
 from slipstream.stages.history import sentence
@@ -20,6 +22,16 @@ if TYPE_CHECKING:
 MODEL = "flights"
 INGEST, TRAIN, MONITOR = (f"{MODEL}__{verb}" for verb in ("ingest", "train", "monitor"))
 REQUESTS, ROWS_EACH, STEADY_ROWS = 40, 25, 200
+LABELLED = 0.8
+"""Share of the predictions whose truth is told; in life, too, some never comes."""
+DECISIONS = (
+    "retrain.requested",
+    "retrain.skipped",
+    "approval.decided",
+    "deployment.finished",
+    "deployment.rolled_back",
+)
+ROLLOUT = ("deployment.started", "deployment.shifted", *DECISIONS[2:])
 ASSET_RUN, ASSET_SECONDS = "asset_triggered__", 60.0
 
 
@@ -37,9 +49,16 @@ class Story:
         self.store = Store.open(layout.store)
         self.spec = find_spec(layout.models, MODEL)
         self.chapter = screen.chapter
+        self.client = Client(self.endpoint, MODEL)
+        self.steady: SteadyClient | None = None
+        self.last_request = datetime.now(UTC)
+        self._open = ExitStack()
+        self._seen = self.store.ledger.state().seq
 
     def close(self) -> None:
-        """Close the connections."""
+        """Stop asking for predictions, and close the connections."""
+        self._open.close()
+        self.client.close()
         self.airflow.close()
 
     @property
@@ -89,14 +108,15 @@ class Story:
             self._run(TRAIN, {"reason": "The demo needs a first champion."})
         self.airflow.unpause(MONITOR)
 
-    def predictions(self, month: str) -> None:
-        """Send flights of *month* to the endpoint."""
+    def predictions(self, month: str) -> Answers:
+        """Send flights of *month* to the endpoint; from the first time on, a steady client asks on beside it."""
         year, number = month.split("-")
-        rows = rows_after(self.spec, f"{year}-{int(number) - 1:02d}", REQUESTS * ROWS_EACH)
-        client, answers = Client(self.endpoint, MODEL), Answers()
-        for first in range(0, len(rows), ROWS_EACH):
-            client.send(rows[first : first + ROWS_EACH], answers)
-        client.close()
+        asked = rows_after(self.spec, f"{year}-{int(number) - 1:02d}", REQUESTS * ROWS_EACH)
+        self._ask_steadily(asked[:STEADY_ROWS])
+        answers = Answers()
+        for first in range(0, len(asked), ROWS_EACH):
+            self.client.send(asked[first : first + ROWS_EACH], answers)
+        self.last_request = datetime.now(UTC)
         if answers.failures:
             raise Trouble(f"{len(answers.failures)} of {REQUESTS} requests failed, first: {answers.failures[0]}")
         self.screen.step(
@@ -104,33 +124,73 @@ class Story:
             f"{answers.rows:,} flights of {month} in {REQUESTS} requests by version {answers.last['version']}, "
             f"median {answers.median:.1f} ms for {ROWS_EACH} flights",
         )
-        self.screen.note(_spoken(rows[-1], answers.last))
+        self.screen.note(_spoken(asked[-1].row, answers.last))
+        return answers
+
+    def _ask_steadily(self, asked: list[Asked]) -> None:
+        """Let the steady client ask about these flights from now on."""
+        if self.steady is None:
+            self.steady = self._open.enter_context(SteadyClient(self.endpoint, MODEL, asked))
+            self.screen.step("steady client", "asks for one prediction every 50 ms from now on, whatever happens")
+        self.steady.asked = asked
 
     def watched_month(self, month: str) -> None:
-        """Bring *month* and wait for the monitoring that its asset event starts."""
-        if self.month(month):
-            self._asset_run(MONITOR, self.state.datasets[str(self.state.dataset)])
-            event = self.state.latest["monitor"]
-            self.screen.step(f"monitor {month}", _shorter(sentence(event)))
+        """Ask about flights of *month*, tell what became of most, bring the month, and wait for the monitoring."""
+        if self.state.watermark >= month:
+            self.screen.step(f"month {month}", "is in the data table already", reused=True)
+            return
+        self.truth(self.predictions(month))
+        self.month(month)
+        self._asset_run(MONITOR, self.state.datasets[str(self.state.dataset)])
+        for stage in ("join", "monitor"):
+            self.screen.step(f"{stage} {month}", _shorter(sentence(self.state.latest[stage])))
+        self.tell(DECISIONS)
+
+    def truth(self, answers: Answers) -> None:
+        """Tell the labels of most predictions: some twice, one that contradicts, one of an unknown prediction."""
+        known = list(answers.truths.items())
+        told = known[: int(LABELLED * len(known))]
+        failures: list[str] = []
+        new = self.client.tell(told, failures)
+        again = self.client.tell(told, failures)
+        one, truth = told[0]
+        odd = self.client.tell([(one, 1 - truth), (f"{0:032x}", truth)], failures)
+        if failures:
+            raise Trouble(f"labels were not taken: {failures[0]}")
+        text = f"{new:,} flights have landed; told again: {again} new; one contradicts, one is of nobody: {odd} kept"
+        self.screen.step("labels over HTTP", text)
+
+    def tell(self, kinds: tuple[str, ...]) -> None:
+        """Print each event of these kinds that was not told yet, with its sentence."""
+        for event in self.store.ledger.read(after=self._seen, model=MODEL):
+            self._seen = event.seq
+            if event.kind in kinds:
+                self.screen.step(event.kind, _shorter(sentence(event)))
 
     def retrain(self) -> None:
-        """Wait for the training that monitoring has asked for, with a client that goes on asking for predictions."""
+        """Wait for the training that was asked for, and for the rollout of what it makes."""
         asked = self.asked
         if asked is None:
             self.screen.step("retraining", "was never asked for: no month was different enough")
             return
-        self.screen.step(
-            "retrain asset", f"asks for a training: {_shorter(asked.data['reason'])}", reused=self.answered
-        )
         if self.answered:
+            self.screen.step("retraining", "was asked for and has ended", reused=True)
             return
-        rows = rows_after(self.spec, self.state.watermark, STEADY_ROWS)
-        with SteadyClient(self.endpoint, MODEL, rows) as steady:
-            self._asset_run(TRAIN, asked)
-        answers, served = steady.answers, steady.answers.versions
-        total = len(answers.milliseconds) + len(answers.failures)
-        seen = ", ".join(f"{count} by version {version}" for version, count in served.items())
-        self.screen.step("meanwhile over HTTP", f"{total:,} requests, {len(answers.failures)} failed ({seen})")
+        before = self.steady.answers.requests if self.steady else 0
+        run = self._asset_run(TRAIN, asked)
+        if run.started:
+            waited = (datetime.fromisoformat(run.started) - self.last_request).total_seconds()
+            self.screen.step(
+                "window to retraining", f"{waited:.0f} s from its last request to the start of the training"
+            )
+        self.tell(ROLLOUT)
+        if self.steady:
+            answers = self.steady.answers
+            seen = ", ".join(f"{count:,} by version {version}" for version, count in sorted(answers.versions.items()))
+            text = f"{answers.requests - before:,} requests meanwhile, {len(answers.failures)} failed (in all {seen})"
+            self.screen.step("steady client", text)
+            if answers.failures:
+                raise Trouble(f"the steady client saw a failure: {answers.failures[0]}")
 
     def outcome(self) -> None:
         """Who won, in figures, and who serves."""

@@ -1,10 +1,11 @@
-"""Real requests to the endpoint: rows of flights that the model has not seen, over HTTP."""
+"""Real requests to the endpoint: flights that the model has not seen, over HTTP, and later what became of them."""
 
 from __future__ import annotations
 
 import json
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -20,29 +21,54 @@ from slipstream.slots import SOURCE
 from slipstream.spec import ModelSpec
 
 PAUSE = 0.05
+LABELS_EACH = 500
 
 
-def rows_after(spec: ModelSpec, watermark: str, count: int) -> list[dict[str, Any]]:
-    """Inputs of the first *count* rows that the source has after *watermark*, spread over the whole delivery."""
+@dataclass(frozen=True)
+class Asked:
+    """A row to ask about, and the truth that comes later."""
+
+    row: dict[str, Any]
+    truth: Any
+
+
+def rows_after(spec: ModelSpec, watermark: str, count: int) -> list[Asked]:
+    """*count* rows that the source has after *watermark*, spread over the whole delivery."""
     source = SOURCE.build(spec.data.source)
     features = load_function(spec, str(spec.data.features))
     with TemporaryDirectory() as folder, duck() as connection:
         delivered = source.deliver(spec, watermark, Path(folder))
         relation = features(connection.read_parquet(str(delivered.path)))
-        columns = ", ".join(f'"{name}"' for name in spec.inputs)
+        columns = ", ".join(f'"{name}"' for name in (*spec.inputs, spec.target))
         relation = relation.order(f"hash({', '.join(spec.data.key)})").project(columns).limit(count)
-        return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+        found = [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+    return [Asked(row, row.pop(spec.target)) for row in found]
 
 
 @dataclass
 class Answers:
-    """What came back: one entry per request."""
+    """What came back.
+
+    Attributes:
+        rows: Rows that were answered.
+        failures: What went wrong, one text for each request that failed.
+        milliseconds: How long each answered request took.
+        versions: Version -> requests that it answered.
+        truths: Prediction id -> truth, for answers whose truth has not been told yet.
+        last: The last reply.
+    """
 
     rows: int = 0
     failures: list[str] = field(default_factory=list)
     milliseconds: list[float] = field(default_factory=list)
-    versions: dict[Any, int] = field(default_factory=dict)
+    versions: Counter[Any] = field(default_factory=Counter)
+    truths: dict[str, Any] = field(default_factory=dict)
     last: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def requests(self) -> int:
+        """All requests."""
+        return len(self.milliseconds) + len(self.failures)
 
     @property
     def median(self) -> float:
@@ -51,41 +77,58 @@ class Answers:
 
 
 class Client:
-    """Sends rows to one model's predict route."""
+    """Sends rows to one model's predict route, and labels to its labels route."""
 
     def __init__(self, endpoint: str, model: str) -> None:
-        self.url = f"{endpoint}/models/{model}/predict"
+        self.url = f"{endpoint}/models/{model}"
         self._http = httpx.Client(timeout=10, trust_env=False)
 
-    def send(self, rows: list[dict[str, Any]], into: Answers) -> None:
-        """Send *rows* in one request and note what came back."""
-        body = json.dumps({"rows": rows})
+    def send(self, asked: list[Asked], into: Answers) -> None:
+        """Send the rows in one request and note what came back."""
         begin = time.perf_counter()
-        try:
-            reply = self._http.post(self.url, content=body, headers={"Content-Type": "application/json"})
-        except httpx.HTTPError as error:
-            into.failures.append(f"{type(error).__name__}: {error}")
-            return
-        if reply.status_code != httpx.codes.OK:
-            into.failures.append(f"HTTP {reply.status_code}: {reply.text[:200]}")
+        reply = self._post("predict", {"rows": [one.row for one in asked]}, into.failures)
+        if reply is None:
             return
         into.milliseconds.append((time.perf_counter() - begin) * 1000)
-        into.last = reply.json()
-        into.rows += len(rows)
-        into.versions[into.last["version"]] = into.versions.get(into.last["version"], 0) + 1
+        into.rows += len(asked)
+        into.versions[reply["version"]] += 1
+        into.truths |= {one: row.truth for one, row in zip(reply["ids"], asked, strict=True)}
+        into.last = reply
+
+    def tell(self, labels: list[tuple[str, Any]], failures: list[str]) -> int:
+        """Send labels, given as ``(prediction id, truth)``; returns how many were new."""
+        new = 0
+        for first in range(0, len(labels), LABELS_EACH):
+            told = [{"id": one, "label": truth} for one, truth in labels[first : first + LABELS_EACH]]
+            reply = self._post("labels", {"labels": told}, failures)
+            new += reply["new"] if reply else 0
+        return new
 
     def close(self) -> None:
         """Close the connection."""
         self._http.close()
 
+    def _post(self, route: str, body: dict[str, Any], failures: list[str]) -> dict[str, Any] | None:
+        headers = {"Content-Type": "application/json"}
+        try:
+            reply = self._http.post(f"{self.url}/{route}", content=json.dumps(body), headers=headers)
+        except httpx.HTTPError as error:
+            failures.append(f"{type(error).__name__}: {error}")
+            return None
+        if reply.status_code != httpx.codes.OK:
+            failures.append(f"HTTP {reply.status_code}: {reply.text[:200]}")
+            return None
+        found: dict[str, Any] = reply.json()
+        return found
+
 
 class SteadyClient:
-    """Sends one row every 50 ms in the background, as long as the ``with`` block lasts."""
+    """Sends one row every 50 ms in the background, from the first ``with`` to its end, whatever happens meanwhile."""
 
-    def __init__(self, endpoint: str, model: str, rows: list[dict[str, Any]]) -> None:
+    def __init__(self, endpoint: str, model: str, asked: list[Asked]) -> None:
         self.answers = Answers()
+        self.asked = asked
         self._client = Client(endpoint, model)
-        self._rows = rows
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
 
@@ -103,5 +146,6 @@ class SteadyClient:
     def _work(self) -> None:
         number = 0
         while not self._stop.wait(PAUSE):
-            self._client.send([self._rows[number % len(self._rows)]], self.answers)
+            asked = self.asked
+            self._client.send([asked[number % len(asked)]], self.answers)
             number += 1

@@ -24,6 +24,7 @@ from slipstream.cli_show import (
     err,
     open_store,
     out,
+    print_plan,
     print_rows,
     print_value,
     settings_now,
@@ -93,7 +94,7 @@ def plan(
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of model.yaml, for editors.")] = False,
     json_: AsJson = False,
 ) -> None:
-    """Show which DAGs, tables and schedules a model file gives, and what a change to it will change."""
+    """Show what a model file gives, when it would retrain, and what a change to it will change."""
     if schema:
         sys.stdout.write(json.dumps(model_file.json_schema(), indent=2) + "\n")
         return
@@ -106,19 +107,7 @@ def plan(
         sys.stdout.write(json.dumps(msgspec.to_builtins(plans)) + "\n")
         return
     for made in plans:
-        out.print(f"[bold]{made.model}[/bold]   predictions at POST {made.endpoint}", highlight=False)
-        for dag in made.dags:
-            out.print(
-                f"  {dag.id:<24} {dag.does}   (starts: {dag.starts})", highlight=False, markup=False, soft_wrap=True
-            )
-        for name, uri in made.tables:
-            out.print(f"  table {name:<18} {uri}", highlight=False, markup=False, soft_wrap=True)
-        for change in made.changes:
-            anew = ", ".join(change.anew) or "nothing"
-            text = f"  changed {change.key}: {change.before!r} -> {change.after!r}; works anew: {anew}"
-            out.print(text, highlight=False, markup=False, soft_wrap=True)
-        if made.compared and not made.changes:
-            out.print(f"  unchanged since {made.compared}", highlight=False, markup=False, soft_wrap=True)
+        print_plan(made)
 
 
 @app.command()
@@ -211,18 +200,24 @@ def deploy(
     model: Model,
     version: Version = None,
     weight: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Share of the keys that it answers, as a canary; default: all.")
+        float | None, typer.Option(min=0, max=1, help="Share of the keys that it answers, as a canary that stays.")
     ] = None,
-    shadow: Annotated[bool, typer.Option("--shadow", help="It answers too, but to nobody.")] = False,
+    shadow: Annotated[bool, typer.Option("--shadow", help="It answers too, but to nobody, and stays so.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Deliver it although an alarm took it back before.")] = False,
     json_: AsJson = False,
 ) -> None:
-    """Make a version that passed its gates the champion, once the endpoint answers with it; or a canary or a shadow."""
-    from slipstream.stages.deploy import deploy as stage
-
+    """Deliver a version that passed its gates: step by step, watched, as the model file says; or begin a canary."""
     spec, store, settings = spec_of(model), open_store(), settings_now()
     version = version or newest_version(store, spec)
-    place = {"endpoint": settings.endpoint, "endpoint_key": settings.endpoint_key}
-    show(stage(spec, store, version, **place, weight=weight, shadow=shadow, actor=ACTOR), json_)
+    place = {"endpoint": settings.endpoint, "endpoint_key": settings.endpoint_key, "actor": ACTOR}
+    if weight is None and not shadow:
+        from slipstream.stages.delivery import deliver
+
+        show(deliver(spec, store, version, **place, again=again, said=lambda line: typer.echo(line, err=True)), json_)
+        return
+    from slipstream.stages.deploy import deploy as stage
+
+    show(stage(spec, store, version, **place, weight=weight, shadow=shadow), json_)
 
 
 @app.command()

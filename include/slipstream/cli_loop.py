@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import msgspec
 import typer
 
-from slipstream.cli_show import ACTOR, AsJson, Model, open_store, print_rows, settings_now, show, spec_of
+from slipstream.cli_show import (
+    ACTOR,
+    AsJson,
+    Model,
+    Version,
+    open_store,
+    out,
+    print_rows,
+    print_value,
+    settings_now,
+    show,
+    spec_of,
+)
+from slipstream.stages.contract import newest_version
 
 loop = typer.Typer()
 
@@ -29,20 +41,134 @@ def rollback(
 
 
 @loop.command()
+def labels(
+    model: Model,
+    file: Annotated[
+        str,
+        typer.Argument(
+            help="CSV, Parquet or JSON lines: columns id (or those of data.key), label, and if wanted time."
+        ),
+    ],
+    json_: AsJson = False,
+) -> None:
+    """Add what turned out to be true of predictions; labels that are there already are not added again."""
+    from pathlib import Path
+
+    from slipstream.stages.labels import labels as stage
+
+    # Relative to where the command is given.
+    path = file if "://" in file else str(Path(file).absolute())
+    show(stage(spec_of(model), open_store(), path, actor=ACTOR), json_)
+
+
+@loop.command()
+def join(model: Model, json_: AsJson = False) -> None:
+    """Join the labels to the captured predictions, and say how good the champion's answers were."""
+    from slipstream.stages.join import join as stage
+
+    show(stage(spec_of(model), open_store(), actor=ACTOR), json_)
+
+
+@loop.command()
 def monitor(model: Model, json_: AsJson = False) -> None:
-    """Compare what came since training with the training reference; may ask for retraining."""
+    """Compare what came since training with the training reference."""
     from slipstream.stages.monitor import monitor as stage
 
     show(stage(spec_of(model), open_store(), actor=ACTOR), json_)
 
 
 @loop.command()
-def history(model: Model, newest: Annotated[int, typer.Option(min=1, max=10_000)] = 30, json_: AsJson = False) -> None:
-    """What happened to a model, newest first, in plain sentences."""
-    from slipstream.stages.history import history as read
+def replay(model: Model, version: Version = None, json_: AsJson = False) -> None:
+    """Let champion and a version answer the newest captured requests, and say how far they are apart."""
+    from slipstream.stages.replay import replay as stage
 
-    entries = read(spec_of(model), open_store(), newest=newest)
+    spec, store = spec_of(model), open_store()
+    show(stage(spec, store, version or newest_version(store, spec), actor=ACTOR), json_)
+
+
+@loop.command()
+def decide(model: Model, json_: AsJson = False) -> None:
+    """Hold what is known against the retraining policy: ask for a retraining, or keep why not."""
+    from slipstream.stages.decide import decide as stage
+
+    show(stage(spec_of(model), open_store(), actor=ACTOR), json_)
+
+
+@loop.command(name="dry-run")
+def dry_run(
+    model: Model,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A key of the model file with another value: retrain.windows=2; may be repeated."),
+    ] = None,
+    json_: AsJson = False,
+) -> None:
+    """Replay the retraining policy over the measurements of the past, with other values; changes nothing."""
+    from slipstream.stages.dry_run import dry_run as replay
+
+    pairs = [entry.partition("=") for entry in changes or ()]
+    found = replay(spec_of(model), open_store(), {key.strip(): value.strip() for key, _, value in pairs})
     if json_:
-        sys.stdout.write(json.dumps(msgspec.to_builtins(entries)) + "\n")
+        print_value(found, as_json=True)
+        return
+    print_rows(
+        [
+            {"measured": one.time[:19], "window": one.window, "would": one.action, "then": one.then, "why": one.reason}
+            for one in found.windows
+        ],
+        as_json=False,
+    )
+    out.print(found.sentence, highlight=False, markup=False, soft_wrap=True)
+
+
+@loop.command()
+def history(
+    model: Model,
+    newest: Annotated[int, typer.Option(min=1, max=10_000, help="How many entries.")] = 30,
+    as_of: Annotated[
+        str, typer.Option("--as-of", help="What was in production then: a number of the ledger or an ISO 8601 time.")
+    ] = "",
+    champions: Annotated[bool, typer.Option("--champions", help="All versions that were in production.")] = False,
+    decisions: Annotated[bool, typer.Option("--decisions", help="The automatic decisions alone.")] = False,
+    json_: AsJson = False,
+) -> None:
+    """What happened to a model, newest first, in plain sentences."""
+    spec, store = spec_of(model), open_store()
+    if (bool(as_of), champions, decisions).count(True) > 1:
+        raise typer.BadParameter("give one of --as-of, --champions and --decisions")
+    if as_of:
+        from slipstream.stages.terms import as_of as at
+
+        print_value(at(spec, store, as_of), json_)
+        return
+    if champions:
+        from slipstream.stages.terms import terms
+
+        _print(terms(spec, store)[-newest:], json_)
+        return
+    from slipstream.stages import history as past
+
+    if decisions:
+        _print(past.decisions(spec, store, newest=newest), json_)
+        return
+    entries = past.history(spec, store, newest=newest)
+    if json_:
+        _print(entries, json_)
         return
     print_rows([{"seq": e.seq, "time": e.time[:19], "who": e.actor, "what": e.text} for e in entries], as_json=False)
+
+
+def _print(entries: Sequence[Any], as_json: bool) -> None:
+    """Records as JSON in full; as a table without their ids of events."""
+    rows = msgspec.to_builtins(entries)
+    if not as_json:
+        rows = [{name: _cell(name, value) for name, value in row.items()} for row in rows]
+    print_rows(rows, as_json)
+
+
+def _cell(name: str, value: Any) -> Any:
+    if name in {"time", "since", "until"}:
+        return str(value)[:19]
+    if name == "dataset":
+        return str(value)[:12]
+    return ", ".join(f"{key} {entry}" for key, entry in value.items()) if isinstance(value, dict) else value

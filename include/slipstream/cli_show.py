@@ -15,6 +15,7 @@ from slipstream import model_file
 from slipstream.settings import Settings
 from slipstream.spec import ModelSpec
 from slipstream.stages.contract import Result
+from slipstream.stages.plan import Plan
 from slipstream.store import Store
 
 out, err = Console(), Console(stderr=True)
@@ -69,3 +70,23 @@ def print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
     for row in rows:
         table.add_row(*("-" if value in (None, "") else str(value) for value in row.values()))
     out.print(table, highlight=False)
+
+
+def print_plan(made: Plan) -> None:
+    """Print what a model file gives."""
+
+    def line(text: str) -> None:
+        out.print(f"  {text}", highlight=False, markup=False, soft_wrap=True)
+
+    out.print(f"[bold]{made.model}[/bold]   predictions at POST {made.endpoint}", highlight=False)
+    for dag in made.dags:
+        line(f"{dag.id:<24} {dag.does}   (starts: {dag.starts})")
+    for word, text in made.loop:
+        line(f"{word:<24} {text}")
+    for name, uri in made.tables:
+        line(f"table {name:<18} {uri}")
+    for change in made.changes:
+        anew = ", ".join(change.anew) or "nothing"
+        line(f"changed {change.key}: {change.before!r} -> {change.after!r}; works anew: {anew}")
+    if made.compared and not made.changes:
+        line(f"unchanged since {made.compared}")

@@ -14,12 +14,12 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from slipstream.errors import BackendError, shown
 
@@ -114,6 +114,7 @@ class Rollout:
         endpoint_key: The API key that the endpoint is asked with; "" for none.
         weight: The share of the keys that the version is to answer; 1: it answers everything.
         shadow: Whether it only listens.
+        still: To be called now and then while waiting; raises if nobody wants it any more.
     """
 
     model: str
@@ -126,6 +127,7 @@ class Rollout:
     endpoint_key: str = field(default="", repr=False)
     weight: float = 1.0
     shadow: bool = False
+    still: Callable[[], object] = field(default=bool, repr=False)
 
 
 class Target(Protocol):
@@ -133,6 +135,17 @@ class Target(Protocol):
 
     def roll_out(self, rollout: Rollout) -> None:
         """Return when the version answers; raises DeployError with the reason if it does not."""
+        ...
+
+
+@runtime_checkable
+class Watchable(Target, Protocol):
+    """A target that tells what its versions answer, so that a rollout can be watched."""
+
+    def look(self, rollout: Rollout) -> Mapping[str, Any] | None:
+        """``instance``, a word for the process or processes that the figures are from, and ``traffic``: for each
+        version that answers what it has since they started. None if it has no time just now; raises DeployError.
+        """
         ...
 
 

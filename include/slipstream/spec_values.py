@@ -32,7 +32,8 @@ def duration(value: object) -> timedelta:
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
-def _written(value: timedelta) -> str:
+def written(value: timedelta) -> str:
+    """The duration as the model file writes it: ``365d``, ``6h``."""
     seconds = int(value.total_seconds())
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds % size == 0:
@@ -49,7 +50,7 @@ def _typed(value: dict[str, Any]) -> dict[str, Any]:
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Column = Annotated[str, Field(min_length=1, max_length=128)]
 Duration = Annotated[
-    timedelta, BeforeValidator(duration, json_schema_input_type=str), PlainSerializer(_written, return_type=str)
+    timedelta, BeforeValidator(duration, json_schema_input_type=str), PlainSerializer(written, return_type=str)
 ]
 Backend = Annotated[dict[str, Any], AfterValidator(_typed), Field(json_schema_extra={"required": ["type"]})]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from airflow.sdk import Asset, AssetAlias
+from airflow.sdk import Asset, AssetAlias, AssetWatcher
+
+from slipstream_airflow.triggers import NewRows
 
 
 def data_asset(model: str) -> Asset:
@@ -11,10 +13,17 @@ def data_asset(model: str) -> Asset:
 
 
 def retrain_asset(model: str) -> Asset:
-    """A request for retraining; ``extra``: reason (one sentence) and run (of the monitoring)."""
+    """A request for retraining; ``extra``: reason (one sentence), run (of the decision) and trigger."""
     return Asset(f"slipstream://{model}/retrain", group="slipstream")
 
 
 def retrain_requests(model: str) -> AssetAlias:
-    """The alias through which monitoring emits :func:`retrain_asset`, or does not."""
+    """The alias through which a decision emits :func:`retrain_asset`, or does not."""
     return AssetAlias(f"slipstream-{model}-retrain-requests", group="slipstream")
+
+
+def predictions_asset(model: str, store: str, min_rows: int) -> Asset:
+    """New predictions or labels in the *store*, watched by Airflow's triggerer; ``extra``: ``payload``, the number of
+    new rows by table. So many new predictions make an event."""
+    watcher = AssetWatcher(name=f"{model}-new-rows", trigger=NewRows(model, store, min_rows))
+    return Asset(f"slipstream://{model}/predictions", group="slipstream", watchers=[watcher])

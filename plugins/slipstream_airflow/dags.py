@@ -1,4 +1,4 @@
-"""The DAGs that a model file gives: ``<model>__ingest``, ``<model>__train`` and ``<model>__monitor``.
+"""The DAGs that a model file gives: ``<model>__ingest``, ``__train``, ``__monitor`` and ``__rollback``.
 
 Everything here runs each time that Airflow parses a DAG file and again at the start of each task, so nothing heavy is
 imported, and a task's process builds the DAGs of its own model only.
@@ -6,12 +6,20 @@ imported, and a task's process builds the DAGs of its own model only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import DAG, AssetAny, AssetOrTimeSchedule, CronTriggerTimetable, Param, get_parsing_context
+from airflow.sdk import (
+    DAG,
+    AssetAny,
+    AssetOrTimeSchedule,
+    CronTriggerTimetable,
+    MultipleCronTriggerTimetable,
+    Param,
+    get_parsing_context,
+)
 from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import AirflowTimetableInvalid
 
@@ -19,18 +27,22 @@ from slipstream import model_file
 from slipstream.errors import SlipstreamError, SpecError
 from slipstream.settings import Settings
 from slipstream.spec import ModelSpec
-from slipstream_airflow.assets import data_asset, retrain_asset
+from slipstream_airflow.assets import data_asset, predictions_asset, retrain_asset
 from slipstream_airflow.docs import dag_text
 from slipstream_airflow.notifiers import alerts
 from slipstream_airflow.operators import (
     ApproveOperator,
+    DecideOperator,
     DeployOperator,
     EvaluateOperator,
     ExplainOperator,
     GateOperator,
     IngestOperator,
+    JoinOperator,
     MonitorOperator,
     PackageOperator,
+    ReplayOperator,
+    RollbackOperator,
     TrainOperator,
     ValidateOperator,
 )
@@ -65,6 +77,18 @@ TRAIN_FORM = ParamsDict(
     }
 )
 TRAIN_FORM.validate()
+ROLLBACK_FORM = ParamsDict(
+    {
+        "reason": Param(
+            "",
+            type="string",
+            maxLength=500,
+            title="Reason",
+            description="Why you go back, in one sentence; kept in the ledger.",
+        ),
+    }
+)
+ROLLBACK_FORM.validate()
 
 
 def all_dags() -> dict[str, DAG]:
@@ -85,7 +109,7 @@ def check() -> None:
 
 def dags_of(spec: ModelSpec) -> list[DAG]:
     """The DAGs of one model; raises SpecError or BackendError if Airflow could not run them."""
-    return [ingest(spec), train(spec), monitor(spec)]
+    return [ingest(spec), train(spec), monitor(spec), rollback(spec)]
 
 
 def ingest(spec: ModelSpec) -> DAG:
@@ -97,7 +121,7 @@ def ingest(spec: ModelSpec) -> DAG:
 
 
 def train(spec: ModelSpec) -> DAG:
-    """``train -> (evaluate, explain) -> package -> gate (-> approve) -> deploy``: from data to a champion."""
+    """``train -> (evaluate, explain) -> package (-> replay) -> gate (-> approve) -> deploy``: from data to champion."""
     stage = partial(_stage, spec)
     with _dag(spec, "train", ("retrain",)) as dag:
         candidate = stage(TrainOperator, dataset="{{ params.dataset or '' }}")
@@ -107,6 +131,8 @@ def train(spec: ModelSpec) -> DAG:
             PackageOperator, candidate=candidate.output, evaluation=evaluation.output, explanation=explanation.output
         )
         gated = stage(GateOperator, version=version.output)
+        if any(rule.type == "replay" for rule in spec.gates):
+            stage(ReplayOperator, version=version.output) >> gated
         if spec.approval.mode == "manual":
             gated = gated >> stage(ApproveOperator, version=version.output, response_timeout=spec.approval.timeout)
         gated >> stage(DeployOperator, version=version.output)
@@ -116,9 +142,20 @@ def train(spec: ModelSpec) -> DAG:
 
 
 def monitor(spec: ModelSpec) -> DAG:
-    """``monitor``: what came since training is compared with the training reference; may ask for retraining."""
-    with _dag(spec, "monitor", spec.schedule.monitor) as dag:
-        _stage(spec, MonitorOperator)
+    """``join -> monitor -> decide``: labels and measurements of what came since training, held against the policy."""
+    crons = (spec.retrain.cron,) if spec.retrain.cron else ()
+    with _dag(spec, "monitor", tuple(dict.fromkeys((*spec.schedule.monitor, *crons)))) as dag:
+        # Without a champion there is nothing to measure, but there may be a first training to ask for.
+        measured = _stage(spec, JoinOperator) >> _stage(spec, MonitorOperator)
+        measured >> _stage(spec, DecideOperator, trigger_rule="none_failed")
+    return dag
+
+
+def rollback(spec: ModelSpec) -> DAG:
+    """``rollback``, by hand: what is being deployed is taken back, or the version that served before serves again."""
+    with _dag(spec, "rollback", ()) as dag:
+        _stage(spec, RollbackOperator, reason="{{ params.reason }}")
+    object.__setattr__(dag, "params", ROLLBACK_FORM)
     return dag
 
 
@@ -164,15 +201,23 @@ def _dag(spec: ModelSpec, verb: str, schedule: tuple[str, ...]) -> DAG:
 
 
 def _schedule(spec: ModelSpec, verb: str, entries: tuple[str, ...]) -> Any:
-    """Airflow's schedule for the words and the cron expression of the model file."""
-    known = {"data": data_asset, "retrain": retrain_asset}
-    assets: list[Asset] = [known[entry](spec.name) for entry in entries if entry in known]
-    crons = [_cron(f"schedule.{verb}", entry) for entry in entries if entry not in known]
+    """Airflow's schedule for the words and the cron expressions of the model file."""
+    known: dict[str, Callable[[], Asset]] = {
+        "data": lambda: data_asset(spec.name),
+        "retrain": lambda: retrain_asset(spec.name),
+        "predictions": lambda: predictions_asset(spec.name, Settings.from_environment().store, spec.monitor.min_rows),
+    }
+    assets = [known[entry]() for entry in entries if entry in known]
+    crons = _crons(f"schedule.{verb}", tuple(entry for entry in entries if entry not in known))
     if crons and assets:
-        return AssetOrTimeSchedule(timetable=crons[0], assets=AssetAny(*assets))
-    if assets:
-        return AssetAny(*assets)
-    return crons[0] if crons else None
+        return AssetOrTimeSchedule(timetable=crons, assets=AssetAny(*assets))
+    return AssetAny(*assets) if assets else crons
+
+
+def _crons(place: str, expressions: tuple[str, ...]) -> Any:
+    """The timetable of one cron expression or several; None for none."""
+    made = [_cron(place, expression) for expression in expressions]
+    return MultipleCronTriggerTimetable(*expressions, timezone="UTC") if len(made) > 1 else next(iter(made), None)
 
 
 def _cron(place: str, expression: str) -> CronTriggerTimetable:

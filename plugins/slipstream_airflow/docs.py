@@ -16,13 +16,22 @@ _DOES = {
     "train": (
         "Trains a candidate, judges it beside the champion and deploys the better one.",
         "**train** fits a candidate on a dataset version, **evaluate** scores it and the champion on the same held-out "
-        "rows, **explain** says which inputs move its answers, **package** makes the signed version, **gate** refuses "
-        "what breaks a rule, **approve** asks a person where the model file says so, **deploy** puts it into service.",
+        "rows, **explain** says which inputs move its answers, **package** makes the signed version, **replay** lets "
+        "it answer captured requests where a gate asks for that, **gate** refuses what breaks a rule, **approve** asks "
+        "a person where the model file says so, **deploy** gives it more and more requests, watches its answers, "
+        "and lets it take over or takes it back.",
     ),
     "monitor": (
-        "Compares what came since training with the training reference.",
-        "**monitor** measures drift of each input and, where truth is known, quality. A verdict asks for retraining, "
-        "with its reason in one sentence.",
+        "Compares what came since training with the training reference, and decides whether to retrain.",
+        "**join** finds the labels of captured predictions, **monitor** measures drift of each input and, where truth "
+        "is known, quality. **decide** holds what they found, the data and the clock against the policy `retrain` of "
+        "the model file: it asks for a training, or keeps in one sentence why not.",
+    ),
+    "rollback": (
+        "Takes back what is being deployed, or goes back to the version that served before. By hand.",
+        "**rollback** closes the deployment that is under way, so that the champion answers everything again. Without "
+        "one the newest version that was champion before serves again; run once more, it goes one version further "
+        "back. It ends when the endpoint answers so.",
     ),
 }
 

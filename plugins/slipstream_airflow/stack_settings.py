@@ -54,7 +54,10 @@ PRELOADED = (
     "slipstream_airflow.dags",
     *(
         f"slipstream.stages.{stage}"
-        for stage in ("ingest", "validate", "train", "evaluate", "explain", "package", "gate", "deploy", "monitor")
+        for stage in (
+            *("ingest", "validate", "train", "evaluate", "explain", "package", "gate", "deploy"),
+            *("delivery", "join", "monitor", "decide"),
+        )
     ),
 )
 

@@ -32,7 +32,7 @@ def test_the_repositorys_dags_load(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPSTREAM_MODELS", str(REPO / "include" / "models"))
     bag = bag_of(REPO / "dags")
     assert not bag.import_errors
-    verbs = ("ingest", "train", "monitor")
+    verbs = ("ingest", "train", "monitor", "rollback")
     expected = {f"{model}__{verb}" for model in ("bikes", "flights") for verb in verbs}
     assert set(bag.dags) == expected | {"example_flow"}
 
@@ -52,6 +52,9 @@ def test_the_train_dag_does_the_stages_in_order(project: Project) -> None:
     assert manual.get_task("gate").downstream_task_ids == {"approve"}
     assert manual.get_task("approve").downstream_task_ids == {"deploy"}
     assert manual.get_task("approve").response_timeout == timedelta(hours=2)
+    replayed = dags.train(load_spec(project(name="replayed", gates=[{"type": "replay", "bound": 0.1}])))
+    assert replayed.get_task("package").downstream_task_ids == {"replay", "gate", "deploy"}
+    assert replayed.get_task("replay").downstream_task_ids == {"gate"}
 
 
 def test_retries_outlast_an_api_server_restart(project: Project) -> None:
@@ -86,7 +89,7 @@ def test_a_wrong_model_file_hides_no_other_and_is_shown(project: Project) -> Non
     bad = good.parent / "broken"
     bad.mkdir()
     (bad / "model.yaml").write_text("name: broken\ntask: binery\n")
-    assert set(dags.all_dags()) == {"tiny__ingest", "tiny__train", "tiny__monitor"}
+    assert set(dags.all_dags()) == {f"tiny__{verb}" for verb in ("ingest", "train", "monitor", "rollback")}
     with pytest.raises(SpecError, match=r"broken/model.yaml:2: task"):
         dags.check()
     bag = bag_of(REPO / "dags")
@@ -119,7 +122,7 @@ def test_a_tasks_process_builds_the_dags_of_its_model_only(project: Project, mon
     project()
     project(name="other")
     monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", "other__train")
-    assert set(dags.all_dags()) == {"other__ingest", "other__train", "other__monitor"}
+    assert set(dags.all_dags()) == {f"other__{verb}" for verb in ("ingest", "train", "monitor", "rollback")}
 
 
 def test_parsing_imports_nothing_heavy() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -17,14 +18,15 @@ from airflow.sdk.execution_time.context import OutletEventAccessors
 from slipstream.errors import StageError, StoreError
 from slipstream.model_file import load_spec
 from slipstream.settings import Settings
-from slipstream.stages.approve import TIMEOUT, Answer, approve, request, require_approval
+from slipstream.stages.approve import TIMEOUT, Answer, Question, approve, request, require_approval
 from slipstream.store import Store
-from slipstream_airflow.assets import data_asset, retrain_asset, retrain_requests
+from slipstream_airflow.assets import data_asset
 from slipstream_airflow.notifiers import ALERT
 from slipstream_airflow.operators import (
+    DeployOperator,
     EvaluateOperator,
     IngestOperator,
-    MonitorOperator,
+    RollbackOperator,
     TrainOperator,
     ValidateOperator,
 )
@@ -100,25 +102,16 @@ def test_a_connection_can_name_the_store(project: Project, tmp_path: Path, monke
     assert [event.kind for event in Store.open(url).ledger.read()] == ["run.finished"]
 
 
-def test_monitoring_asks_only_when_there_is_a_reason(project: Project) -> None:
-    folder = project()
-    with pytest.raises(AirflowSkipException, match="no champion"):
-        MonitorOperator(task_id="m", model="tiny").execute(context())
-    _champion(folder)
-    write_rows(folder, "second", shift=5.0)
-    IngestOperator(task_id="i", model="tiny").execute(context())
-    ValidateOperator(task_id="v", model="tiny").execute(context())
-    told = context()
-    found = MonitorOperator(task_id="m", model="tiny").execute(told)
-    assert found["drifted"]
-    (event,) = told["outlet_events"][retrain_requests("tiny")].asset_alias_events
-    assert event.dest_asset_key.uri == retrain_asset("tiny").uri
-    assert event.extra == {"reason": found["retrain"], "run": found["run"]}
-
-
 def _champion(folder: Path) -> None:
     """The stages up to a deployment, without Airflow."""
-    from slipstream.stages import deploy, evaluate, explain, gate, ingest, package, train, validate
+    from slipstream.stages import deploy
+
+    deploy.deploy(load_spec(folder), store(), _packaged(folder), endpoint=Settings.from_environment().endpoint)
+
+
+def _packaged(folder: Path) -> int:
+    """The stages up to the gates, without Airflow; returns the version."""
+    from slipstream.stages import evaluate, explain, gate, ingest, package, train, validate
 
     spec, to, settings = load_spec(folder), store(), Settings.from_environment()
     batch = ingest.ingest(spec, to).batch
@@ -126,7 +119,7 @@ def _champion(folder: Path) -> None:
     runs = evaluate.evaluate(spec, to, candidate).run, explain.explain(spec, to, candidate).run
     version = package.package(spec, to, candidate, *runs, keys=settings.keys, bentos=settings.bentos).version
     gate.gate(spec, to, version)
-    deploy.deploy(spec, to, version, endpoint=settings.endpoint)
+    return version
 
 
 def _run(dag_file: Path, dag_id: str) -> dict[str, str]:
@@ -167,8 +160,8 @@ def test_decisions_are_read_from_the_ledger(project: Project) -> None:
     with pytest.raises(StageError, match="has no version 1"):
         approve(spec, to, 1)
     to.ledger.append("version.registered", "tiny", {"stage": "package", "run": "package-1", "result": {}}, key="k")
-    request(spec, to, 1, asked="question")
-    request(spec, to, 1, asked="question")
+    request(spec, to, 1, Question("question"))
+    request(spec, to, 1, Question("question"))
     for refuse in (approve, require_approval):
         with pytest.raises(StageError) as caught:
             refuse(spec, to, 1)  # type: ignore[operator]
@@ -194,6 +187,18 @@ def test_operators_take_templates(project: Project) -> None:
     assert batch.model == "tiny"
 
 
+def test_a_rollback_goes_back_once_however_often_its_task_runs(project: Project) -> None:
+    folder = project()
+    _champion(folder)
+    write_rows(folder, "second", shift=0.5)
+    assert DeployOperator(task_id="d", model="tiny", version=_packaged(folder)).execute(context())["version"] == 2
+    for reused in (False, True):
+        back = RollbackOperator(task_id="r", model="tiny", reason="It is worse.").execute(context("ada"))
+        assert (back["version"], back["left"], back["reused"]) == (1, 2, reused)
+    last = store().ledger.read(kind="deployment.finished")[-1]
+    assert (last.actor, last.data["reason"], last.data["left"]) == ("ada", "It is worse.", 2)
+
+
 def test_a_webhook_gets_the_sentence_and_one_that_is_away_harms_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     got: list[tuple[str | None, bytes]] = []
 
@@ -214,3 +219,96 @@ def test_a_webhook_gets_the_sentence_and_one_that_is_away_harms_nothing(monkeypa
     assert got == [("Bearer secret", json.dumps({"text": text}, separators=(",", ":")).encode())]
     ALERT.build({"type": "webhook", "connection": "chat"})(failed)
     ALERT.build({"type": "log"})(failed)
+
+
+class TestApproval:
+    def asking(self, project: Project, **approval: Any) -> tuple[Any, Store]:
+        """The approve operator of a model whose version 1 waits for a decision."""
+        from slipstream_airflow.operators import ApproveOperator
+
+        folder = project(
+            name="asked",
+            approval={"mode": "manual", **approval},
+            gates=[{"type": "metric", "bound": 0.7}],
+            evaluate={"metric": "roc_auc", "bootstrap": 20, "slices": ["kind"], "sensitive": ["kind"], "min_slice": 20},
+            description="Is the *sum* large?\n# no heading",
+        )
+        _packaged(folder)
+        return ApproveOperator(task_id="approve", model="asked"), store()
+
+    def test_the_body_holds_the_evidence_and_nothing_of_it_is_markup(self, project: Project) -> None:
+        from slipstream_airflow.operators.approve import _body
+
+        operator, to = self.asking(project)
+        with operator.job(context("ada")) as job:
+            body = _body(job, 1, Question("q", "ada", "[click](http://evil)"))
+        assert "- Is the \\*sum\\* large? \\# no heading" in body
+        assert "- Asked for because: \\[click\\]\\(http://evil\\)" in body
+        assert "- Asked for by ada." in body
+        for title in ("Why", "Scores on 128 held-out rows", "Gates", "Fairness"):
+            assert f"\n**{title}**\n" in body
+        assert "- passed: metric: roc\\_auc is " in body
+        (version,) = to.ledger.state().model("asked").versions.values()
+        card = version.data["result"]["card"]
+        assert f"[card](/slipstream/reports/{card})" in body
+        assert body.endswith("[all of asked](/slipstream/models/asked)")
+
+    def test_who_started_the_run_cannot_approve_it(self, project: Project) -> None:
+        operator, to = self.asking(project, four_eyes=True)
+        spec = load_spec(Settings.from_environment().models / "asked")
+        started = self.started("ada")
+        request(spec, to, 1, Question(operator._asked(started, 1), "ada"), actor="ada")
+        with pytest.raises(AirflowFailException, match=r"^\[approval_four_eyes\] asked/1: requested and approved by"):
+            operator.execute_complete(started, self.answered("Approve", "ada", 1))
+        with pytest.raises(StageError) as caught:
+            require_approval(spec, to, 1)
+        assert caught.value.code == "approval_refused"
+        said = operator.execute_complete(started, self.answered("Approve", "grace", 2))
+        assert said["chosen_options"] == ["Approve"]
+        require_approval(spec, to, 1)
+        decisions = to.ledger.read(model="asked", kind="approval.decided")
+        assert [(one.actor, one.data["approved"], one.data["comment"]) for one in decisions] == [
+            ("ada", False, "ship it"),
+            ("grace", True, "ship it"),
+        ]
+
+    @pytest.mark.parametrize("how", ["timed out", "timed out with defaults"])
+    def test_a_timeout_never_means_yes(self, how: str, project: Project) -> None:
+        operator, to = self.asking(project)
+        spec = load_spec(Settings.from_environment().models / "asked")
+        event = self.answered("Approve", "", 1) | {"timedout": True, "responded_by_user": None}
+        if how == "timed out":
+            event = {"error": "no answer", "error_type": "timeout"}
+        operator.execute_complete(self.started("ada"), event)
+        (decision,) = to.ledger.read(model="asked", kind="approval.decided")
+        assert (decision.actor, decision.data["approved"]) == (TIMEOUT, False)
+        assert decision.data["reason"] == "Nobody decided on version 1 within 3d, which counts as a no."
+        with pytest.raises(StageError):
+            require_approval(spec, to, 1)
+
+    def started(self, user: str) -> Any:
+        ti = SimpleNamespace(dag_id="asked__train", run_id="run-1", task_id="approve", xcom_push=lambda **_: None)
+        return context(user) | {"ti": ti, "task_instance": ti}
+
+    def answered(self, chosen: str, user: str, minute: int) -> dict[str, Any]:
+        return {
+            "chosen_options": [chosen],
+            "params_input": {"comment": "ship it"},
+            "responded_at": datetime(2026, 1, 1, 12, minute, tzinfo=UTC),
+            "responded_by_user": {"id": user, "name": user},
+        }
+
+
+def test_the_train_dag_replays_where_a_gate_asks_for_it(database: None, project: Project) -> None:
+    project(gates=[{"type": "replay", "bound": 0.5}])
+    models = Path(__file__).parents[2] / "dags" / "models.py"
+    _run(models, "tiny__ingest")
+    states = _run(models, "tiny__train")
+    assert states.keys() == {"train", "evaluate", "explain", "package", "replay", "gate", "deploy"}
+    assert set(states.values()) == {"success"}
+    told = [event.data["reason"] for event in store().ledger.read(model="tiny") if event.data.get("stage") == "gate"]
+    assert told == ["Version 1 passed its only gate."]
+    (replayed,) = (event for event in store().ledger.read(model="tiny") if event.data.get("stage") == "replay")
+    assert replayed.data["result"]["sentence"] == "Nothing was replayed: there is no champion yet."
+    (policy,) = store().ledger.read(model="tiny", kind="approval.decided")
+    assert (policy.actor, policy.data["approved"]) == ("policy:auto", True)

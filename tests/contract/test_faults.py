@@ -40,7 +40,7 @@ MODEL = {
     "deploy": {"target": {"type": "local"}},
     "monitor": {"min_rows": 50, "evidently": False, "drift": {"threshold": 0.01, "share": 0.1}},
 }
-STAGES = ("ingest", "validate", "train", "evaluate", "explain", "package", "gate", "deploy", "monitor")
+STAGES = ("ingest", "validate", "train", "evaluate", "explain", "package", "gate", "deploy", "monitor", "decide")
 POINTS = {
     "ingest": ("begin", "worked", "committed", "files.rename", "ledger.before_commit", "ledger.after_commit"),
     "validate": (
@@ -60,7 +60,8 @@ POINTS = {
         *("begin", "deploy.started", "worked", "committed", "ledger.before_commit", "ledger.after_commit"),
         *("ledger.before_commit:2", "ledger.after_commit:2"),
     ),
-    "monitor": ("begin", "worked", "committed", "files.rename", "ledger.after_commit", "ledger.after_commit:2"),
+    "monitor": ("begin", "worked", "committed", "files.rename", "ledger.before_commit", "ledger.after_commit"),
+    "decide": ("begin", "worked", "committed", "ledger.before_commit", "ledger.after_commit"),
 }
 # What may differ: how long it took, and in which folder the files lay.
 _MEASURED = {"reused", "seconds", "latency_ms", "origin"}
@@ -149,7 +150,7 @@ def _events(home: Path) -> list[tuple[str, str]]:
 
 def _restored(reference: Reference, stage: str, home: Path) -> Path:
     shutil.copytree(reference.home / "small", home / "small")
-    if stage != "monitor":
+    if stage not in {"monitor", "decide"}:
         (home / "small" / "more.csv").unlink(missing_ok=True)
     if (reference.home / f"before-{stage}").exists():
         shutil.copytree(reference.home / f"before-{stage}", home / "store")
@@ -183,7 +184,7 @@ def _work(home: Path, stage: str, point: str) -> None:
 
     more: dict[str, Any] = {}
     match stage:
-        case "ingest" | "monitor":
+        case "ingest" | "monitor" | "decide":
             ids: list[Any] = []
         case "validate":
             ids = [made("ingest", "batch")]

@@ -216,7 +216,7 @@ class TestRollback:
         endpoint.stop()
         again = run_endpoint(Store.open(store.url))
         wait_until(lambda: known(again, spec)["previous"] == 2)
-        assert (known(again, spec)["version"], roll_back(spec, store, endpoint=again.url).version) == (1, 2)
+        assert (known(again, spec)["version"], deploy(spec, store, 2, endpoint=again.url).version) == (1, 2)
         again.stop()
 
     @pytest.mark.usefixtures("first")

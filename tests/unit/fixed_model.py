@@ -20,6 +20,7 @@ from slipstream.scoring.scorer import Engine, Scorer
 from slipstream.serving.access import Access
 from slipstream.serving.decode import Decoder
 from slipstream.serving.front import Front, Guards
+from slipstream.serving.labels import LabelKeeper
 from slipstream.serving.limits import Limits
 from slipstream.serving.log import AccessLog
 from slipstream.serving.meters import Meters
@@ -87,6 +88,7 @@ class Few:
         self.kept: list[Answered] = []
         self.known = {one.model: Routes(one) for one in models or (served(),)}
         self.is_ready = True
+        self.labels: LabelKeeper | None = None
 
     def ready(self) -> bool:
         return self.is_ready

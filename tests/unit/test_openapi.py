@@ -16,8 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from slipstream.serving.access import REQUIRED, Access
+from slipstream.serving.labels import LabelKeeper
 from slipstream.serving.limits import Limits
 from slipstream.serving.paths import PATHS
+from slipstream.store import Store
 from slipstream.store.state import IssuedKey
 from tests.unit.fixed_model import LETTERS, NUMBERS, SCHEMA, Few, asking, guards, listening, served
 
@@ -79,11 +81,12 @@ def test_who_may_ask(mode: str, expected: list[Any]) -> None:
     assert document["paths"]["/livez"]["get"]["security"] == []
 
 
-def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
+def test_schemathesis_finds_nothing(tmp_path: Path, store: Store) -> None:
     key = "slipstream_0123456789ab_" + "k" * 43
     issued = IssuedKey("0123456789ab", hashlib.sha256(key.encode()).hexdigest(), "tester", ("admin",))
     schema = replace(SCHEMA, task="binary", classes=("no", "yes"), positive="yes")
     models = Few(served(schema=schema, rows=1000, background=background()))
+    models.labels = LabelKeeper(store)
     with listening(models, guards(Limits(), Access({issued.id: issued}, REQUIRED))) as url:
         description = httpx.get(f"{url}/openapi.json", headers={"x-api-key": key})
         assert description.json()["paths"]["/models/m/predict"]["post"]["security"] == [{"bearer": []}, {"key": []}]
@@ -96,3 +99,4 @@ def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
     assert "No issues found" in done.stdout
     assert "Stateful" in done.stdout
     assert len(models.kept) > 50
+    assert store.tables.paths("m", "labels"), "some labels came through"

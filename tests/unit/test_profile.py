@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
+from dataclasses import replace
+from functools import cache, reduce
 
 import duckdb
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipstream.errors import BundleError
-from slipstream.scoring.profile import ANSWER, MOST_WORDS, Profile, profile
+from slipstream.scoring.profile import ANSWER, MOST_WORDS, Column, Profile, profile
 from slipstream.scoring.profile_file import from_parquet, to_parquet
 
 NASTY = "</script><script>alert('1')</script>"
@@ -159,6 +160,37 @@ def test_parts_add_up_to_the_whole(cut: int, seed: int) -> None:
         assert [getattr(part, field) for field in exact] == [getattr(column, field) for field in exact]
         if column.kind == "number":
             assert (part.mean, part.sd) == pytest.approx((column.mean, column.sd), rel=1e-8)
+
+
+def test_any_partition_adds_up_to_one_scan() -> None:
+    reference, data = reference_profile(), table(5000, shift=5, seed=9)
+    whole, random = on(reference, data), np.random.default_rng(9)
+    for parts in (2, 7, 40):
+        place = random.integers(0, parts, data.num_rows)
+        windows = [on(reference, data.filter(pa.array(place == part))) for part in range(parts)]
+        merged = reduce(Profile.merge, windows)
+        for name, column in whole.columns.items():
+            part = merged.columns[name]
+            assert replace(part, mean=None, sd=None) == replace(column, mean=None, sd=None)
+            if column.kind == "number":
+                assert (part.mean, part.sd) == pytest.approx((column.mean, column.sd), rel=1e-8)
+
+
+def test_more_words_than_a_part_keeps_fall_short_by_a_bound() -> None:
+    random = np.random.default_rng(2)
+    drawn = [np.minimum(random.zipf(1.3, 45_000), 60_000), random.integers(0, 60_000, 45_000)]
+    words = np.char.add("w", random.permutation(np.concatenate(drawn)).astype(str))
+    exact = dict(zip(*np.unique(words, return_counts=True), strict=True))
+    with duckdb.connect() as connection:
+        parts = [
+            profile(connection.from_arrow(pa.table({"word": part})), {"word": False}, []).columns["word"]
+            for part in np.array_split(words, 3)
+        ]
+    merged = reduce(Column.merge, parts)
+    assert all(part.other for part in parts)
+    assert sum(count for _, count in merged.words) + merged.other == merged.rows == len(words)
+    bound = sum(part.words[-1][1] for part in parts)
+    assert all(0 <= exact[word] - count <= bound for word, count in merged.words)
 
 
 def test_profiles_in_other_bins_do_not_add_up() -> None:

@@ -227,3 +227,24 @@ def test_all_pages_of_dags_are_read(server: Server, airflow: Airflow) -> None:
 def test_without_a_password_file_it_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(AirflowError, match="holds no password of admin; run make setup"):
         Airflow.of(Layout.under(tmp_path, tmp_path / "var"), "http://127.0.0.1:1")
+
+
+def test_a_question_is_answered_with_its_comment(server: Server, airflow: Airflow) -> None:
+    question = {
+        "subject": "May tiny/2 serve?",
+        "options": ["Approve", "Reject"],
+        "task_instance": {"task_id": "approve"},
+    }
+    server.answers["GET /api/v2/dags/tiny__train/dagRuns/run%2B1/hitlDetails"] = (200, {"hitl_details": [question]})
+    path = "/api/v2/dags/tiny__train/dagRuns/run%2B1/taskInstances/approve/-1/hitlDetails"
+    server.answers[f"PATCH {path}"] = (200, {})
+    assert airflow.questions("tiny__train", "run+1") == [question]
+    airflow.answer("tiny__train", "run+1", "approve", ["Approve"], {"comment": "ship it"})
+    assert server.asked[-1] == (
+        f"PATCH {path}",
+        {"chosen_options": ["Approve"], "params_input": {"comment": "ship it"}},
+    )
+    server.answers[f"PATCH {path}"] = (409, {"detail": "answered already"})
+    with pytest.raises(AirflowError, match="answered already") as caught:
+        airflow.answer("tiny__train", "run+1", "approve", ["Reject"])
+    assert caught.value.status == 409

@@ -8,6 +8,9 @@ from typing import Any
 
 from slipstream.reports.page import render
 
+WORST = 3
+_MEASURES = ("demographic_parity", "equal_opportunity", "equalized_odds")
+
 
 def page(model: str, found: Mapping[str, Any]) -> bytes:
     """The HTML report of the JSON record that the stage *evaluate* keeps."""
@@ -21,6 +24,8 @@ def page(model: str, found: Mapping[str, Any]) -> bytes:
         tone=_tone(found),
         headline=_headline(found),
         slices=_slices(found),
+        worse=_worse(against),
+        fairness=_fairness(found),
         plots=_plots(found),
     )
 
@@ -74,6 +79,41 @@ def _slices(found: Mapping[str, Any]) -> list[dict[str, Any]]:
         else:
             held["bars"].append((f"{part['value']} ({part['rows']:,})", figure["value"], figure["low"], figure["high"]))
     return list(columns.values())
+
+
+def _worse(against: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """The three slices in which the candidate lost most against the champion."""
+    judged = [part for part in (against or {"slices": []})["slices"] if (part["pair"]["gain"]["value"] or 0.0) < 0]
+    return sorted(judged, key=lambda part: float(part["pair"]["gain"]["value"]))[:WORST]
+
+
+def _fairness(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """For each sensitive column its groups, and each difference beside that which the champion makes."""
+    champions = {part["column"]: part for part in (found["comparison"] or {"fairness": []})["fairness"]}
+    drawn, shown = (found["metric"], "selection_rate"), []
+    for part in found["fairness"]:
+        before = champions.get(part["column"], {"differences": {}})["differences"]
+        names = list(dict.fromkeys(name for group in part["groups"] for name in group["figures"]))
+        shown.append(
+            {
+                "column": part["column"],
+                "names": {name: _words(name) for name in names},
+                "groups": part["groups"],
+                "few": ", ".join(f"{value} ({rows:,})" for value, rows in part["few"]),
+                "differences": [(_words(name), value, before.get(name)) for name, value in part["differences"].items()],
+                "bars": {_words(name): _bars(part["groups"], name) for name in names if name in drawn},
+            }
+        )
+    return shown
+
+
+def _words(name: str) -> str:
+    """Rates and measures as people say them; metrics have names."""
+    return name.replace("_", " ") if name.endswith("_rate") or name in _MEASURES else name
+
+
+def _bars(groups: Sequence[Mapping[str, Any]], name: str) -> dict[str, float]:
+    return {group["value"]: group["figures"][name] for group in groups if group["figures"].get(name) is not None}
 
 
 def _plots(found: Mapping[str, Any]) -> dict[str, Any]:

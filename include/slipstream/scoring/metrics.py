@@ -52,8 +52,12 @@ class Figure:
 
 def measure(metric: str, truth: Any, answer: Any) -> float:
     """The metric on these rows; NaN where it is not defined (such as roc_auc of one class)."""
-    weigh = _prepare(metric, truth, answer)
-    return float(weigh(np.ones((1, len(truth))))[0])
+    return weighed(metric, truth, answer, np.ones(len(truth)))
+
+
+def weighed(metric: str, truth: Any, answer: Any, weights: Floats) -> float:
+    """The metric on rows that count so often each, shape ``(n,)``; NaN where it is not defined."""
+    return float(_prepare(metric, truth, answer)(weights[None, :])[0])
 
 
 def figures(metrics: Sequence[str], truth: Any, answer: Any, *, draws: int, seed: int) -> dict[str, Figure]:

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from slipstream.scoring.binned import Binned
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -25,6 +27,8 @@ ANSWER = "slipstream_prediction"
 MOST_WORDS = 10_000
 EDGE_ROWS = 200_000
 """Edges come from so many evenly spaced rows at most; counts from all."""
+BATCH_ROWS = 65_536
+"""So many rows are counted at a time."""
 _TAIL = (0.0001, 0.0005, 0.001, 0.002, 0.003)
 QUANTILES = (*_TAIL, *(step / 240 for step in range(1, 240)), *(1 - share for share in reversed(_TAIL)))
 _DIGITS = 10
@@ -77,7 +81,12 @@ class Column:
         return self.high
 
     def merge(self, more: Column) -> Column:
-        """The profile of the rows of both; raises ValueError for other bins."""
+        """The profile of the rows of both; raises ValueError for other bins.
+
+        All counts are those of one scan over the rows of both, except those of words where a part has more than the
+        10,000 that it keeps: a word's count is then short by at most the least count that each such part keeps, and the
+        missing rows are in ``other``.
+        """
         if (self.name, self.kind, self.edges) != (more.name, more.kind, more.edges):
             raise ValueError(f"profiles of {self.name!r} and {more.name!r} have other bins; they do not add up")
         words = dict(self.words)
@@ -155,7 +164,7 @@ def _with_edges(rows: duckdb.DuckDBPyRelation, columns: Mapping[str, Column]) ->
     numbers = [name for name, column in columns.items() if column.kind == "number"]
     if not numbers:
         return dict(columns)
-    values = rows.project(", ".join(f"{_number(name)} AS {_place(at)}" for at, name in enumerate(numbers)))
+    values = rows.project(", ".join(f"{_finite(name)} AS {_place(at)}" for at, name in enumerate(numbers)))
     ends = ", ".join(f"min({_place(at)}), max({_place(at)})" for at in range(len(numbers)))
     total, *extremes = values.aggregate(f"count(*), {ends}").fetchall()[0]
     step = max(1, -(-total // EDGE_ROWS))
@@ -184,18 +193,21 @@ def _counted(rows: duckdb.DuckDBPyRelation, columns: Mapping[str, Column]) -> di
 
 def _count_numbers(rows: duckdb.DuckDBPyRelation, columns: Sequence[Column]) -> Iterator[Column]:
     values = rows.project(", ".join(f"{_number(column.name)} AS {_place(at)}" for at, column in enumerate(columns)))
-    asked = ["count(*)"]
-    for at, column in enumerate(columns):
-        x = _place(at)
-        # As a text, because a bare 0.1 would be read as a decimal, which need not be the same double.
-        bins = f"histogram({x}, '{list(column.edges)}'::DOUBLE[])"
-        asked.append(f"count({x}), min({x}), max({x}), avg({x}), stddev_pop({x}), {bins}")
-    total, *found = values.aggregate(", ".join(asked)).fetchall()[0]
-    for at, column in enumerate(columns):
-        known, low, high, mean, sd, held = found[6 * at : 6 * at + 6]
-        counts = tuple((held or {}).get(edge, 0) for edge in (*column.edges, math.inf))
-        figures = {"low": low, "high": high, "mean": _rounded(mean), "sd": _rounded(sd)}
-        yield replace(column, rows=total, missing=total - known, counts=counts, **figures)
+    counted = [Binned(column.edges) for column in columns]
+    for batch in values.to_arrow_reader(BATCH_ROWS):
+        for binned, cells in zip(counted, batch.columns, strict=True):
+            binned.add(cells.to_numpy(zero_copy_only=False))
+    for column, binned in zip(columns, counted, strict=True):
+        yield replace(
+            column,
+            rows=binned.rows,
+            missing=binned.rows - binned.known,
+            counts=tuple(binned.counts.tolist()),
+            low=binned.low if binned.known else None,
+            high=binned.high if binned.known else None,
+            mean=_rounded(binned.mean),
+            sd=_rounded(binned.sd),
+        )
 
 
 def _count_words(rows: duckdb.DuckDBPyRelation, columns: Sequence[Column]) -> Iterator[Column]:
@@ -252,8 +264,11 @@ def _merged_moments(a: Column, b: Column) -> tuple[float | None, float | None]:
 
 
 def _number(name: str) -> str:
-    value = f"TRY_CAST({_quoted(name)} AS DOUBLE)"
-    return f"CASE WHEN isfinite({value}) THEN {value} END"
+    return f"TRY_CAST({_quoted(name)} AS DOUBLE)"
+
+
+def _finite(name: str) -> str:
+    return f"CASE WHEN isfinite({_number(name)}) THEN {_number(name)} END"
 
 
 def _word(name: str, kind: str) -> str:

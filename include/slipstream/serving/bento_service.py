@@ -68,6 +68,10 @@ class OneModel:
     def past(self) -> None:
         """No prediction is found again."""
 
+    @property
+    def labels(self) -> None:
+        """No label is kept."""
+
 
 @fronted("slipstream_model", worker_count())
 class ModelService:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from slipstream.errors import BundleError
+from slipstream.scoring.difference import comparable, difference
 from slipstream.scoring.scorer import Answers
 from slipstream.serving.kept import Entry, Slice, as_shadow, as_table, plain, slices, warm, write
 from slipstream.serving.meters import Meters
 from slipstream.serving.notices import SMALL
 from slipstream.serving.routes import Routes
-from slipstream.serving.served import Answered, Served
-from slipstream.serving.shadow import comparable, difference
+from slipstream.serving.served import CHALLENGER, Answered, Served
 from slipstream.store import Store
 from slipstream.store.stream import Stream
 
@@ -98,7 +98,8 @@ class Capture:
         """Take one answered request; it is dropped and counted when the queue is full. Called from one thread."""
         served, ids = answered.served, answered.ids
         kept = served.policy.keeps(ids[0])
-        if not kept and routes.shadow is None:
+        shadow = routes.champion if answered.route == CHALLENGER else routes.shadow
+        if not kept and shadow is None:
             return
         rows, call = len(ids), answered.call
         weight = rows + call.size // ROW_BYTES
@@ -118,7 +119,7 @@ class Capture:
         self._queue.append(
             Entry(
                 served,
-                routes.shadow,
+                shadow,
                 kept,
                 values,
                 ids,
@@ -159,12 +160,12 @@ class Capture:
 
     def _portion(self, most: int) -> tuple[list[list[Entry]], int, int]:
         """The next of *most* entries, as many as make one file, those of one kind together; their weight and number."""
-        kinds: dict[tuple[int, int, bool, bool], list[Entry]] = {}
+        kinds: dict[tuple[int, str, int, bool, bool], list[Entry]] = {}
         rows = weight = number = 0
         while number < most and rows < FILE_ROWS:
             entry = self._queue.popleft()
             count = len(entry.ids)
-            kind = id(entry.served), id(entry.shadow), entry.kept, count <= SMALL
+            kind = id(entry.served), entry.route, id(entry.shadow), entry.kept, count <= SMALL
             kinds.setdefault(kind, []).append(entry)
             rows += count
             weight += entry.weight
@@ -202,30 +203,36 @@ class Capture:
         self._schemas.add((model, table.schema))
 
     def _tables(self, piece: Slice) -> list[pa.Table]:
-        """The rows of *piece* that are kept: those of the answering version, and those of its shadow."""
+        """The rows of *piece* that are kept: those of the answering version, and those of a shadow."""
         found = [as_table(piece)] if piece.kept else []
         shadow = piece.shadow
         if shadow is None:
             return found
         try:
             answers = self._ask(shadow, piece)
-        except Exception as error:  # the shadow's trouble is nobody's else
-            self._warn("%s: the shadow, version %s, did not answer: %s", shadow.model, shadow.version, error)
+        except Exception as error:  # its trouble is nobody's else
+            self._warn("%s: version %s did not answer for comparison: %s", shadow.model, shadow.version, error)
             return found
-        return found + [as_shadow(table, shadow, answers) for table in found]
+        # What the champion would have said instead of a challenger is only counted.
+        return found if piece.on_trial else found + [as_shadow(table, shadow, answers) for table in found]
 
     def _ask(self, shadow: Served, piece: Slice) -> Answers:
-        """What the *shadow* answers to the rows of *piece*; counted."""
+        """What *shadow* answers to the rows of *piece*; the two are compared and counted."""
         if not comparable(piece.served.scorer.schema, shadow.scorer.schema):
             raise BundleError(
                 f"its inputs or its answers are not those of version {piece.served.version}.", code="shadow_differs"
             )
         answers = shadow.scorer.predict({name: piece.columns[name] for name in shadow.scorer.schema.names})
-        found = difference(piece.answers, answers)
-        labels = shadow.model, shadow.version
-        self.meters.shadowed.labels(*labels).inc(len(piece.ids))
-        self.meters.disagreed.labels(*labels).inc(found.disagreed)
-        self.meters.shadow_distance.labels(*labels).inc(found.distance)
+        if piece.on_trial:
+            found = difference(answers, piece.answers)
+        else:
+            found = difference(piece.answers, answers)
+            labels = shadow.model, shadow.version
+            self.meters.shadowed.labels(*labels).inc(len(piece.ids))
+            self.meters.disagreed.labels(*labels).inc(found.disagreed)
+            self.meters.shadow_distance.labels(*labels).inc(found.distance)
+        tried = piece.served if piece.on_trial else shadow
+        self.meters.versions.compare(tried.model, tried.version, len(piece.ids), found.disagreed)
         return answers
 
     def _warn(self, text: str, *values: Any) -> None:

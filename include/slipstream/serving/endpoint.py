@@ -8,6 +8,7 @@ from typing import Any
 
 from slipstream.serving.capture import Capture
 from slipstream.serving.follow import Follower
+from slipstream.serving.labels import LabelKeeper
 from slipstream.serving.loading import Loader
 from slipstream.serving.past import Past
 from slipstream.serving.routes import Routes
@@ -58,6 +59,11 @@ class FollowedModels:
     def keep(self, answered: Answered, routes: Routes) -> None:
         """Hand the answers to the capture, which also asks the shadow."""
         self.capture.offer(answered, routes)
+
+    @cached_property
+    def labels(self) -> LabelKeeper:
+        """Where labels go."""
+        return LabelKeeper(self.capture.store)
 
     @cached_property
     def past(self) -> Past:

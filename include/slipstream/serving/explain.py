@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 
 from slipstream.errors import BundleError, RequestError, shown
+from slipstream.scoring.labels import label_text
 from slipstream.scoring.shapley import contributions, evenly
 from slipstream.serving.decode import parse
-from slipstream.serving.kept import label_text
 from slipstream.serving.past import Past, Prediction
 from slipstream.serving.routes import Routes
 from slipstream.serving.served import Served

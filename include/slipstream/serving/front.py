@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from slipstream.errors import RequestError, SlipstreamError
 from slipstream.serving.access import Access
 from slipstream.serving.call import Call, Receive, Reply, Scope, Send, failure, refusal
+from slipstream.serving.labels import LabelKeeper
 from slipstream.serving.limits import Limits, Rate
 from slipstream.serving.log import AccessLog
 from slipstream.serving.meters import Meters
@@ -24,6 +25,7 @@ from slipstream.serving.patience import Patience
 from slipstream.serving.protocols.sagemaker import TARGET_MODEL, target_model
 from slipstream.serving.routes import Routes
 from slipstream.serving.served import Answered, Codec, answer
+from slipstream.serving.traffic import FOLDER, instance_id
 
 INLINE_BYTES = 16 << 10
 """A body up to this size is answered on the event loop, if its model is compiled: a thread would cost more than it."""
@@ -61,6 +63,11 @@ class Models(Protocol):
     @property
     def past(self) -> Past | None:
         """Where past predictions are found; None where none are kept."""
+        ...
+
+    @property
+    def labels(self) -> LabelKeeper | None:
+        """Where labels go; None where none are kept."""
         ...
 
 
@@ -102,6 +109,7 @@ class Front:
         self.rate = Rate(self.limits.rate) if self.limits.rate else None
         self.patience = Patience(self.limits.seconds)
         self.busy = 0
+        self.instance = instance_id(os.environ.get(FOLDER))
         self._known: dict[bytes, tuple[Path, dict[str, str]]] = {}
         self._hosts: set[bytes] = set()
         self._worker, self._counter = os.urandom(12).hex(), 0
@@ -206,15 +214,17 @@ class Front:
         routes = self.routes(call)
         body = await self.body(call)
         call.size = len(body)
-        if len(body) <= INLINE_BYTES and routes.quick:
-            answered = answer(routes, codec, call, body)
-        else:
-            answered = await self.apart(answer, routes, codec, call, body)
-        served = answered.served
-        schema = served.scorer.schema
-        self.meters.count_answers(served.model, served.version, len(schema.classes), answered.answers.predictions)
-        if answered.found.unlike or answered.found.nulls:
-            self.meters.count_inputs(served.model, answered.found.unlike, answered.found.nulls, list(schema.names))
+        try:
+            if len(body) <= INLINE_BYTES and routes.quick:
+                answered = answer(routes, codec, call, body)
+            else:
+                answered = await self.apart(answer, routes, codec, call, body)
+        except RequestError:
+            raise
+        except Exception:  # what no version could answer says nothing against the challenger
+            self.meters.count_failure(routes.champion.model, routes.champion.version)
+            raise
+        self.meters.count(answered)
         self.models.keep(answered, routes)
         return Reply(200, answered.body, answered.kind)
 

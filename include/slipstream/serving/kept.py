@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from slipstream.scoring.labels import label_text
 from slipstream.scoring.schema import Field
 from slipstream.scoring.scorer import Answers
 from slipstream.serving.notices import SMALL
-from slipstream.serving.served import Served
+from slipstream.serving.served import CHALLENGER, Served
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,8 +60,8 @@ class Entry(msgspec.Struct, gc=False):
     """One answered request, without what only its reply needed.
 
     Attributes:
-        shadow: Who answers it too, to nobody.
-        kept: Whether its rows go to the table; else only the shadow wants them.
+        shadow: Who answers it too, to nobody: a shadow or, to what the challenger answered, the champion.
+        kept: Whether its rows go to the table; else they are only compared.
         values: For up to :data:`SMALL` rows the rows, else the columns; in the order of the version's schema.
         time: Unix time of the answer, in seconds.
         latency: Seconds.
@@ -94,8 +95,13 @@ class Slice:
 
     @property
     def shadow(self) -> Served | None:
-        """The version that only listened."""
+        """The version that answered to nobody."""
         return self.entries[0].shadow
+
+    @property
+    def on_trial(self) -> bool:
+        """Whether a challenger answered, which the champion is compared with."""
+        return self.entries[0].route == CHALLENGER
 
     @property
     def kept(self) -> bool:
@@ -136,7 +142,7 @@ class Slice:
 
 
 def slices(entries: Sequence[Entry]) -> Iterator[Slice]:
-    """Entries of one kind (version, shadow, kept or not, small or large) in pieces that are quick to work on."""
+    """Entries of one kind (version, route, shadow, kept or not, small or large) in pieces that are quick to work on."""
     most = SLICE if len(entries[0].ids) <= SMALL else BULK_SLICE
     start = rows = 0
     for place, entry in enumerate(entries):
@@ -286,8 +292,3 @@ def _said(served: Served, answers: Answers) -> dict[str, Any]:
 def encoded(names: list[str]) -> str:
     """Names as the column ``redacted`` has them: a JSON array."""
     return msgspec.json.encode(names).decode()
-
-
-def label_text(label: bool | int | str) -> str:
-    """A label as the predictions table has it."""
-    return str(label).lower() if isinstance(label, bool) else str(label)

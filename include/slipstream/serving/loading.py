@@ -145,7 +145,7 @@ def differences(old: Schema, new: Schema) -> list[str]:
             ("classes", old.classes, new.classes),
             ("positive label", old.positive, new.positive),
         )
-        if was != now
+        if repr(was) != repr(now)  # to Python, false equals 0
     ]
     return found
 

@@ -7,10 +7,11 @@ up.
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import (
     CollectorRegistry,
@@ -23,7 +24,13 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-_SECONDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+from slipstream.scoring.latency import BOUNDS
+from slipstream.serving.traffic import FOLDER, VersionMeters
+
+if TYPE_CHECKING:
+    from slipstream.serving.notices import Found
+    from slipstream.serving.served import Answered
+
 MOST_CLASSES, MOST_FEATURES = 50, 200
 OTHER = "other"
 
@@ -40,7 +47,7 @@ class Meters:
         self.registry = CollectorRegistry()
         self.requests = self._counter("requests", "Requests answered.", "route", "status")
         self.seconds = Histogram(
-            "slipstream_request_seconds", "Time to answer.", ["route"], buckets=_SECONDS, registry=self.registry
+            "slipstream_request_seconds", "Time to answer.", ["route"], buckets=BOUNDS, registry=self.registry
         )
         self.in_flight = self._gauge("requests_in_flight", "Requests being answered.")
         self.predictions = self._counter("predictions", "Rows answered.", "model", "version", "label")
@@ -70,10 +77,14 @@ class Meters:
             "model",
             "version",
         )
+        self.versions = VersionMeters(self._counter)
         # Looking up a child takes locks and string work; the same few are asked for with every request.
         self._request = cache(self.requests.labels)
         self._second = cache(self.seconds.labels)
         self._prediction = cache(self.predictions.labels)
+        self._work = cache(self.versions.work)
+        self._values = cache(self.versions.values.labels)
+        self._missing = cache(self.versions.missing.labels)
         self._tally: dict[tuple[Any, ...], int] = defaultdict(int)
         self._ages: Ages = dict
 
@@ -86,7 +97,20 @@ class Meters:
         self._tally[self._request, route, status] += 1
         self._second(route).observe(seconds)
 
-    def count_answers(self, model: str, version: int | str, classes: int, labels: list[Any]) -> None:
+    def count(self, answered: Answered) -> None:
+        """Count one request that a version answered: its rows, its time, and what is strange among its values."""
+        served, found, tally = answered.served, answered.found, self._tally
+        model, version, schema = served.model, served.version, served.scorer.schema
+        self._count_labels(model, version, len(schema.classes), answered.answers.predictions)
+        tally[self._work, model, version, bisect_left(BOUNDS, answered.work)] += 1
+        tally[self._values, model, version] += answered.decoded.rows * len(schema.inputs)
+        if found.unlike or found.nulls:
+            tally[self._missing, model, version] += sum(found.unlike.values()) + sum(found.nulls.values())
+            self._count_inputs(model, found, list(schema.names))
+        if answered.failed is not None:
+            self.count_failure(model, answered.failed.version)
+
+    def _count_labels(self, model: str, version: int | str, classes: int, labels: list[Any]) -> None:
         """Count answered rows, by label where there are few classes (0: a regression)."""
         if not 0 < classes <= MOST_CLASSES:
             self._tally[self._prediction, model, version, ""] += len(labels)
@@ -95,6 +119,10 @@ class Meters:
         else:
             for label in set(labels):
                 self._tally[self._prediction, model, version, label] += labels.count(label)
+
+    def count_failure(self, model: str, version: int | str) -> None:
+        """Count one request that a version could not answer."""
+        self.versions.failures.labels(model, version).inc()
 
     def settle(self) -> None:
         """Hand on what was counted since the last time; a dictionary costs a tenth of a counter that processes share.
@@ -105,17 +133,17 @@ class Meters:
         for (child, *labels), count in tally.items():
             child(*labels).inc(count)
 
-    def count_inputs(self, model: str, unlike: Mapping[str, int], nulls: Mapping[str, int], places: list[str]) -> None:
+    def _count_inputs(self, model: str, found: Found, places: list[str]) -> None:
         """Count what is strange among the inputs; *places* are the model's inputs in order."""
-        for counter, found in ((self.unlike, unlike), (self.nulls, nulls)):
-            for feature, count in found.items():
+        for counter, strange in ((self.unlike, found.unlike), (self.nulls, found.nulls)):
+            for feature, count in strange.items():
                 named = feature if len(places) <= MOST_FEATURES or feature in places[:MOST_FEATURES] else OTHER
                 counter.labels(model, named).inc(count)
 
     def text(self) -> bytes:
         """All figures of all workers as Prometheus reads them, as of when each last settled."""
         asked = CollectorRegistry()
-        folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        folder = os.environ.get(FOLDER)
         if folder:
             from prometheus_client.multiprocess import MultiProcessCollector
 

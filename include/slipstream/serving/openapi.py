@@ -22,6 +22,7 @@ from slipstream.serving.schemas import (
     ID,
     answer_schema,
     instance_schema,
+    label_schema,
     record,
     row_schema,
 )
@@ -45,6 +46,7 @@ _WORDS = {
     "model": "One model.",
     "predict": "Predict.",
     "explain": "Predict, and say which inputs made the difference.",
+    "labels": "Say what turned out to be true of predictions.",
     "v1_models": "The names of the models (KServe V1).",
     "v1_model": "Whether a model serves (KServe V1).",
     "v1_predict": "Predict (KServe V1, Vertex AI).",
@@ -62,7 +64,7 @@ _REFUSALS = {
     401: "A key is due, or this one is not good.",
     403: "The key may not do this.",
     404: "No such model serves.",
-    409: "What is asked about was not kept.",
+    409: "What is asked about was not kept, or nothing is kept here.",
     408: "The body came too slowly.",
     413: "The body is too large, or has too many rows.",
     415: "The content type or encoding is not taken.",
@@ -70,7 +72,7 @@ _REFUSALS = {
     429: "Too many requests of this caller.",
     431: "The headers are too large.",
     500: "The model could not answer.",
-    503: "Too many requests at once.",
+    503: "Too many requests at once, or the store is in trouble.",
 }
 _ERRORS = {"Error": ERROR, "ErrorFlat": ERROR_FLAT, "ErrorWithMessage": ERROR_WITH_MESSAGE}
 
@@ -141,7 +143,7 @@ def _operation(front: Front, path: Path, model: str, schema: Schema | None) -> d
         statuses += [404]
     operation: dict[str, Any] = {"summary": _WORDS[path.name], "security": _security(front, path)}
     if path.method == "POST" and schema is not None:
-        statuses += [400, 408, 413, 415, *([409] if path.name == "explain" else [])]
+        statuses += [400, 408, 413, 415, *([409] if path.name in {"explain", "labels"} else [])]
         body = {"application/json": {"schema": _body(path.name, model, schema, front)}}
         operation["requestBody"] = {"required": True, "content": body}
     error = {None: "Error", "flat": "ErrorFlat", "with_message": "ErrorWithMessage"}[
@@ -177,6 +179,8 @@ def _body(name: str, model: str, schema: Schema, front: Front) -> dict[str, Any]
         return {"anyOf": [record({word: kind}, {"params": nothing}) for word, kind in words.items()]}
     if name == "explain":
         return {"anyOf": [record({"rows": rows}), record({"ids": {**rows, "items": ID}})]}
+    if name == "labels":
+        return record({"labels": {**rows, "items": label_schema(schema)}})
     return record({"rows": rows})
 
 
@@ -201,6 +205,7 @@ FIXED_ANSWERS = {
     "models": "Models",
     "model": "Model",
     "explain": "Explanations",
+    "labels": "Kept",
     "v1_models": "V1Models",
     "v1_model": "ModelReady",
     "v2_server": "V2Server",

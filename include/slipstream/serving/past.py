@@ -12,8 +12,8 @@ from typing import Any
 from slipstream.errors import RequestError
 from slipstream.serving.capture import TABLE, Capture
 from slipstream.serving.loading import Loader, Wanted
-from slipstream.serving.routes import SHADOW, Routes
-from slipstream.serving.served import Served
+from slipstream.serving.routes import Routes
+from slipstream.serving.served import SHADOW, Served
 from slipstream.serving.wishes import Version
 
 LOADED = 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
@@ -14,11 +15,13 @@ import msgspec
 from slipstream.errors import BackendError, RequestError
 from slipstream.serving.call import JSON, Call, Reply
 from slipstream.serving.explain import Explaining
+from slipstream.serving.labels import Labelling
 from slipstream.serving.openapi import OpenApi
 from slipstream.serving.protocols import kserve_v1, kserve_v2, mlflow, sagemaker, vertex
 from slipstream.serving.protocols.arrow import ARROW, Arrow
 from slipstream.serving.protocols.sagemaker import CSV, Csv
 from slipstream.serving.served import Answered, Codec, Decoded, Native
+from slipstream.serving.traffic import traffic
 
 if TYPE_CHECKING:
     from slipstream.serving.decode import Decoder
@@ -116,7 +119,11 @@ async def _model(front: Front, call: Call) -> Reply:
     known = front.models.describe(call.model)
     if known is None:
         front.routes(call)
-    return Reply(200, msgspec.json.encode(known))
+    routes, meters = front.models.routes(call.model), front.meters
+    meters.settle()
+    # Not in the front's own thread: a slow version on trial, of all, must not delay what tells of it.
+    told = await asyncio.to_thread(traffic, meters.registry, routes) if routes is not None else []
+    return Reply(200, msgspec.json.encode({**(known or {}), "instance": front.instance, "traffic": told}))
 
 
 async def _explain(front: Front, call: Call) -> Reply:
@@ -125,6 +132,15 @@ async def _explain(front: Front, call: Call) -> Reply:
     body = await front.body(call)
     work = Explaining(routes, front.limits.explained, front.models.past)
     return Reply(200, await front.apart(work.answer, body))
+
+
+async def _labels(front: Front, call: Call) -> Reply:
+    check_kind(call, (JSON,))
+    served = front.routes(call).champion
+    body = await front.body(call)
+    work = Labelling(served, front.limits.rows, front.models.labels)
+    # Not in the front's own thread: large batches of rows would wait there for the store.
+    return Reply(200, await asyncio.to_thread(work.answer, body, call.caller.name))
 
 
 @dataclass(frozen=True)
@@ -212,6 +228,7 @@ PATHS: tuple[Path, ...] = (
     Path("/models/{model}", "GET", "model", "predict", _model),
     Path("/models/{model}/predict", "POST", "predict", "predict", _PREDICT),
     Path("/models/{model}/explain", "POST", "explain", "predict", _explain),
+    Path("/models/{model}/labels", "POST", "labels", "label", _labels),
     # KServe V1
     Path("/v1/models", "GET", "v1_models", "predict", kserve_v1.models),
     Path("/v1/models/{model}:predict", "POST", "v1_predict", "predict", _INSTANCES),

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from slipstream.scoring.scorer import Columns
-from slipstream.serving.served import Served
+from slipstream.serving.served import CHALLENGER, CHAMPION, Served
 
-CHAMPION, CHALLENGER, SHADOW = "champion", "challenger", "shadow"
 _SPAN = 1 << 32
 _HEADER = "header:"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from slipstream.scoring.latency import BOUNDS
 from slipstream.scoring.schema import MAX_TEXT, Field, Schema
 
 _KINDS: dict[str, dict[str, Any]] = {
@@ -39,6 +40,20 @@ def instance_schema(schema: Schema, row: dict[str, Any]) -> dict[str, Any]:
     count = len(values)
     listed = {"type": "array", "prefixItems": values, "items": False, "minItems": count, "maxItems": count}
     return {"anyOf": [row, listed, *(values if count == 1 else [])]}
+
+
+def label_schema(schema: Schema) -> dict[str, Any]:
+    """A label with the id of its prediction."""
+    time = {"type": "string", "format": "date-time", "description": "Since when it is true; without it since now."}
+    return record({"id": ID, "label": _label(schema)}, {"time": time})
+
+
+def _label(schema: Schema) -> dict[str, Any]:
+    """What a label may be: with more than two classes a new one can come up."""
+    if schema.task == "binary":
+        return {"enum": list(schema.classes)}
+    kinds: dict[type, str] = {bool: "boolean", int: "integer", str: "string"}
+    return _KINDS[kinds[type(schema.classes[0])] if schema.classes else "number"]
 
 
 def answer_schema(schema: Schema, rows: int) -> dict[str, Any]:
@@ -95,10 +110,26 @@ _TENSOR = record(
         "shape": _listed({"type": "integer", "minimum": -1}),
     }
 )
-_MODEL = {
+_MODEL: dict[str, Any] = {
     "type": "object",
     "properties": {"model": _TEXT, "version": {"type": ["integer", "string", "null"]}},
     "required": ["model", "version"],
+}
+_COUNT = {"type": "integer", "minimum": 0}
+_TRAFFIC = record(
+    {
+        "version": {"type": ["integer", "string"]},
+        "route": {"enum": ["champion", "challenger", "shadow"]},
+        **dict.fromkeys(("requests", "failures", "compared", "disagreed", "values", "missing"), _COUNT),
+        "p95_ms": {"type": ["number", "null"], "minimum": 0},
+        "missing_share": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
+        "latency": {**_listed(_COUNT), "minItems": len(BOUNDS) + 1, "maxItems": len(BOUNDS) + 1},
+    }
+)
+_WATCHED = {
+    "type": "object",
+    "properties": {**_MODEL["properties"], "instance": _TEXT, "traffic": {**_listed(_TRAFFIC), "maxItems": 3}},
+    "required": [*_MODEL["required"], "instance", "traffic"],
 }
 FIXED = {
     "Nothing": record({}),
@@ -106,7 +137,7 @@ FIXED = {
     "Ready": record({"ready": _YES}),
     "Live": record({"live": _YES}),
     "ModelReady": record({"name": _TEXT, "ready": _YES}),
-    "Model": _MODEL,
+    "Model": _WATCHED,
     "Models": record({"models": _listed(_MODEL)}),
     "Explanations": record(
         {
@@ -117,6 +148,7 @@ FIXED = {
             "explanations": _listed({"type": "object"}),
         }
     ),
+    "Kept": record({"model": _TEXT, "received": {"type": "integer"}, "new": {"type": "integer"}}),
     "V1Models": record({"models": _listed(_TEXT)}),
     "V2Server": record({"name": _TEXT, "version": _TEXT, "extensions": _listed(_TEXT)}),
     "V2Model": record(

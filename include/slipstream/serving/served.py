@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -21,9 +22,11 @@ from slipstream.serving.policy import ALL_KEPT, Policy
 if TYPE_CHECKING:
     from slipstream.serving.routes import Routes
 
-
+CHAMPION, CHALLENGER, SHADOW = "champion", "challenger", "shadow"
 WARM = 20
 """Answers before the first request; the interpreter adapts to what it runs often."""
+
+_log = logging.getLogger("slipstream")
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,8 @@ class Answered:
         ids: One id a row.
         route: ``champion`` or ``challenger``.
         latency: Seconds from the request's arrival to its answer.
+        work: Seconds that the version itself took for it.
+        failed: The challenger that could not answer it, so that the champion did.
     """
 
     served: Served
@@ -99,6 +104,8 @@ class Answered:
     time: float
     call: Call
     latency: float = 0.0
+    work: float = 0.0
+    failed: Served | None = None
     body: bytes = b""
     kind: bytes = JSON
 
@@ -146,26 +153,46 @@ async def _nothing() -> dict[str, Any]:
 
 
 def answer(routes: Routes, codec: Codec, call: Call, body: bytes) -> Answered:
-    """Decode, choose the version, score and encode one request.
+    """Decode, choose the version, score and encode one request. What the challenger cannot answer, the champion does.
 
     Raises:
         RequestError: the request is wrong.
         BundleError: ``answer_not_finite``.
     """
-    served, route = routes.champion, "champion"
+    served, route = routes.champion, CHAMPION
     decoded = codec.decode(served.decoder, call, body)
     if routes.challenger is not None:
         served, route = routes.choose(call.headers, body, decoded.columns)
-        if served is not routes.champion and served.scorer.schema.takes != routes.champion.scorer.schema.takes:
-            try:
-                decoded = codec.decode(served.decoder, call, body)
-            except RequestError:  # written for the champion: the champion answers it
-                served, route = routes.champion, "champion"
+        if route == CHALLENGER:
+            return _answer_on_trial(routes, codec, call, body, decoded)
+    return _answer(served, route, codec, call, decoded)
+
+
+def _answer_on_trial(routes: Routes, codec: Codec, call: Call, body: bytes, decoded: Decoded) -> Answered:
+    """The challenger's answer; the champion's to a request that the challenger cannot read or answer."""
+    champion, challenger, own = routes.champion, routes.challenger, decoded
+    assert challenger is not None  # noqa: S101 - it was chosen
+    try:
+        if challenger.scorer.schema.takes != champion.scorer.schema.takes:
+            own = codec.decode(challenger.decoder, call, body)
+        return _answer(challenger, CHALLENGER, codec, call, own)
+    except RequestError:  # written for the champion
+        return _answer(champion, CHAMPION, codec, call, decoded)
+    except Exception as error:  # whatever a version on trial does, who asks gets an answer
+        answered = _answer(champion, CHAMPION, codec, call, decoded)
+        answered.failed = challenger
+        _log.warning("request %s: version %s could not answer: %r", call.request, challenger.version, error)
+        return answered
+
+
+def _answer(served: Served, route: str, codec: Codec, call: Call, decoded: Decoded) -> Answered:
+    began = time.perf_counter()
     answers = served.scorer.predict(decoded.columns)
     found = served.watch.look(decoded.columns, decoded.rows)
     answered = Answered(served, decoded, answers, found, route, prediction_ids(decoded.rows), time.time(), call)
     answered.body, answered.kind = codec.encode(answered)
-    answered.latency = time.perf_counter() - call.started
+    ended = time.perf_counter()
+    answered.work, answered.latency = ended - began, ended - call.started
     return answered
 
 

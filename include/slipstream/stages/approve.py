@@ -12,9 +12,13 @@ from slipstream.spec import ModelSpec
 from slipstream.stages.contract import Result, Stage, once, run_key
 from slipstream.store import Store
 
-STAGE = Stage("approve", version=1, event="approval.decided")
+STAGE = Stage("approve", version=2, event="approval.decided")
+REQUESTED = "approval.requested"
 AUTO = "policy:auto"
 TIMEOUT = "policy:timeout"
+POLICY = "policy:"
+"""What the names of those begin with that stand in for a person."""
+FOUR_EYES = "requested and approved by the same person (four eyes)"
 
 
 @dataclass(frozen=True)
@@ -43,25 +47,45 @@ class Approved(Result):
         approved: Yes or no.
         by: The person, or the policy that stood in for one.
         comment: What the person wrote.
+        reason: Why it counts as yes or no.
     """
 
     version: int
     approved: bool
     by: str
     comment: str
+    reason: str = ""
 
 
-def request(spec: ModelSpec, store: Store, version: int, *, asked: str, actor: str = "") -> None:
-    """Keep that a person is asked about *version*; once for each question *asked*."""
+@dataclass(frozen=True)
+class Question:
+    """What a person is asked.
+
+    Attributes:
+        asked: Its id; the same question is kept once.
+        requester: The person who asked for the training; "" when the policy did.
+        reason: Why the training was asked for.
+    """
+
+    asked: str
+    requester: str = ""
+    reason: str = ""
+
+
+def request(spec: ModelSpec, store: Store, version: int, question: Question, *, actor: str = "") -> None:
+    """Keep that a person is asked about *version*; once for each question."""
     _registered(spec, store, version)
-    store.ledger.append("approval.requested", spec.name, {"version": version}, key=asked, actor=actor)
+    payload = {"version": version, "requester": question.requester, "reason": question.reason}
+    store.ledger.append(REQUESTED, spec.name, payload, key=question.asked, actor=actor)
 
 
 def approve(spec: ModelSpec, store: Store, version: int, answer: Answer | None = None) -> Approved:
     """Keep the decision on *version*: the *answer*, or the model file's yes where that says ``auto``.
 
     Raises:
-        StageError: ``version_not_found``; ``approval_missing`` if a person must decide and there is no answer.
+        StageError: ``version_not_found``; ``approval_missing`` if a person must decide and there is no answer, or if
+            four eyes are asked for and it was never kept who asked; ``approval_four_eyes``, after the no is kept, if
+            who said yes also asked for the training.
     """
     _registered(spec, store, version)
     if answer is None:
@@ -69,9 +93,9 @@ def approve(spec: ModelSpec, store: Store, version: int, answer: Answer | None =
             message = f"{spec.name}/{version}: a person must decide (approval.mode is manual) and nobody has."
             raise StageError(message, code="approval_missing")
         answer = Answer(True, AUTO, "", "")
-    decision = Approved(version, answer.approved, answer.by, answer.comment[:1000])
+    decision = _judged(spec, store, version, answer)
     inputs = {"version": version, "asked": answer.asked, "approved": answer.approved, "by": answer.by}
-    return once(
+    made = once(
         STAGE,
         spec,
         store,
@@ -79,25 +103,67 @@ def approve(spec: ModelSpec, store: Store, version: int, answer: Answer | None =
         lambda run: decision,
         result=Approved,
         actor=answer.by,
-        record=lambda made, state: {"version": version, "approved": made.approved, "comment": made.comment},
+        record=lambda made, state: {**_told(made), "evidence": {"asked": answer.asked}},
     )
+    if made.reason == FOUR_EYES:
+        message = f"{spec.name}/{version}: {FOUR_EYES}: {made.by}; somebody else must decide."
+        raise StageError(message, code="approval_four_eyes")
+    return made
+
+
+def _judged(spec: ModelSpec, store: Store, version: int, answer: Answer) -> Approved:
+    """What the *answer* counts as, and why."""
+    approved, reason = answer.approved, _reason(spec, version, answer)
+    if approved and spec.approval.four_eyes and not answer.by.startswith(POLICY):
+        requester = _requester(spec, store, version)
+        if requester and requester.casefold() == answer.by.casefold():
+            approved, reason = False, FOUR_EYES
+    return Approved(version, approved, answer.by, answer.comment[:1000], reason)
+
+
+def _reason(spec: ModelSpec, version: int, answer: Answer) -> str:
+    if answer.by == AUTO:
+        return f"Version {version} needs no person's approval: approval.mode is auto."
+    if answer.by == TIMEOUT:
+        within = spec.part("approval")["approval"]["timeout"]
+        return f"Nobody decided on version {version} within {within}, which counts as a no."
+    return f"{answer.by} {'approved' if answer.approved else 'rejected'} version {version}."
+
+
+def _requester(spec: ModelSpec, store: Store, version: int) -> str:
+    """Who asked for the training of *version*, by the newest question about it."""
+    questions = store.ledger.read(model=spec.name, kind=REQUESTED)
+    newest = next((event for event in reversed(questions) if event.data["version"] == version), None)
+    if newest is None:
+        message = f"{spec.name}/{version}: nobody was asked yet, so who may decide (approval.four_eyes) is not known."
+        raise StageError(message, code="approval_missing")
+    return str(newest.data.get("requester", ""))
 
 
 def require_approval(spec: ModelSpec, store: Store, version: int) -> None:
-    """Return if the newest decision on *version* is a yes, or none is needed.
+    """Return if the newest decision on *version* is a yes; where nobody need be asked, the policy's yes is kept.
 
     Raises:
         StageError: ``approval_missing`` or ``approval_refused``.
     """
     if spec.approval.mode == "auto":
+        approve(spec, store, version)
         return
-    decisions = store.ledger.read(model=spec.name, kind=STAGE.event)
+    # A yes that the policy gave while nobody had to be asked is none where somebody has to.
+    decisions = [event for event in store.ledger.read(model=spec.name, kind=STAGE.event) if event.actor != AUTO]
     newest = next((event for event in reversed(decisions) if event.data["version"] == version), None)
     if newest is None:
         message = f"{spec.name}/{version} waits for approval; decide in Airflow under Required Actions."
         raise StageError(message, code="approval_missing")
     if not newest.data["approved"]:
-        raise StageError(f"{spec.name}/{version} was rejected by {newest.actor}.", code="approval_refused")
+        why = newest.data.get("reason") or f"it was rejected by {newest.actor}."
+        raise StageError(f"{spec.name}/{version} may not serve: {why}", code="approval_refused")
+
+
+def _told(made: Approved) -> dict[str, object]:
+    """What the event says beside the result."""
+    told = made.figures()
+    return {name: told[name] for name in ("version", "approved", "by", "comment", "reason")}
 
 
 def _registered(spec: ModelSpec, store: Store, version: int) -> None:

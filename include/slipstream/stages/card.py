@@ -12,6 +12,7 @@ import msgspec
 from slipstream.spec import ModelSpec
 from slipstream.stages.evaluate import Evaluation
 from slipstream.stages.explain import Explained
+from slipstream.stages.fairness import Fairness, sentence
 from slipstream.stages.train import Trained, Training
 
 WEAKEST_SLICES = 10
@@ -80,9 +81,18 @@ def _limits(training: Training, evaluation: Evaluation) -> list[str]:
         better = score < base if evaluation.metric in evaluation.lower_is_better else score > base
         if not better:
             said.append(f"By {evaluation.metric} it is no better than the same answer for every row.")
+    said += [_alike(part, evaluation.metric) for part in evaluation.fairness]
     few = [f"{part.column}={part.value}" for part in evaluation.slices if not part.figures]
     if few:
         said.append(f"Too few rows to judge {len(few)} slices, such as {', '.join(few[:3])}.")
     said.append("Values and categories that training did not hold are answered with a warning, not refused.")
     said.append("Importance says what moves its answers, not what causes the outcome.")
     return said
+
+
+def _alike(found: Fairness, metric: str) -> str:
+    """How alike the groups of a sensitive column are treated, in one line."""
+    if not found.differences:
+        return f"Whether the groups of {found.column} are treated alike is not known: too few rows."
+    measure = "demographic_parity" if "demographic_parity" in found.differences else metric
+    return f"Groups by {sentence(found, measure)}"

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from slipstream.errors import DataError
 from slipstream.scoring import curves
-from slipstream.scoring.metrics import Figure, figure, loss, measure, resample
 from slipstream.spec import ModelSpec
 from slipstream.stages.answers import Candidate, load_candidate, truth_of
+from slipstream.stages.fairness import Fairness, fairness
+from slipstream.stages.slices import Pair, SlicePair, pairs, slice_pairs
 from slipstream.stages.split import Split, reopen
 from slipstream.store import Store
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One metric of both.
-
-    Attributes:
-        champion: The champion's figure.
-        candidate: The candidate's, on the same rows.
-        gain: By how much the candidate is better (negative: worse), with a paired bootstrap interval.
-    """
-
-    champion: float | None
-    candidate: float | None
-    gain: Figure
 
 
 @dataclass(frozen=True)
@@ -45,6 +30,8 @@ class Comparison:
         refused: Why no comparison was possible; empty if it was.
         figures: Metric -> both figures.
         roc: For a binary task the ROC curve of ``candidate`` and ``champion``.
+        slices: The deciding metric of both in each slice with rows enough.
+        fairness: How the champion treats the groups of each sensitive column, on these rows.
     """
 
     version: int
@@ -56,6 +43,8 @@ class Comparison:
     refused: str
     figures: dict[str, Pair]
     roc: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    slices: tuple[SlicePair, ...] = ()
+    fairness: tuple[Fairness, ...] = ()
 
 
 def compare(
@@ -67,15 +56,25 @@ def compare(
     cut, refused = _common_rows(spec, store, candidate, other)
     if cut is None:
         return Comparison(version, run, 0, 0, False, "", refused, {})
-    frame = cut.frame("holdout")
-    used, seen, note = _unseen(spec, cut, other, len(frame))
-    frame = frame[used] if used is not None else frame
+    whole = cut.frame("holdout")
+    used, seen, note = _unseen(spec, cut, other, len(whole))
+    frame = whole[used] if used is not None else whole
     truth, classes = truth_of(candidate.training, frame[spec.target])
     classes = (*classes, *(label for label in other.training.classes if label not in classes))
     answers = {"candidate": candidate.answer(frame, classes), "champion": other.answer(frame, classes)}
-    pairs = _pairs(metrics, truth, answers, spec)
-    roc = {who: curves.roc(truth, answer) for who, answer in answers.items()} if spec.task == "binary" else {}
-    return Comparison(version, run, len(frame), seen, used is not None, note, "", pairs, roc)
+    return Comparison(
+        version=version,
+        candidate=run,
+        rows=len(frame),
+        seen=seen,
+        excluded=used is not None,
+        note=note,
+        refused="",
+        figures=pairs(metrics, truth, answers, spec),
+        roc={who: curves.roc(truth, answer) for who, answer in answers.items()} if spec.task == "binary" else {},
+        slices=tuple(slice_pairs(spec, whole, used, truth, answers)),
+        fairness=fairness(spec, frame, truth, answers["champion"]),
+    )
 
 
 def _common_rows(spec: ModelSpec, store: Store, candidate: Candidate, other: Candidate) -> tuple[Split | None, str]:
@@ -86,7 +85,8 @@ def _common_rows(spec: ModelSpec, store: Store, candidate: Candidate, other: Can
     if mine.task == "binary" and mine.classes != theirs.classes:
         return None, f"it tells {theirs.classes} apart, the candidate {mine.classes}"
     try:
-        return reopen(spec, store, candidate.trained.dataset, mine.boundaries, other.inputs), ""
+        columns = [*other.inputs, *spec.evaluate.sensitive]
+        return reopen(spec, store, candidate.trained.dataset, mine.boundaries, columns), ""
     except DataError as error:
         return None, str(error)
 
@@ -106,21 +106,3 @@ def _unseen(spec: ModelSpec, cut: Split, other: Candidate, rows: int) -> tuple[A
         f"without them too few would be left (evaluate.min_slice is {spec.evaluate.min_slice:,})."
     )
     return None, seen, note
-
-
-def _pairs(metrics: Sequence[str], truth: Any, answers: Mapping[str, Any], spec: ModelSpec) -> dict[str, Pair]:
-    draws, seed = spec.evaluate.bootstrap, spec.seed
-    values = {who: {m: measure(m, truth, answer) for m in metrics} for who, answer in answers.items()}
-    drawn = {who: resample(metrics, truth, answer, draws=draws, seed=seed) for who, answer in answers.items()}
-    pairs = {}
-    for metric in metrics:
-        mine, theirs = values["candidate"][metric], values["champion"][metric]
-        sign = loss(metric, better=1.0, worse=0.0)
-        gain = figure(sign * (mine - theirs), sign * (drawn["candidate"][metric] - drawn["champion"][metric]))
-        pairs[metric] = Pair(_plain(theirs), _plain(mine), gain)
-    return pairs
-
-
-def _plain(value: float) -> float | None:
-    """JSON knows no NaN."""
-    return value if math.isfinite(value) else None

@@ -28,7 +28,7 @@ from slipstream.store.state import Event, State
 
 _DECIDING = (
     "slipstream numpy scipy scikit-learn pandas pyarrow duckdb deltalake skops",
-    "great-expectations evidently shap bentoml",
+    "great-expectations evidently shap bentoml fairlearn",
 )
 
 

@@ -9,7 +9,9 @@ until somebody deploys the version in full or rolls it back.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
 
@@ -19,10 +21,11 @@ from slipstream.stages.approve import require_approval
 from slipstream.stages.contract import Result, run_key
 from slipstream.stages.rollout import STAGE, Attempt, Deployed, Place, Share
 from slipstream.store import Store
+from slipstream.store.faultpoints import faultpoint
 from slipstream.store.state import Event, ModelState
 
 READS = ("deploy",)
-_CLOSED = {"deployment.finished", "deployment.rolled_back"}
+CLOSING = {"deployment.finished", "deployment.rolled_back"}
 
 
 @dataclass(frozen=True)
@@ -74,38 +77,116 @@ def deploy(  # noqa: PLR0913 - what to put into service by position, how by name
         DeployError: the version did not come into service; the event ``deployment.rolled_back`` says why.
     """
     state = store.ledger.state().model(spec.name)
-    registered = _registered(spec, state, version)
+    _registered(spec, state, version)
     share = _share(spec, state, version, weight, shadow)
+    note = {"reason": f"Version {version} was put into service in full, by itself.", "evidence": {}}
+    return put(spec, store, version, Place(endpoint, endpoint_key, actor), share, note)
+
+
+def put(spec: ModelSpec, store: Store, version: int, place: Place, share: Share, note: Mapping[str, Any]) -> Deployed:
+    """Put *version* into service with that *share*; *note* is what the event that makes it the champion tells beside.
+
+    Raises:
+        NotFound, StageError, Conflict, DeployError: as :func:`deploy`.
+    """
+    state = store.ledger.state().model(spec.name)
     if state.champion == version and state.deployment in {None, version}:
         return _again(store, spec, version)
-    _require_gate(spec, store, registered, version)
-    if not shadow:
-        require_approval(spec, store, version)
-    attempt = _attempt(spec, store, registered, version, Place(endpoint, endpoint_key, actor), share)
+    attempt = replace(admitted(spec, store, version, place, share), note=note)
     return attempt.finish() if share.full else attempt.work(f"{STAGE.name}-{attempt.key[:16]}")
 
 
-def roll_back(
-    spec: ModelSpec, store: Store, *, endpoint: str, endpoint_key: str = "", reason: str = "", actor: str = ""
+def admitted(spec: ModelSpec, store: Store, version: int, place: Place, share: Share) -> Attempt:
+    """An attempt with a version that may be deployed: it passed its gates and, if anybody sees its answers, approval.
+
+    Raises:
+        NotFound: ``version_not_found``.
+        StageError: ``gate_not_passed``, ``approval_missing`` or ``approval_refused``.
+    """
+    registered = _registered(spec, store.ledger.state().model(spec.name), version)
+    _require_gate(spec, store, registered, version)
+    if not share.shadow:
+        require_approval(spec, store, version)
+    return attempt_of(spec, store, version, place, share)
+
+
+def attempt_of(spec: ModelSpec, store: Store, version: int, place: Place, share: Share) -> Attempt:
+    """The attempt with *version* since the model's last deployment was closed: asked for twice, it is one."""
+    registered = store.ledger.state().model(spec.name).versions[version]
+    key = run_key(STAGE, {}, {"version": version, "after": _last_closed(store, spec)})
+    return Attempt(spec, store, version, registered, key, place, share)
+
+
+def roll_back(  # noqa: PLR0913 - where by name, why, and for whom
+    spec: ModelSpec,
+    store: Store,
+    *,
+    endpoint: str,
+    endpoint_key: str = "",
+    reason: str = "",
+    actor: str = "",
+    request: str = "",
 ) -> RolledBack:
-    """Close the open deployment, so that the champion answers everything again; without one, put the champion before
-    this one back into service. It did serve, so it needs no gate and no approval, and the endpoint keeps it loaded.
+    """Close the open deployment, so that the champion answers everything again; without one, put the newest version
+    back into service that was champion and was not itself left by a rollback. It did serve, so it needs no gate and no
+    approval. Rolled back again, the model goes further back.
+
+    Args:
+        spec: The model.
+        store: The store.
+        endpoint: URL of the installation's endpoint.
+        endpoint_key: The API key to ask it with; "" for none.
+        reason: Why, in one sentence.
+        actor: Who asked for it.
+        request: A word of the caller for this one request; repeated, it finds what it did. "": each call is a new one.
 
     Raises:
         StageError: ``rollback_impossible``: there is nothing to go back to.
         Conflict: ``deployment_in_flight``: somebody else deploys just now.
         DeployError: the target does not answer as it should.
     """
-    state = store.ledger.state().model(spec.name)
+    known = _done_before(store, spec, request)
+    if known is not None:
+        return known
+    state = replace(store.ledger.state().model(spec.name))
     place = Place(endpoint, endpoint_key, actor)
+    note = {"reason": reason or f"taken back by {actor or 'hand'}.", "evidence": {}, "request": request}
+    left, back = _way_back(store, spec, state)
+    if left is None:
+        return _close(spec, store, state, place, note)
+    attempt = replace(attempt_of(spec, store, back, place, Share()), note={**note, "left": left})
+    made = attempt.finish()
+    return RolledBack(back, left, made.seconds, run=made.run, reused=made.reused)
+
+
+def _way_back(store: Store, spec: ModelSpec, state: ModelState) -> tuple[int | None, int]:
+    """The version to leave and the one to go back to. A deployment that is under way is left for the champion: then the
+    first is None. But a rollback that is under way is finished.
+    """
     if state.deployment is not None:
-        return _close(spec, store, state, place, reason)
-    left, back = state.champion, state.previous
-    if left is None or back is None:
+        started = store.ledger.read(after=state.attempt - 1, model=spec.name)[0]
+        return started.data.get("left"), state.deployment
+    served = (version for _, version in reversed(state.served))
+    back = next((one for one in served if one != state.champion and one not in state.left), None)
+    if state.champion is None or back is None:
         message = f"{spec.name}: no version served before this one; deploy another version."
         raise StageError(message, code="rollback_impossible")
-    made = _attempt(spec, store, state.versions[back], back, place, Share()).finish()
-    return RolledBack(back, left, made.seconds, run=made.run, reused=made.reused)
+    return state.champion, back
+
+
+def _done_before(store: Store, spec: ModelSpec, request: str) -> RolledBack | None:
+    """What an earlier call for the same *request* did."""
+    for event in reversed(store.ledger.read(model=spec.name)):
+        data = event.data
+        if not request or event.kind not in CLOSING or data.get("request") != request:
+            continue
+        back, left = (data["version"], data["left"]) if "left" in data else (data["previous"], data["version"])
+        return RolledBack(back, left, 0.0, run=_run_of(event), reused=True)
+    return None
+
+
+def _run_of(event: Event) -> str:
+    return str(event.data.get("run") or f"rollback-{event.id[:16]}")
 
 
 def _share(spec: ModelSpec, state: ModelState, version: int, weight: float | None, shadow: bool) -> Share:
@@ -122,23 +203,24 @@ def _share(spec: ModelSpec, state: ModelState, version: int, weight: float | Non
     return share
 
 
-def _attempt(spec: ModelSpec, store: Store, registered: Event, version: int, place: Place, share: Share) -> Attempt:
-    key = run_key(STAGE, {}, {"version": version, "after": _last_closed(store, spec)})
-    return Attempt(spec, store, version, registered, key, place, share)
-
-
-def _close(spec: ModelSpec, store: Store, state: ModelState, place: Place, reason: str) -> RolledBack:
+def _close(spec: ModelSpec, store: Store, state: ModelState, place: Place, note: Mapping[str, Any]) -> RolledBack:
     """Close the open deployment and wait until the champion answers everything."""
     version = state.deployment
     assert version is not None  # noqa: S101 - the caller saw it
-    attempt = _attempt(spec, store, state.versions[version], version, place, Share())
-    said = reason or f"taken back by {place.actor or 'hand'}."
-    event = attempt.end("rolled_back", said, state.champion)
+    attempt = attempt_of(spec, store, version, place, Share())
+    event = attempt.end("rolled_back", str(note["reason"]), state.champion, note)
+    faultpoint("rollback.closed")
+    seconds = await_champion(spec, store, place, event)
+    return RolledBack(state.champion, version, seconds, run=_run_of(event))
+
+
+def await_champion(spec: ModelSpec, store: Store, place: Place, event: Event) -> float:
+    """Wait until the target answers with the champion alone, as the closing *event* asks; returns the seconds."""
     began = time.monotonic()
-    if state.champion is not None:
-        back = _attempt(spec, store, state.versions[state.champion], state.champion, place, Share())
-        back.wait(event.seq)
-    return RolledBack(state.champion, version, round(time.monotonic() - began, 3), run=f"rollback-{event.id[:16]}")
+    champion = event.data["previous"]
+    if champion is not None:
+        attempt_of(spec, store, champion, place, Share()).wait(event.seq)
+    return round(time.monotonic() - began, 3)
 
 
 def _registered(spec: ModelSpec, state: ModelState, version: int) -> Event:
@@ -162,7 +244,7 @@ def _require_gate(spec: ModelSpec, store: Store, registered: Event, version: int
 
 def _last_closed(store: Store, spec: ModelSpec) -> int:
     """Number of the event that closed the model's last deployment; what tells one attempt from the next."""
-    return max((event.seq for event in store.ledger.read(model=spec.name) if event.kind in _CLOSED), default=0)
+    return max((event.seq for event in store.ledger.read(model=spec.name) if event.kind in CLOSING), default=0)
 
 
 def _again(store: Store, spec: ModelSpec, version: int) -> Deployed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,16 +16,12 @@ from slipstream.spec import ModelSpec
 from slipstream.stages.answers import Candidate, Label, load_candidate, truth_of
 from slipstream.stages.comparison import Comparison, compare
 from slipstream.stages.contract import Result, Stage, find_result, once, run_key
+from slipstream.stages.fairness import Fairness, fairness, fairness_metrics
+from slipstream.stages.slices import Slice, slice_metrics, slices
 from slipstream.stages.split import Split, reopen
 from slipstream.store import Store
 
-STAGE = Stage("evaluate", version=1)
-MOST_SLICES = 50
-"""Of a column with more values the largest are judged."""
-BANDS = 5
-"""A number with more than :data:`DISCRETE` values is cut into so many bands of equal count."""
-DISCRETE = 24
-
+STAGE = Stage("evaluate", version=2)
 _log = logging.getLogger("slipstream")
 
 
@@ -56,16 +51,6 @@ class Evaluated(Result):
 
 
 @dataclass(frozen=True)
-class Slice:
-    """The rows with one value of a column; no figures when there are too few to judge (``evaluate.min_slice``)."""
-
-    column: str
-    value: str
-    rows: int
-    figures: dict[str, Figure]
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """All that an evaluation found; kept as a JSON object.
 
@@ -75,7 +60,9 @@ class Evaluation:
         cutoff: Where the held-out rows begin.
         baseline: Metric -> value of answering the same for every row, as learnt from the training rows.
         comparison: Against the champion; None when there was none.
+        slices: The figures by the values of ``evaluate.slices``.
         plots: ``roc``, ``calibration``, ``confusion`` or ``residuals``, as the task has them.
+        fairness: How the groups of each column of ``evaluate.sensitive`` are treated.
     """
 
     candidate: str
@@ -93,6 +80,7 @@ class Evaluation:
     comparison: Comparison | None
     slices: tuple[Slice, ...]
     plots: dict[str, Any]
+    fairness: tuple[Fairness, ...] = ()
 
 
 def evaluate(spec: ModelSpec, store: Store, candidate: str, *, actor: str = "") -> Evaluated:
@@ -100,11 +88,12 @@ def evaluate(spec: ModelSpec, store: Store, candidate: str, *, actor: str = "") 
 
     Raises:
         StageError: ``run_not_found``; ``stage_input_invalid`` when the model file has changed since it was trained.
-        DataError: ``data_not_finite`` for infinite inputs.
+        DataError: ``data_not_finite`` for infinite inputs; ``data_too_many_groups`` for a sensitive column.
     """
     champion = _champion(store, spec)
     part = spec.part("task", "target", "inputs", "evaluate") | {
         "metrics": _metrics(spec),
+        "by_part": [slice_metrics(spec), fairness_metrics(spec)],
         "seed": spec.seed,
         "time": spec.data.time,
         "key": list(spec.data.key),
@@ -127,7 +116,7 @@ def _evaluate(spec: ModelSpec, store: Store, candidate: str, champion: tuple[int
 
     subject = load_candidate(spec, store, candidate)
     _check_unchanged(spec, subject)
-    cut = reopen(spec, store, subject.trained.dataset, subject.training.boundaries)
+    cut = reopen(spec, store, subject.trained.dataset, subject.training.boundaries, spec.evaluate.sensitive)
     metrics = _metrics(spec)
     frame = cut.frame("holdout")
     truth, classes = truth_of(subject.training, frame[spec.target])
@@ -149,8 +138,9 @@ def _evaluate(spec: ModelSpec, store: Store, candidate: str, champion: tuple[int
         scores=scores,
         baseline=_baseline(cut, subject, truth, classes, metrics),
         comparison=comparison,
-        slices=tuple(_slices(spec, frame, truth, answer)),
+        slices=tuple(slices(spec, frame, truth, answer)),
         plots=_plots(spec.task, truth, answer, len(classes)),
+        fairness=fairness(spec, frame, truth, answer),
     )
     details = asdict(found)
     return Evaluated(
@@ -216,36 +206,6 @@ def _baseline(
     answer = np.broadcast_to(constant, (len(truth), *constant.shape))
     values = {metric: measure(metric, truth, answer) for metric in metrics}
     return {metric: value if np.isfinite(value) else None for metric, value in values.items()}
-
-
-def _slices(spec: ModelSpec, frame: Any, truth: Any, answer: Any) -> Iterator[Slice]:
-    """The deciding metric, and what slice gates ask for, by each value of each slice column, largest first."""
-    asked = [gate.metric for gate in spec.gates if gate.type == "slice" and gate.metric]
-    metrics = list(dict.fromkeys((spec.evaluate.metric, *asked)))
-    for column in spec.evaluate.slices:
-        values = _banded(frame[column])
-        counts = sorted(values.value_counts().items(), key=lambda item: (-item[1], item[0]))
-        for value, rows in counts[:MOST_SLICES]:
-            chosen = (values == value).to_numpy()
-            judged = metrics if rows >= spec.evaluate.min_slice else []
-            found = figures(judged, truth[chosen], answer[chosen], draws=spec.evaluate.bootstrap, seed=spec.seed)
-            yield Slice(column, value, int(rows), found)
-
-
-def _banded(column: Any) -> Any:
-    """The column's values as words; many numbers become bands."""
-    import pandas as pd
-
-    if column.dtype.kind == "f" and column.nunique() > DISCRETE:
-        bands = pd.qcut(column, BANDS, duplicates="drop")
-        words = bands.map(lambda band: f"{band.left:.4g} to {band.right:.4g}", na_action="ignore").astype(object)
-    else:
-        words = column.map(_word, na_action="ignore").astype(object)
-    return words.where(column.notna(), "(missing)")
-
-
-def _word(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _plots(task: str, truth: Any, answer: Any, classes: int) -> dict[str, Any]:

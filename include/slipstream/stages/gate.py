@@ -7,17 +7,24 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from slipstream.errors import Conflict, NotFound
 from slipstream.estimators import LOWER_IS_BETTER
 from slipstream.scoring.metrics import holds
 from slipstream.spec import GateSpec, ModelSpec
 from slipstream.stages.comparison import Comparison
 from slipstream.stages.contract import Result, Stage, once, run_key
-from slipstream.stages.evaluate import Evaluation, Slice, load_evaluation
+from slipstream.stages.evaluate import Evaluation, load_evaluation
+from slipstream.stages.fairness import Fairness
+from slipstream.stages.fairness import sentence as fairness_sentence
+from slipstream.stages.replay import STAGE as REPLAY
+from slipstream.stages.replay import Replayed
+from slipstream.stages.slices import Slice
 from slipstream.store import Store
 from slipstream.store.state import Event, State
 
-STAGE = Stage("gate", version=1)
+STAGE = Stage("gate", version=2)
 
 _ROUNDING = 1e-12
 
@@ -63,10 +70,11 @@ class _Subject:
     spec: ModelSpec
     evaluation: Evaluation
     packaged: dict[str, Any]
+    replayed: Replayed | None
 
 
 def gate(spec: ModelSpec, store: Store, version: int, *, actor: str = "") -> Gated:
-    """Hold *version* against the gates, on what its evaluation and its packaging found.
+    """Hold *version* against the gates, on what its evaluation, its packaging and its newest replay found.
 
     Raises:
         NotFound: ``version_not_found``.
@@ -77,10 +85,51 @@ def gate(spec: ModelSpec, store: Store, version: int, *, actor: str = "") -> Gat
     _, evaluation = load_evaluation(spec, store, packaged["evaluation"])
     fresh = partial(_check_fresh, spec, version, evaluation.comparison)
     fresh(store.ledger.state())
-    part = spec.part("gates") | {"metric": spec.evaluate.metric}
-    key = run_key(STAGE, part, {"version": version, "bundle": packaged["bundle"], "evaluation": packaged["evaluation"]})
-    subject = _Subject(spec, evaluation, packaged)
-    return once(STAGE, spec, store, key, lambda run: _judge(subject, version), result=Gated, actor=actor, check=fresh)
+    replayed = _newest_replay(store, spec, version, evaluation.comparison)
+    found = {"bundle": packaged["bundle"], "evaluation": packaged["evaluation"]}
+    found |= {"replay": replayed.run} if replayed else {}
+    key = run_key(STAGE, spec.part("gates") | {"metric": spec.evaluate.metric}, {"version": version, **found})
+    subject = _Subject(spec, evaluation, packaged, replayed)
+    return once(
+        STAGE,
+        spec,
+        store,
+        key,
+        lambda run: _judge(subject, version),
+        result=Gated,
+        actor=actor,
+        check=fresh,
+        record=lambda made, state: {"version": version, "reason": reason(made), "evidence": found},
+    )
+
+
+def reason(gated: Gated) -> str:
+    """The outcome in one sentence."""
+    refused = [verdict.sentence for verdict in gated.verdicts if not verdict.passed]
+    if refused:
+        return f"Version {gated.version} was refused: {' '.join(refused)}"
+    count = len(gated.verdicts)
+    if gated.verdicts[0].gate == "none":
+        return f"Version {gated.version} passed: the model file has no gates."
+    return f"Version {gated.version} passed {'its only gate' if count == 1 else f'all {count} gates'}."
+
+
+def _newest_replay(store: Store, spec: ModelSpec, version: int, comparison: Comparison | None) -> Replayed | None:
+    """The newest replay of *version*, where a gate looks at it; before all others one against the champion of now.
+
+    After a rollback that may be an earlier one: the same replay is not done twice.
+    """
+    if all(rule.type != "replay" for rule in spec.gates):
+        return None
+    champion = comparison.version if comparison else None
+    runs = [event.data["result"] for event in store.ledger.read(model=spec.name) if _replays(event, version)]
+    fitting = [result for result in runs if result["champion"] == champion]
+    newest = (fitting or runs)[-1:]
+    return msgspec.convert(newest[0], Replayed) if newest else None
+
+
+def _replays(event: Event, version: int) -> bool:
+    return event.data.get("stage") == REPLAY.name and event.data["result"]["version"] == version
 
 
 def _registered(spec: ModelSpec, store: Store, version: int) -> Event:
@@ -163,10 +212,51 @@ def _size(rule: GateSpec, subject: _Subject) -> Verdict:
     return _ceiling("size", "the bundle has", held / 1e6 if held is not None else None, "MB", rule.bound or 0.0)
 
 
+def _fairness(rule: GateSpec, subject: _Subject) -> Verdict:
+    bound = rule.bound or 0.0
+    measure = _asked(rule, subject)[0] if rule.measure == "metric" else rule.measure
+    found = [part for part in subject.evaluation.fairness if rule.column in {None, part.column}]
+    unknown = [part for part in found if measure not in part.differences]
+    if unknown or not found:
+        why = fairness_sentence(unknown[0], measure) if unknown else "no sensitive column was judged; evaluate again."
+        return Verdict("fairness", False, f"fairness: {why}", None, bound)
+    worst = max(found, key=lambda part: part.differences[measure])
+    value = worst.differences[measure]
+    said = f"fairness: {fairness_sentence(worst, measure).rstrip('.')}{_left_out(worst)}"
+    return Verdict("fairness", value <= bound, f"{said}; at most {_n(bound)} is allowed.", value, bound)
+
+
+def _left_out(part: Fairness) -> str:
+    """The groups that were not judged, by name."""
+    if not part.few:
+        return ""
+    named = ", ".join(f"{value} ({rows:,})" for value, rows in part.few[:5])
+    return f"; with too few rows to judge: {named}{' and others' if len(part.few) > 5 else ''}"
+
+
+def _replay(rule: GateSpec, subject: _Subject) -> Verdict:
+    found, against = subject.replayed, subject.evaluation.comparison
+    if found is None:
+        return Verdict("replay", False, "replay: it was not replayed; run the replay stage first.", None, rule.bound)
+    if against is not None and found.champion not in {against.version, found.version}:
+        other = f"version {found.champion}" if found.champion else "none"
+        sentence = f"replay: it was replayed when the champion was {other}; replay again."
+        return Verdict("replay", False, sentence, found.disagreed, rule.bound)
+    if not found.rows:
+        return Verdict("replay", True, f"replay: {found.sentence[0].lower()}{found.sentence[1:]}", None, rule.bound)
+    if found.failed or found.disagreed is None:
+        return Verdict("replay", False, f"replay: {found.sentence}", found.disagreed, rule.bound)
+    bound = rule.bound or 0.0
+    sentence = f"replay: {found.sentence.rstrip('.')}; at most {bound:.2%} is allowed."
+    return Verdict("replay", found.disagreed <= bound, sentence, found.disagreed, bound)
+
+
 _JUDGES: dict[str, Callable[[GateSpec, _Subject], Verdict]] = {
     "metric": _metric,
     "champion": _champion,
     "slice": _slice,
+    "fairness": _fairness,
+    "replay": _replay,
     "latency": _latency,
     "size": _size,
 }

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from slipstream.spec import ModelSpec
+from slipstream.stages.approve import FOUR_EYES, POLICY
 from slipstream.store import Store
 from slipstream.store.state import Event
+
+DECISIONS = ("retrain.requested", "retrain.skipped", "deployment.finished", "deployment.rolled_back")
+"""Kinds of events that are decisions where they say why; so are a gate's result and an approval by the policy."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +40,48 @@ class Entry:
     reports: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True)
+class Decision:
+    """One automatic decision.
+
+    Attributes:
+        seq: Number of the event in the ledger.
+        time: When it was committed, UTC, ISO 8601.
+        kind: The event's kind.
+        text: What was decided and why, in one sentence.
+        evidence: Ids and figures that it rests on.
+    """
+
+    seq: int
+    time: str
+    kind: str
+    text: str
+    evidence: dict[str, Any]
+
+
 def history(spec: ModelSpec, store: Store, *, newest: int = 50) -> list[Entry]:
     """The last *newest* events of a model, newest first."""
     model = store.ledger.state().model(spec.name)
     numbers = {event.id: number for number, event in model.versions.items()}
     events = store.ledger.read(model=spec.name)[-newest:]
     return [_entry(event, numbers.get(event.id)) for event in reversed(events)]
+
+
+def decisions(spec: ModelSpec, store: Store, *, newest: int = 50) -> list[Decision]:
+    """The last *newest* decisions that nobody took in person, newest first."""
+    taken = [event for event in store.ledger.read(model=spec.name) if _decides(event)][-newest:]
+    return [
+        Decision(event.seq, event.time, event.kind, sentence(event), dict(event.data.get("evidence") or {}))
+        for event in reversed(taken)
+    ]
+
+
+def _decides(event: Event) -> bool:
+    if event.kind == "approval.decided":
+        return event.actor.startswith(POLICY)
+    if event.kind == "run.finished":
+        return event.data.get("stage") == "gate"
+    return event.kind in DECISIONS and bool(event.data.get("reason"))
 
 
 def _entry(event: Event, number: int | None) -> Entry:
@@ -78,10 +118,24 @@ def _validation(data: dict[str, Any]) -> str:
 
 
 def _gate(data: dict[str, Any]) -> str:
+    if data.get("reason"):
+        return str(data["reason"])
     refused = [verdict["sentence"] for verdict in data["verdicts"] if not verdict["passed"]]
     if not refused:
         return f"Version {data['version']} passed {_count(len(data['verdicts']), 'gate')}."
     return f"Version {data['version']} was refused: {' '.join(refused)}"
+
+
+def _approved(data: dict[str, Any]) -> str:
+    said = data.get("reason") or f"Version {data['version']} was {'approved' if data['approved'] else 'rejected'}."
+    if said == FOUR_EYES:
+        said = f"The approval of version {data['version']} does not count: {said}."
+    return f'{said} They wrote: "{data["comment"]}"' if data.get("comment") else str(said)
+
+
+def _asked(data: dict[str, Any]) -> str:
+    who = f"; {data['requester']} had asked for its training" if data.get("requester") else ""
+    return f"Approval of version {data['version']} was asked for{who}."
 
 
 def _evaluation(data: dict[str, Any]) -> str:
@@ -94,8 +148,14 @@ def _evaluation(data: dict[str, Any]) -> str:
 
 
 def _deployed(data: dict[str, Any]) -> str:
-    before = f" in place of version {data['previous']}" if data.get("previous") else ""
-    return f"Version {data['version']} serves{before}."
+    again = " again" if data.get("left") else ""
+    before = data.get("left") or data.get("previous")
+    place = f" in place of version {before}" if before else ""
+    return f"Version {data['version']} serves{again}{place}{_because(data)}"
+
+
+def _because(data: dict[str, Any]) -> str:
+    return f": {str(data['reason']).rstrip('.')}." if data.get("reason") else "."
 
 
 def _part(data: dict[str, Any]) -> str:
@@ -107,7 +167,7 @@ def _part(data: dict[str, Any]) -> str:
 
 
 def _shifted(data: dict[str, Any]) -> str:
-    return f"Version {data['version']} is now rolled out{_part(data) or ' to everybody'}."
+    return f"Version {data['version']} is now rolled out{_part(data) or ' to everybody'}{_because(data)}"
 
 
 def _rolled_back(data: dict[str, Any]) -> str:
@@ -123,6 +183,10 @@ _BY_STAGE: dict[str, Callable[[dict[str, Any]], str]] = {
     "explain": lambda d: (
         f"The candidate was explained; most important: {', '.join(n for n, _ in d['importance'][:3])}."
     ),
+    "replay": lambda d: d["sentence"],
+    "labels": lambda d: (
+        f"{_count(d['rows'], 'label')} came, {d['new']:,} new{f', {bad:,} unusable' if (bad := d['bad']) else ''}."
+    ),
     "gate": _gate,
 }
 _BY_KIND: dict[str, Callable[[dict[str, Any]], str]] = {
@@ -132,12 +196,14 @@ _BY_KIND: dict[str, Callable[[dict[str, Any]], str]] = {
     ),
     "version.registered": lambda d: f"Version {d['number']} was packaged and signed ({d['size_bytes'] / 1e6:.1f} MB).",
     "key.published": lambda d: f"Signing key {d['key'][:12]} is trusted from now on.",
-    "approval.requested": lambda d: f"Approval of version {d['version']} was asked for.",
-    "approval.decided": lambda d: f"Version {d['version']} was {'approved' if d['approved'] else 'rejected'}.",
+    "approval.requested": _asked,
+    "approval.decided": _approved,
     "deployment.started": lambda d: f"Version {d['version']} is being rolled out{_part(d)}.",
     "deployment.shifted": _shifted,
     "deployment.finished": _deployed,
     "deployment.rolled_back": _rolled_back,
     "drift.measured": lambda d: d.get("verdict") or "A window was compared with the training reference.",
+    "labels.joined": lambda d: d["sentence"],
     "retrain.requested": lambda d: f"Retraining was asked for: {d['reason']}",
+    "retrain.skipped": lambda d: f"No retraining: {d['reason']}",
 }

@@ -1,32 +1,35 @@
-"""Monitor: holds what came since training against the champion's training reference, and may ask for retraining."""
+"""Monitor: holds what came since training against the champion's training reference, and judges it."""
 
 from __future__ import annotations
 
 import io
 import logging
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from slipstream.errors import SpecError, StageError, shown
-from slipstream.estimators import LOWER_IS_BETTER
+import msgspec
+
+from slipstream.errors import NotFound, StageError
+from slipstream.scoring.profile import ANSWER, Profile
 from slipstream.spec import ModelSpec
-from slipstream.stages.contract import Result, Stage, champion_of, once, run_key
+from slipstream.stages.contract import Result, Stage, once, run_key
+from slipstream.stages.subject import Champion, Subject, watched_champion
 from slipstream.stages.window import Origin, Window, origin_of
 from slipstream.store import Store
-from slipstream.store.faultpoints import faultpoint
+from slipstream.store.state import Event
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from slipstream.scoring.drift import ColumnDrift
-    from slipstream.scoring.profile import Profile
+    from slipstream.stages.partitions import Added
+    from slipstream.stages.scored import Scored
+    from slipstream.stages.signals import Evidence
 
-STAGE = Stage("monitor", version=1, event="drift.measured")
-READS = ("target", "evaluate", "monitor", "retrain")
+__all__ = ["NOTHING_NEW", "STAGE", "Champion", "Monitored", "monitor"]
+
+STAGE = Stage("monitor", version=2, event="drift.measured")
+READS = ("target", "evaluate", "monitor")
 NOTHING_NEW = "Nothing new since training."
-NAMED = 5
-"""So many columns are named in a sentence."""
-
 _log = logging.getLogger("slipstream")
 
 
@@ -37,15 +40,23 @@ class Monitored(Result):
     Attributes:
         champion: The version that was watched.
         window: From when to when, or how many rows, in words.
+        first: Event time of the oldest row, ISO 8601; empty if unknown.
+        last: Event time of the newest row.
         rows: Rows of the window; 0 when nothing is new, and then nothing was committed either.
         verdict: One sentence.
-        drifted: Whether at least ``monitor.drift.share`` of the watched columns drifted.
-        drifted_columns: Which, largest statistic first.
+        drifted: Whether any of the signals that count fired (``monitor.drift.signals``).
+        signals: Which of those did.
+        drifted_columns: The watched columns that drifted, largest statistic first.
         columns: How many were watched.
+        seasonal: The columns that differ from training, but look as one season before.
         quality: The deciding metric on the rows whose truth is known; None where it is not.
+        quality_low: Lower end of its interval; so is ``quality_high`` the upper one.
         quality_reference: The same at training, on rows that were held out.
-        quality_lost: Whether it is worse by more than ``monitor.quality.max_loss``.
-        retrain: Why retraining was asked for, one sentence; empty when it was not.
+        quality_lost: Whether it is worse by more than ``monitor.quality.max_loss`` and more than chance explains; where
+            ``monitor.quality.estimated`` says so and no truth is known, the estimate decides.
+        coverage: Share of the rows, old enough to be judged, whose truth is known; None where nothing can tell.
+        estimated: The deciding metric as estimated without truth; None where it cannot be.
+        estimated_lost: Whether that is worse by more than ``monitor.quality.max_loss``.
         report: Digest of our HTML report; empty without rows.
         evidently: Digest of Evidently's, which runs what is in the data: serve it sandboxed only. Empty if not made.
         details: Digest of all figures, JSON.
@@ -53,29 +64,26 @@ class Monitored(Result):
 
     champion: int
     window: str = ""
+    first: str = ""
+    last: str = ""
     rows: int = 0
     verdict: str = NOTHING_NEW
     drifted: bool = False
+    signals: tuple[str, ...] = ()
     drifted_columns: tuple[str, ...] = ()
     columns: int = 0
+    seasonal: tuple[str, ...] = ()
     quality: float | None = None
+    quality_low: float | None = None
+    quality_high: float | None = None
     quality_reference: float | None = None
     quality_lost: bool = False
-    retrain: str = ""
+    coverage: float | None = None
+    estimated: float | None = None
+    estimated_lost: bool = False
     report: str = ""
     evidently: str = ""
     details: str = ""
-
-
-@dataclass(frozen=True)
-class Champion:
-    """The version that is watched, and the runs that it came from."""
-
-    number: int
-    bundle: str
-    candidate: str
-    evaluation: str
-    dataset: str
 
 
 def monitor(spec: ModelSpec, store: Store, *, actor: str = "") -> Monitored:
@@ -85,163 +93,166 @@ def monitor(spec: ModelSpec, store: Store, *, actor: str = "") -> Monitored:
         NotFound: ``champion_missing``.
         SpecError: ``monitor.drift.columns`` names a column that the champion does not read.
         BundleError: the champion's bundle cannot be trusted.
+        StageError: ``inputs_not_kept``: no watched input is kept.
     """
-    number, registered = champion_of(store, spec)
-    made = registered.data["result"]
-    champion = Champion(number, made["bundle"], made["candidate"], made["evaluation"], made["dataset"])
-    origin = origin_of(spec, store, number, champion.dataset)
+    from slipstream.stages.quality import labels_of
+
+    subject = Subject(spec, store, watched_champion(spec, store))
+    champion = subject.champion
+    origin = origin_of(spec, store, champion.number, champion.dataset)
     if not origin.id:
-        return Monitored(champion=number)
+        return Monitored(champion=champion.number)
+    labels = labels_of(subject) if spec.monitor.source == "predictions" else None
+    inputs = {"bundle": champion.bundle, "version": champion.number, "window": origin.id}
+    if labels is not None:
+        inputs["labels"] = labels.data["result"]["details"]
     part = spec.part(*READS) | {"time": spec.data.time, "seed": spec.seed}
-    key = run_key(STAGE, part, {"bundle": champion.bundle, "version": number, "window": origin.id})
-    result = once(
+    return once(
         STAGE,
         spec,
         store,
-        key,
-        lambda run: _monitor(spec, store, champion, origin),
+        run_key(STAGE, part, inputs),
+        lambda run: _monitor(subject, origin, labels),
         result=Monitored,
         actor=actor,
-        record=lambda found, _: {"verdict": found.verdict, "version": number},
+        record=lambda found, _: {"verdict": found.verdict, "version": champion.number},
     )
-    if result.retrain:
-        evidence = {"details": result.details, "report": result.report, "columns": list(result.drifted_columns)}
-        payload = {"reason": result.retrain, "run": result.run, "version": number, "evidence": evidence}
-        store.ledger.append("retrain.requested", spec.name, payload, key=result.run, actor=actor)
-        faultpoint("monitor.requested")
-    return result
 
 
-def _monitor(spec: ModelSpec, store: Store, champion: Champion, origin: Origin) -> Monitored:
-    from slipstream.scoring.bundle import open_bundle
-    from slipstream.scoring.profile_file import from_parquet
-
-    bundle = open_bundle(store, champion.bundle)
-    reference = from_parquet(bundle.files["profile.parquet"])
-    watched = _watched(spec, champion, reference)
-    with origin.open(reference) as window:
-        named = _named(window)
-        if window.rows < spec.monitor.min_rows:
-            verdict = f"Not enough data: {window.rows:,} rows, monitor.min_rows asks for {spec.monitor.min_rows:,}."
-            return Monitored(champion=champion.number, window=named, rows=window.rows, verdict=verdict)
-        return _Measuring(spec, store, champion, reference, watched).of(window, named, bundle.files)
-
-
-def _watched(spec: ModelSpec, champion: Champion, reference: Profile) -> tuple[str, ...]:
-    """The inputs that count for the verdict."""
-    inputs = tuple(name for name, column in reference.columns.items() if column.role == "input")
-    for name in spec.monitor.drift.columns:
-        if name not in inputs:
-            message = (
-                f"{spec.name}: monitor.drift.columns: {shown(name)} is no input of version {champion.number}; "
-                f"inputs: {', '.join(inputs[:30])}."
-            )
-            raise SpecError(message, code="spec_column_unknown")
-    return spec.monitor.drift.columns or inputs
-
-
-def _named(window: Window) -> str:
-    return f"{window.first[:10]} to {window.last[:10]}" if window.first else f"{window.rows:,} rows"
+def _monitor(subject: Subject, origin: Origin, labels: Event | None) -> Monitored:
+    spec, least = subject.spec, subject.spec.monitor.min_rows
+    _log.debug("%s: watching %s", spec.name, ", ".join(subject.watched))
+    with origin.open(subject.reference) as window:
+        named = f"{window.first[:10]} to {window.last[:10]}" if window.first else f"{window.rows:,} rows"
+        found = Monitored(subject.champion.number, named, window.first, window.last, window.rows)
+        if window.rows < least:
+            verdict = f"Not enough data: {window.rows:,} rows, monitor.min_rows asks for {least:,}."
+            return replace(found, verdict=verdict)
+        past = subject.store.ledger.read(model=spec.name, kind=STAGE.event)
+        return _Measuring(subject, window, labels, past).into(found)
 
 
 @dataclass(frozen=True)
 class _Measuring:
-    """One comparison of a window with a reference."""
+    """One comparison of a window with a reference.
 
-    spec: ModelSpec
-    store: Store
-    champion: Champion
-    reference: Profile
-    watched: tuple[str, ...]
+    Attributes:
+        past: Earlier measurements of the model.
+    """
 
-    def of(self, window: Window, named: str, files: Any) -> Monitored:
+    subject: Subject
+    window: Window
+    labels: Event | None
+    past: Sequence[Event]
+
+    def into(self, found: Monitored) -> Monitored:
         """Profile, score, judge, and keep the figures and the pages."""
         from slipstream.reports import drift as report
-        from slipstream.scoring.drift import Methods, drifts, figures
+        from slipstream.stages.estimated import estimated
+        from slipstream.stages.quality import quality_of
         from slipstream.stages.scored import scored
+        from slipstream.stages.timeline import timeline
+        from slipstream.stages.verdict import Verdict
 
-        settings = self.spec.monitor.drift
-        done = scored(self.spec, self.store, self.champion, window)
-        now = self.reference.on(window.relation, done.answers)
-        found = drifts(self.reference, now, Methods(settings.numeric, settings.categorical, settings.threshold))
-        watched = [column for column in found if column.column in self.watched]
-        if not watched:
-            raise StageError(f"{self.spec.name}: {_left_out(window)}; name other columns.", code="inputs_not_kept")
-        drifted = sorted((c for c in watched if c.drifted), key=lambda c: (-c.statistic, c.column))
-        is_drift = len(drifted) >= settings.share * len(watched)
-        _log.info("%s: %d of %d columns drifted", self.spec.name, len(drifted), len(watched))
-        said = _sentence(self.spec, drifted, len(watched), f"{window.rows:,} rows{_when(window)}")
-        verdict = "; ".join(filter(None, (said + _quality_said(done.quality), _left_out(window)))) + "."
-        details = {
-            "champion": asdict(self.champion),
-            "source": self.spec.monitor.source,
-            "window": {"rows": window.rows, "first": window.first, "last": window.last, "named": named},
-            "verdict": verdict,
-            "drifted": is_drift,
-            "share": settings.share,
-            "watched": [column.column for column in watched],
-            "left_out": list(window.left_out),
-            "columns": figures(found, self.reference, now),
-            "quality": done.quality and asdict(done.quality),
+        store, remembered = self.subject.store, self._remembered()
+        done = scored(self.subject, self.window)
+        added = self._profile(remembered)
+        now = self._with_answers(added.profile, done)
+        evidence = self._evidence(now, done)
+        quality = quality_of(self.subject, self.window, done, self.labels)
+        basis = (remembered.get("estimate") or {}).get("basis")
+        guess = estimated(self.subject, done.said, quality.reference, basis)
+        judged = Verdict(evidence, quality, guess, self.window.left_out)
+        found = replace(found, **judged.figures())
+        details = judged.details(found.figures()) | {
+            "history": [asdict(point) for point in timeline(self.past, found.figures())],
+            "source": self.subject.spec.monitor.source,
+            "partitions": msgspec.to_builtins(added.partitions),
+            "files": {"all": added.files, "reused": added.reused},
         }
-        lost = bool(done.quality and done.quality.lost)
-        asked = (self.spec.retrain.drift and is_drift) or (self.spec.retrain.quality and lost)
-        return Monitored(
-            champion=self.champion.number,
-            window=named,
-            rows=window.rows,
-            verdict=verdict,
-            drifted=is_drift,
-            drifted_columns=tuple(column.column for column in drifted),
-            columns=len(watched),
-            quality=done.quality.now.value if done.quality else None,
-            quality_reference=done.quality.reference.value if done.quality else None,
-            quality_lost=lost,
-            retrain=verdict if asked else "",
-            report=self.store.objects.put(report.page(self.spec.name, details | {"retrain": asked})),
-            evidently=self._evidently(done.frame, files["background.parquet"]) if self.spec.monitor.evidently else "",
-            details=self.store.objects.put_json(details),
+        _log.info("%s: %s", self.subject.spec.name, found.verdict)
+        return replace(
+            found,
+            report=store.objects.put(report.page(self.subject.spec.name, details)),
+            evidently=self._evidently(done, details) if self.subject.spec.monitor.evidently else "",
+            details=store.objects.put_json(details),
         )
 
-    def _evidently(self, frame: pd.DataFrame, background: bytes) -> str:
+    def _remembered(self) -> dict[str, Any]:
+        """The details of the newest measurement of the same champion; empty without one."""
+        for event in reversed(self.past):
+            details = event.data["result"].get("details")
+            if details and event.data["version"] == self.subject.champion.number:
+                try:
+                    found: dict[str, Any] = self.subject.store.objects.get_json(details)
+                except NotFound:  # it only saves work
+                    return {}
+                return found
+        return {}
+
+    def _profile(self, remembered: dict[str, Any]) -> Added:
+        """The profile of all rows of the window."""
+        from slipstream.stages.partitions import Partition, added_up
+
+        known: list[Partition] = msgspec.convert(remembered.get("partitions", []), list[Partition])
+        subject = self.subject
+        added = added_up(subject.store, subject.reference, subject.champion.bundle, self.window, known)
+        reused = f"{added.reused:,} of {added.files:,} data files"
+        _log.info("%s: the counts of %s were remembered", subject.spec.name, reused)
+        return added
+
+    def _with_answers(self, found: Profile, done: Scored) -> Profile:
+        """The same profile with the answers to the scored rows."""
+        reference = self.subject.reference.columns
+        if ANSWER not in reference:
+            return found
+        answers = Profile({ANSWER: reference[ANSWER]}).on(self.window.relation, done.answers)
+        return Profile({**found.columns, **answers.columns})
+
+    def _evidence(self, now: Profile, done: Scored) -> Evidence:
+        """What the signals are read from."""
+        from slipstream.scoring.drift import drifts
+        from slipstream.stages.contributions import shift
+        from slipstream.stages.season import seasonal
+        from slipstream.stages.signals import Evidence
+        from slipstream.stages.verdict import left_out
+
+        subject, window = self.subject, self.window
+        columns = drifts(subject.reference, now, subject.methods)
+        if not any(column.column in subject.watched for column in columns):
+            message = f"{subject.spec.name}: {left_out(window.left_out)}; name other columns."
+            raise StageError(message, code="inputs_not_kept")
+        asked = [one.column for one in columns if one.role != "target" and _differs(one, subject)]
+        season = seasonal(subject, window, now, asked)
+        judged = [replace(one, drifted=one.drifted and one.column not in season.columns) for one in columns]
+        rows = f"{window.rows:,} rows" + (f" from {window.first[:10]} to {window.last[:10]}" if window.first else "")
+        return Evidence(subject, judged, now, shift(subject, done.frame, window.left_out), season, rows)
+
+    def _evidently(self, done: Scored, details: dict[str, Any]) -> str:
         """Digest of Evidently's report on the scored rows and the background sample."""
         import pandas as pd
 
-        from slipstream.reports.evidently_page import Settings, page
+        from slipstream.reports.evidently_page import Settings, Verdicts, page
 
-        before = pd.read_parquet(io.BytesIO(background))
-        kinds = {name: column.kind for name, column in self.reference.columns.items() if name in frame.columns}
-        names = [name for name in kinds if not frame[name].isna().all() and not before[name].isna().all()]
-        numbers = tuple(name for name in names if kinds[name] == "number")
-        drift = self.spec.monitor.drift
-        words = tuple(name for name in names if kinds[name] == "word")
-        settings = Settings(numbers, words, drift.numeric, drift.categorical, drift.threshold, drift.share)
-        return self.store.objects.put(page(settings, before, frame))
-
-
-def _when(window: Window) -> str:
-    return f" from {window.first[:10]} to {window.last[:10]}" if window.first else ""
-
-
-def _left_out(window: Window) -> str:
-    named = ", ".join(window.left_out[:NAMED]) + (", ..." if len(window.left_out) > NAMED else "")
-    return f"not judged, because deploy.capture does not keep them: {named}" if named else ""
+        before = pd.read_parquet(io.BytesIO(self.subject.bundle.files["background.parquet"]))
+        columns = {name: column.kind for name, column in self.subject.reference.columns.items()}
+        names = [name for name in columns if name in done.frame.columns and name in before.columns]
+        names = [name for name in names if not done.frame[name].isna().all() and not before[name].isna().all()]
+        drift = self.subject.spec.monitor.drift
+        settings = Settings(
+            numbers=tuple(name for name in names if columns[name] == "number"),
+            words=tuple(name for name in names if columns[name] == "word"),
+            numeric=drift.numeric,
+            categorical=drift.categorical,
+            threshold=drift.threshold,
+            share=drift.share,
+        )
+        verdicts = Verdicts(details["verdict"], tuple(details["watched"]), tuple(details["columns"]))
+        return self.subject.store.objects.put(page(settings, verdicts, before, done.frame))
 
 
-def _sentence(spec: ModelSpec, drifted: list[ColumnDrift], count: int, rows: str) -> str:
-    threshold = spec.monitor.drift.threshold
-    named = [f"{c.column} {c.method} {c.statistic:.3g} > {max(threshold, c.noise):.3g}" for c in drifted[:NAMED]]
-    more = ", ..." if len(drifted) > NAMED else ""
-    evidence = f" ({', '.join(named)}{more})" if named else ""
-    return f"{len(drifted)} of {count} inputs drifted in {rows}{evidence}"
-
-
-def _quality_said(quality: Any) -> str:
-    if quality is None:
-        return ""
-    before, now = quality.reference.value, quality.now.value
-    if not quality.lost:
-        return f"; {quality.metric} {now:.3f}, at training {before:.3f}"
-    return (
-        f"; {quality.metric} {'rose' if quality.metric in LOWER_IS_BETTER else 'fell'} from {before:.3f} to {now:.3f}"
-    )
+def _differs(column: ColumnDrift, subject: Subject) -> bool:
+    """Whether a column differs from training in a way that a season may explain."""
+    drift = subject.spec.monitor.drift
+    risen = column.missing[1] - column.missing[0]
+    return column.drifted or risen > drift.missing or column.unknown > drift.unknown

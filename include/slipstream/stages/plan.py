@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from slipstream.spec import ModelSpec
+from slipstream.stages.outlook import outlook
 from slipstream.store import Store
 
 READS = {
@@ -17,7 +19,18 @@ READS = {
     "explain": ("task", "target", "inputs", "evaluate", "explain", "train.seed"),
     "package": ("name", "description", "owner", "task", "target", "inputs", "data"),
     "gate": ("gates", "evaluate.metric"),
-    "monitor": ("monitor", "evaluate", "inputs", "target"),
+    "replay": ("evaluate.metric", "evaluate.bootstrap", "train.seed"),
+    "join": (
+        "task",
+        "evaluate.metric",
+        "evaluate.bootstrap",
+        "train.seed",
+        "data.key",
+        "monitor.window",
+        "monitor.quality.maturity",
+    ),
+    "monitor": ("monitor", "evaluate", "target", "train.seed", "data.time"),
+    "decide": ("retrain",),
 }
 """Stage -> the parts of the model file that its runs depend on; after a change elsewhere its runs are reused."""
 
@@ -26,7 +39,10 @@ _AFTER = {
     "train": ("evaluate", "explain", "package", "gate"),
     "evaluate": ("package", "gate"),
     "explain": ("package", "gate"),
-    "package": ("gate",),
+    "package": ("replay", "gate"),
+    "replay": ("gate",),
+    "join": ("monitor", "decide"),
+    "monitor": ("decide",),
 }
 
 
@@ -59,6 +75,7 @@ class Plan:
         tables: Address of each Delta table.
         assets: URIs of the assets that its DAGs emit.
         endpoint: Path of its predictions at the endpoint.
+        loop: Trigger of a retraining, or what stands around it -> when it acts, with today's state.
         changes: What differs from the model file that the last run read; empty if nothing does.
         compared: The run whose model file was compared; "" if nothing ran yet.
     """
@@ -68,12 +85,13 @@ class Plan:
     tables: tuple[tuple[str, str], ...]
     assets: tuple[str, ...]
     endpoint: str
+    loop: tuple[tuple[str, str], ...]
     changes: tuple[Change, ...]
     compared: str
 
 
-def plan(spec: ModelSpec, store: Store) -> Plan:
-    """What *spec* gives, and how it differs from the model file of the model's last run."""
+def plan(spec: ModelSpec, store: Store, now: datetime | None = None) -> Plan:
+    """What *spec* gives at *now*, and how it differs from the model file of the model's last run."""
     last = store.ledger.state().model(spec.name).latest
     newest = max((event for event in last.values() if "spec" in event.data), key=lambda event: event.seq, default=None)
     changes: tuple[Change, ...] = ()
@@ -83,29 +101,34 @@ def plan(spec: ModelSpec, store: Store) -> Plan:
     return Plan(
         model=spec.name,
         dags=_dags(spec),
-        tables=tuple((name, store.tables.uri(spec.name, name)) for name in ("data", "quarantine", "predictions")),
-        assets=(f"slipstream://{spec.name}/data", f"slipstream://{spec.name}/retrain"),
+        tables=tuple(
+            (name, store.tables.uri(spec.name, name)) for name in ("data", "quarantine", "predictions", "labels")
+        ),
+        assets=tuple(f"slipstream://{spec.name}/{name}" for name in ("data", "predictions", "retrain")),
         endpoint=f"/models/{spec.name}/predict",
+        loop=outlook(spec, store, now or datetime.now(UTC)),
         changes=changes,
         compared=newest.data["run"] if newest is not None else "",
     )
 
 
 def _dags(spec: ModelSpec) -> tuple[Dag, ...]:
+    replay = " -> replay" if any(gate.type == "replay" for gate in spec.gates) else ""
     approval = " -> approve" if spec.approval.mode == "manual" else ""
+    watched = dict.fromkeys((*spec.schedule.monitor, *filter(None, [spec.retrain.cron])))
     return (
         Dag(f"{spec.name}__ingest", _starts(spec.schedule.ingest), "ingest -> validate"),
         Dag(
             f"{spec.name}__train",
             "each request for retraining",
-            f"train -> evaluate, explain -> package -> gate{approval} -> deploy",
+            f"train -> evaluate, explain -> package{replay} -> gate{approval} -> deploy",
         ),
-        Dag(f"{spec.name}__monitor", _starts(spec.schedule.monitor), "monitor -> may ask for retraining"),
+        Dag(f"{spec.name}__monitor", _starts(tuple(watched)), "join -> monitor -> decide"),
     )
 
 
 def _starts(schedule: tuple[str, ...]) -> str:
-    words = {"data": "each new dataset version", "retrain": "each request for retraining"}
+    words = {"data": "each new dataset version", "predictions": "new predictions or labels"}
     return " or ".join(words.get(entry, f"cron {entry}") for entry in schedule) or "by hand only"
 
 

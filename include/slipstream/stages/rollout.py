@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -64,7 +64,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One try to bring a version into service."""
+    """One try to bring a version into service.
+
+    Attributes:
+        note: What its last event tells beside: ``reason``, ``evidence`` and, of a rollback, ``left`` and ``request``.
+    """
 
     spec: ModelSpec
     store: Store
@@ -73,6 +77,7 @@ class Attempt:
     key: str
     place: Place
     share: Share
+    note: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def bundle(self) -> str:
@@ -89,24 +94,25 @@ class Attempt:
             lambda run: self.work(run),
             result=Deployed,
             actor=self.place.actor,
-            record=lambda made, _: {"version": made.version, "previous": made.previous},
+            check=self.check_open,
+            record=lambda made, _: {"version": made.version, "previous": made.previous, **self.note},
         )
 
     def work(self, run: str) -> Deployed:
         """Start or shift, wait for the target, and close the deployment if it fails."""
-        before = self._state()
+        before = self.state()
         reused = not self.share.full and before.deployment == self.version and self._shared(before)
-        started = self._append("deployment.started", self._payload(), self.key, self._check)
+        started = self.append("deployment.started", self.payload(), self.key, self.check)
         faultpoint("deploy.started")
-        now = self._state()
+        now = self.state()
         if now.deployment == self.version and not self._shared(now):
             asked = {"version": self.version, "weight": self.share.weight, "shadow": self.share.shadow}
             # The last event is part of the key: the same shift asked for twice at once is one.
-            self._append("deployment.shifted", asked, f"{self.key}:{now.moved}", self._check_open)
+            self.append("deployment.shifted", asked, f"{self.key}:{now.moved}", self.check_open)
             faultpoint("deploy.shifted")
         began = time.monotonic()
         try:
-            self.wait(started.seq)
+            self.wait(started.seq, lambda: self.check_open(self.store.ledger.state()))
         except DeployError as error:
             self.end(error.code, str(error), now.champion)
             raise
@@ -116,59 +122,79 @@ class Attempt:
             self.version, now.champion, self.bundle, seconds, share.weight, share.shadow, run=run, reused=reused
         )
 
-    def wait(self, seq: int) -> None:
-        """Return when the target answers as it should; *seq* is the event that asks for it."""
+    def wait(self, seq: int, still: Callable[[], object] = bool) -> None:
+        """Return when the target answers as it should; *seq* is the event that asks for it.
+
+        *still* is called meanwhile, and raises if nobody wants it any more.
+        """
         target = TARGET.build(self.spec.deploy.target, allow_code=self.spec.allow_code)
-        target.roll_out(
-            Rollout(
-                self.spec.name,
-                self.version,
-                self.bundle,
-                self.store.url,
-                self.place.endpoint,
-                seq,
-                self.spec.deploy.timeout.total_seconds(),
-                self.place.endpoint_key,
-                self.share.weight,
-                self.share.shadow,
-            )
+        target.roll_out(replace(self.asked(seq), still=still))
+
+    def asked(self, seq: int) -> Rollout:
+        """What the target is asked for; *seq* is the event that does."""
+        return Rollout(
+            self.spec.name,
+            self.version,
+            self.bundle,
+            self.store.url,
+            self.place.endpoint,
+            seq,
+            self.spec.deploy.timeout.total_seconds(),
+            self.place.endpoint_key,
+            self.share.weight,
+            self.share.shadow,
         )
 
-    def end(self, code: str, reason: str, previous: int | None) -> Event:
-        """Close the deployment without a new champion."""
-        payload = {"version": self.version, "previous": previous, "code": code, "reason": reason}
-        return self._append("deployment.rolled_back", payload, self.key)
+    def end(self, code: str, reason: str, previous: int | None, note: Mapping[str, Any] | None = None) -> Event:
+        """Close the deployment without a new champion.
 
-    def _state(self) -> ModelState:
+        Raises:
+            Conflict: ``deployment_in_flight``: somebody else has closed it, by finishing it.
+        """
+        closed: dict[str, Any] = {
+            "version": self.version,
+            "previous": previous,
+            "code": code,
+            "reason": reason,
+            "evidence": {},
+        }
+        return self.append("deployment.rolled_back", {**closed, **(note or {})}, self.key, self.check_open)
+
+    def state(self) -> ModelState:
+        """The model as it is now."""
         # A copy: the ledger's own goes on changing.
         return replace(self.store.ledger.state().model(self.spec.name))
 
     def _shared(self, state: ModelState) -> bool:
         return (state.weight, state.shadow) == (self.share.weight, self.share.shadow)
 
-    def _payload(self) -> dict[str, Any]:
+    def payload(self) -> dict[str, Any]:
+        """What the event that starts it says."""
         payload: dict[str, Any] = {"version": self.version, "bundle": self.bundle}
         if not self.share.full:
             payload |= {"weight": self.share.weight, "shadow": self.share.shadow}
         if self.spec.deploy.sticky:
             payload["sticky"] = self.spec.deploy.sticky
-        served = self.version in {version for _, version in self._state().served}
+        served = self.version in {version for _, version in self.state().served}
         if served or self.spec.deploy.on_schema_change == "allow":
             payload["schema_change"] = True
+        if self.note.get("left"):
+            payload["left"] = self.note["left"]
         return payload
 
-    def _append(
+    def append(
         self, kind: str, payload: dict[str, Any], key: str, check: Callable[[State], None] | None = None
     ) -> Event:
+        """Commit one event about it."""
         return self.store.ledger.append(kind, self.spec.name, payload, key=key, actor=self.place.actor, check=check)
 
-    def _check_open(self, state: State) -> None:
-        """Refuse to shift what somebody else has closed."""
+    def check_open(self, state: State) -> None:
+        """Refuse to change what somebody else has closed."""
         if state.model(self.spec.name).deployment != self.version:
             message = f"{self.spec.name}: the deployment of version {self.version} was closed; deploy it again."
             raise Conflict(message, code="deployment_in_flight")
 
-    def _check(self, state: State) -> None:
+    def check(self, state: State) -> None:
         """Refuse to start beside another deployment, or on a comparison with another champion."""
         name, model = self.spec.name, state.model(self.spec.name)
         if model.deployment not in {None, self.version}:

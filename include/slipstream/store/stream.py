@@ -23,33 +23,46 @@ CONFIGURATION = {
 
 
 class Stream:
-    """Appends to one table. Each batch is new: unlike :meth:`Tables.append` it asks for no key, and records none."""
+    """Appends to one table. Unlike :meth:`Tables.append` it takes a batch without a key for a new one."""
 
     def __init__(self, location: Location, uri: str) -> None:
         self.location = location
         self.uri = uri
         self._table: DeltaTable | None = None
 
-    def add(self, file: Path) -> None:
+    def add(self, file: Path, key: str = "") -> bool:
         """Append the rows of a Parquet *file*; columns that it adds widen the table.
+
+        Args:
+            file: The rows.
+            key: With it, they are appended once for this key.
+
+        Returns:
+            Whether they were appended; False if the key was there before.
 
         Raises:
             Conflict: other writers won every attempt.
             StoreError: the store cannot be written.
         """
-        from deltalake import CommitProperties
+        from deltalake import CommitProperties, Transaction
         from deltalake.exceptions import DeltaError
 
-        properties = CommitProperties(custom_metadata={"slipstream_batch": uuid4().hex}, max_commit_retries=0)
+        properties = CommitProperties(
+            custom_metadata={"slipstream_batch": uuid4().hex},
+            app_transactions=[Transaction(app_id=key, version=1)] if key else None,
+            max_commit_retries=0,
+        )
         name = file_name(file, properties)
         for attempt in range(ATTEMPTS):
             table = self.newest()
             # After a lost race, or one that was won with the answer lost: the name of the file tells.
             if attempt and table is not None and any(uri.endswith(name) for uri in table.file_uris()):
-                return
+                return True
+            if key and table is not None and table.transaction_version(key) is not None:
+                return False
             try:
                 add_file(self.location, self.uri, table, file, properties, CONFIGURATION)
-                return
+                return True
             except (DeltaError, OSError) as error:
                 self._table = None
                 if lost_race(error, self.uri):

@@ -87,6 +87,10 @@ class Tables:
         found = [path for path, low, high in files if low is None or any(low <= one <= high for one in values)]
         return [str(self._fetched(model, table, path)) for path in found]
 
+    def paths(self, model: str, table: str) -> list[str]:
+        """Local paths of all files of the table as it is now, not verified; empty if there is no such table."""
+        return [str(self._fetched(model, table, path)) for path in _added(self._open(model, table))]
+
     def uri(self, model: str, table: str) -> str:
         """The table's address, for any reader of Delta Lake."""
         return self.location.table_uri("tables", model, table)
@@ -95,6 +99,22 @@ class Tables:
         """All files of the table as it is now, oldest first; empty if there is no such table. Checksums are of now."""
         opened = self._open(model, table)
         return () if opened is None else self._described(model, table, _added(opened))
+
+    def newest(self, model: str, table: str, rows: int) -> tuple[TableFile, ...]:
+        """The files that were written last, as many as it takes to hold *rows* rows; empty without such a table."""
+        import pyarrow as pa
+
+        opened = self._open(model, table)
+        if opened is None:
+            return ()
+        told = pa.table(opened.get_add_actions(flatten=True)).to_pydict()
+        files = sorted(zip(told["modification_time"], told["path"], told["num_records"], strict=True), reverse=True)
+        taken: dict[str, int] = {}
+        for _, path, count in files:
+            if sum(taken.values()) >= rows:
+                break
+            taken[path] = count
+        return self._described(model, table, taken)
 
     def local_files(self, model: str, table: str, files: Sequence[TableFile]) -> list[str]:
         """Local paths of *files*, each verified against its checksum now; for DuckDB's ``read_parquet``.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,11 +42,24 @@ class EndpointTarget:
                 else:
                     _check_refusal(known, rollout)
                     said = f"the endpoint serves version {known['version']}, state {known['state']}"
+                rollout.still()
                 time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
                 pause = min(pause * 1.5, _LONGEST)
         waited = f"not in service at {rollout.endpoint} within {rollout.timeout:g} s"
         message = f"{name}: {waited}: {said}; see the endpoint's log."
         raise DeployError(message, code="deploy_timeout")
+
+    def look(self, rollout: Rollout) -> Mapping[str, Any] | None:
+        """What the endpoint's versions have answered; None if it has no time to say.
+
+        Raises:
+            DeployError: ``endpoint_unreachable`` or ``endpoint_key_refused``.
+        """
+        import httpx
+
+        with httpx.Client(timeout=_ANSWER, trust_env=False, headers=key_header(rollout.endpoint_key)) as client:
+            known = _asked(client, rollout)
+        return known if known and "traffic" in known else None
 
 
 def key_header(key: str) -> dict[str, str]:

@@ -12,25 +12,33 @@ output of the operator before it::
 from __future__ import annotations
 
 from slipstream_airflow.operators.approve import ApproveOperator
-from slipstream_airflow.operators.deploy import DeployOperator
+from slipstream_airflow.operators.decide import DecideOperator
+from slipstream_airflow.operators.deploy import DeployOperator, RollbackOperator
 from slipstream_airflow.operators.evaluate import EvaluateOperator
 from slipstream_airflow.operators.explain import ExplainOperator
 from slipstream_airflow.operators.gate import GateOperator
 from slipstream_airflow.operators.ingest import IngestOperator
+from slipstream_airflow.operators.labels import JoinOperator, LabelsOperator
 from slipstream_airflow.operators.monitor import MonitorOperator
 from slipstream_airflow.operators.package import PackageOperator
+from slipstream_airflow.operators.replay import ReplayOperator
 from slipstream_airflow.operators.train import TrainOperator
 from slipstream_airflow.operators.validate import ValidateOperator
 
 __all__ = [
     "ApproveOperator",
+    "DecideOperator",
     "DeployOperator",
     "EvaluateOperator",
     "ExplainOperator",
     "GateOperator",
     "IngestOperator",
+    "JoinOperator",
+    "LabelsOperator",
     "MonitorOperator",
     "PackageOperator",
+    "ReplayOperator",
+    "RollbackOperator",
     "TrainOperator",
     "ValidateOperator",
 ]

@@ -11,10 +11,12 @@ from airflow.sdk import Param
 from airflow.sdk.timezone import utcnow
 
 from slipstream_airflow.links import page
-from slipstream_airflow.operators.base import Given, Job, SlipstreamOperator
+from slipstream_airflow.operators.base import Given, Job, SlipstreamOperator, user_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from slipstream.stages.approve import Question
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+!|~])")
 
@@ -23,7 +25,8 @@ class ApproveOperator(SlipstreamOperator, ApprovalOperator):
     """Ask a person whether a version may serve (Airflow's Required Actions) and keep the decision in the ledger.
 
     Where the model file says ``approval: {mode: auto}``, nobody is asked and the policy's yes is kept. A no skips what
-    comes after. No answer within ``response_timeout`` counts as no.
+    comes after. No answer within ``response_timeout`` counts as no, whatever ``defaults`` says. With ``four_eyes`` the
+    yes of who started the run fails the task (``approval_four_eyes``); clear it to ask again.
 
     Args:
         version: Number of the version, or the output of :class:`PackageOperator`; default: the newest.
@@ -40,22 +43,24 @@ class ApproveOperator(SlipstreamOperator, ApprovalOperator):
 
     def execute(self, context: Context) -> Any:
         """The policy's decision; where a person decides, the task waits here without using a worker."""
-        from slipstream.stages.approve import approve, request
+        from slipstream.stages.approve import Question, approve, request
 
         with self.job(context) as job:
             version = job.version_of(self.version)
             if job.spec.approval.mode == "auto":
                 return approve(job.spec, job.store, version).figures()
-            request(job.spec, job.store, version, asked=self._asked(context, version), actor=job.actor)
+            params: Mapping[str, Any] = context.get("params") or {}
+            question = Question(self._asked(context, version), user_of(context), str(params.get("reason") or ""))
+            request(job.spec, job.store, version, question, actor=job.actor)
             self.subject = f"May {self.model}/{version} serve?"
-            self.body = self.body or _question(job, version)
+            self.body = self.body or _body(job, version, question)
         return super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Keep the person's answer, then go on or skip what comes after."""
         from slipstream.stages.approve import TIMEOUT, Answer, approve
 
-        if event.get("error_type") == "timeout":
+        if event.get("error_type") == "timeout" or event.get("timedout"):
             nobody = {"id": TIMEOUT, "name": TIMEOUT}
             event = {"chosen_options": [self.REJECT], "params_input": {}, "responded_at": utcnow()} | {
                 "responded_by_user": nobody
@@ -80,18 +85,22 @@ def _person(event: Mapping[str, Any]) -> str:
     return str(user.get("name") or user.get("id") or "unknown")
 
 
-def _question(job: Job, version: int) -> str:
-    """What a person should know to decide, as Markdown: the gates' verdicts and where the reports are."""
-    runs = job.store.ledger.read(model=job.spec.name)
-    gates = (event.data["result"] for event in reversed(runs) if event.data.get("stage") == "gate")
-    verdicts: list[dict[str, Any]] = next((found["verdicts"] for found in gates if found["version"] == version), [])
-    lines = [f"- {'passed' if v['passed'] else '**refused**'}: {_plain(v['sentence'])}" for v in verdicts]
-    serving = job.store.ledger.state().model(job.spec.name).champion
-    now = f"Version {serving} serves now." if serving else "Nothing serves yet."
-    link = f"[Scores, explanation and card of {job.spec.name}/{version}]({page(f'models/{job.spec.name}')})"
-    return "\n".join([_plain(job.spec.description), "", now, "", *lines, "", link])
+def _body(job: Job, version: int, question: Question) -> str:
+    """What a person should know to decide, as Markdown."""
+    from slipstream.stages.evidence import evidence
+
+    name = job.spec.name
+    found = evidence(job.spec, job.store, version, reason=question.reason, requester=question.requester)
+    serving = job.store.ledger.state().model(name).champion
+    lines = [f"Version {serving} serves now." if serving else "Nothing serves yet."]
+    for part in found.parts:
+        lines += ["", f"**{_plain(part.title)}**", "", *(f"- {_plain(line)}" for line in part.lines)]
+    links = [f"[{report}]({page(f'reports/{digest}')})" for report, digest in found.reports.items()]
+    links.append(f"[all of {name}]({page(f'models/{name}')})")
+    return "\n".join([*lines, "", f"Reports: {', '.join(links)}"])
 
 
 def _plain(text: str) -> str:
-    """*text* with the characters escaped that mean something in Markdown: names and values come from data."""
-    return _MARKDOWN.sub(r"\\\1", text)
+    """*text* on one line, with the characters escaped that mean something in Markdown: names and values come from
+    data."""
+    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 PERMANENT = (SpecError, BackendError, DataError, BundleError, StageError, NotFound)
 """Errors that the same inputs give again: the task fails at once. Anything else (a store or an endpoint that is away
 for a while, a race that was lost) is tried again."""
-PERMANENT_CODES = ("promotion_stale",)
-"""Codes of other errors that stay: this one needs a new evaluation, which is another task's."""
+PERMANENT_CODES = ("promotion_stale", "rolled_back")
+"""Codes of other errors that stay: the first needs a new evaluation, which is another task's; the second is the answer
+to the question whether the version is good."""
 
 Given = str | int | Mapping[str, Any] | XComArg | None
 """What an operator takes for an id: the id or a template, the output of the operator that made it, or nothing for the
@@ -50,6 +51,12 @@ class Job:
     store: Store
     settings: Settings
     actor: str
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """What stages that deploy take by name: the endpoint, its key and who asks."""
+        settings = self.settings
+        return {"endpoint": settings.endpoint, "endpoint_key": settings.endpoint_key, "actor": self.actor}
 
     def id_of(self, given: Any, stage: str, field: str) -> str:
         """The id that was *given* (as text or in another stage's output), or the newest that *stage* left in *field*.
@@ -128,5 +135,9 @@ def actor_of(context: Context) -> str:
     run: Any = context.get("dag_run")
     if run is None:
         return "airflow"
-    user = getattr(run, "triggering_user_name", None)
-    return str(user) if user else f"airflow:{run.dag_id}/{run.run_id}"
+    return user_of(context) or f"airflow:{run.dag_id}/{run.run_id}"
+
+
+def user_of(context: Context) -> str:
+    """The user who triggered the run; "" for a run that a schedule or the retraining policy started."""
+    return str(getattr(context.get("dag_run"), "triggering_user_name", None) or "")

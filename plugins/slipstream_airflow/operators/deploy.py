@@ -1,4 +1,4 @@
-"""Makes a version the champion, once the endpoint answers with it; or a canary or a shadow."""
+"""Delivers a version: step by step, watched; or makes it a canary or a shadow. And takes one back."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ if TYPE_CHECKING:
 
 
 class DeployOperator(SlipstreamOperator):
-    """Make a version that passed its gates the champion; ends when the endpoint answers with it.
+    """Deliver a version that passed its gates as ``deploy.rollout`` says; ends when it has taken over.
+
+    An alarm takes the version back and fails the task, which is not tried again.
 
     Args:
         version: Number of the version, or the output of :class:`PackageOperator`; default: the newest.
-        weight: Share of the keys that it answers, from 0 to 1, as a canary beside the champion; default: it takes the
-            champion's place.
-        shadow: Whether it answers too, but to nobody.
+        weight: Share of the keys that it answers, from 0 to 1, as a canary that stays until another deployment; 1: it
+            takes the champion's place at once. Default: it is delivered.
+        shadow: Whether it answers too, but to nobody, and stays so.
+        again: Whether a version that an alarm took back before is tried again.
         **kwargs: As for :class:`SlipstreamOperator`.
     """
 
-    template_fields = (*SlipstreamOperator.template_fields, "version", "weight", "shadow")
+    template_fields = (*SlipstreamOperator.template_fields, "version", "weight", "shadow", "again")
 
     def __init__(
         self,
@@ -31,22 +34,52 @@ class DeployOperator(SlipstreamOperator):
         version: Given = None,
         weight: float | str | None = None,
         shadow: bool | str = False,
+        again: bool | str = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(model=model, **kwargs)
         self.version = version
         self.weight = weight
         self.shadow = shadow
+        self.again = again
 
     def execute(self, context: Context) -> dict[str, Any]:
         """The version that serves now and the one before it."""
+        from slipstream.stages.delivery import deliver
         from slipstream.stages.deploy import deploy
 
         with self.job(context) as job:
-            version = job.version_of(self.version)
-            place: dict[str, Any] = {"endpoint": job.settings.endpoint, "endpoint_key": job.settings.endpoint_key}
-            share: dict[str, Any] = {"weight": _weight(self.weight), "shadow": _yes(self.shadow)}
-            return deploy(job.spec, job.store, version, **place, **share, actor=job.actor).figures()
+            version, weight, shadow = job.version_of(self.version), _weight(self.weight), _yes(self.shadow)
+            if weight is None and not shadow:
+                how: dict[str, Any] = {"again": _yes(self.again), "said": self.log.info}
+                return deliver(job.spec, job.store, version, **job.place, **how).figures()
+            return deploy(job.spec, job.store, version, **job.place, weight=weight, shadow=shadow).figures()
+
+
+class RollbackOperator(SlipstreamOperator):
+    """Take back the deployment that is under way; without one, go back to the newest version that was champion before
+    and was not itself left by a rollback. Ends when the endpoint answers with it.
+
+    Args:
+        reason: Why, in one sentence; kept in the ledger.
+        **kwargs: As for :class:`SlipstreamOperator`.
+    """
+
+    template_fields = (*SlipstreamOperator.template_fields, "reason")
+
+    def __init__(self, *, model: str, reason: str = "", **kwargs: Any) -> None:
+        super().__init__(model=model, **kwargs)
+        self.reason = reason
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """The version that serves again and the one that was left."""
+        from slipstream.stages.deploy import roll_back
+
+        run: Any = context.get("dag_run")
+        # A task that is run again must not go back a second time.
+        request = f"airflow:{run.dag_id}/{run.run_id}/{self.task_id}" if run is not None else ""
+        with self.job(context) as job:
+            return roll_back(job.spec, job.store, **job.place, reason=self.reason, request=request).figures()
 
 
 def _weight(given: Any) -> float | None:

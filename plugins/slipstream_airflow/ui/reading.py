@@ -12,14 +12,15 @@ from slipstream import model_file
 from slipstream.errors import SpecError
 from slipstream.settings import Settings
 from slipstream.spec import ModelSpec
-from slipstream.stages.history import Entry, history
+from slipstream.stages.history import Decision, Entry, decisions, history
+from slipstream.stages.terms import Term, terms
 from slipstream.store import Store
 from slipstream.store.state import Event, ModelState
 
 FOREIGN = ("evidently",)
 """Reports in HTML that others render from data."""
 _REPORTS = ("report", "card", *FOREIGN)
-_NEWEST = 60
+_NEWEST, _DECISIONS = 60, 12
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,16 @@ class Version:
 
 
 @dataclass(frozen=True)
+class Story:
+    """What a model's own page tells beside the list: versions, decisions and events newest first, terms too."""
+
+    versions: tuple[Version, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    terms: tuple[Term, ...] = ()
+    events: tuple[Entry, ...] = ()
+
+
+@dataclass(frozen=True)
 class Model:
     """One model as the list and its own page show it; ``error`` is what is wrong with its model file."""
 
@@ -76,10 +87,10 @@ class Model:
     state: ModelState
     data: Check
     drift: Check
+    truth: Check
     metric: str = ""
     score: float | None = None
-    versions: tuple[Version, ...] = ()
-    events: tuple[Entry, ...] = ()
+    story: Story = Story()
 
 
 class Reading:
@@ -122,7 +133,6 @@ class Reading:
     def _model(self, name: str, *, full: bool = False) -> Model:
         state = self.store.ledger.state().model(name)
         spec, error = self._spec(name)
-        versions = tuple(self._versions(name, state)) if full else ()
         champion = self._evaluation(name, state.versions.get(state.champion or 0))
         metric = spec.evaluate.metric if spec else ""
         return Model(
@@ -132,10 +142,21 @@ class Reading:
             state,
             _data_check(state),
             _drift_check(state),
+            _truth_check(state),
             metric,
             champion.get("scores", {}).get(metric),
+            self._story(name, state, spec) if full else Story(),
+        )
+
+    def _story(self, name: str, state: ModelState, spec: ModelSpec | None) -> Story:
+        versions = tuple(self._versions(name, state))
+        if spec is None:
+            return Story(versions)
+        return Story(
             versions,
-            tuple(history(spec, self.store, newest=_NEWEST)) if full and spec else (),
+            tuple(decisions(spec, self.store, newest=_DECISIONS)),
+            tuple(reversed(terms(spec, self.store))),
+            tuple(history(spec, self.store, newest=_NEWEST)),
         )
 
     def _spec(self, name: str) -> tuple[ModelSpec | None, str]:
@@ -217,3 +238,13 @@ def _drift_check(state: ModelState) -> Check:
     word = "quality lost" if lost else "drift" if drifted else "stable"
     text = f"Version {result.get('champion')}: {result.get('verdict', '')}"
     return Check(word, not (lost or drifted), text, result.get("report", ""), event.time)
+
+
+def _truth_check(state: ModelState) -> Check:
+    event = state.latest.get("join")
+    if event is None:
+        return Check("no labels yet", None)
+    result = event.data["result"]
+    value, metric = result.get("value"), result.get("metric", "")
+    word = f"{metric} {value:.3f}" if value is not None else "not known yet"
+    return Check(word, None, str(result.get("sentence", "")), str(result.get("report", "")), event.time)

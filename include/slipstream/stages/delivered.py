@@ -1,0 +1,174 @@
+"""Reads delivered labels: checks each row, and keeps the good ones in order in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slipstream.duck import duck, literal, quoted
+from slipstream.errors import DataError, RequestError
+from slipstream.scoring.labels import read_label
+from slipstream.scoring.schema import Schema
+from slipstream.spec import ModelSpec
+from slipstream.stages.truth import check_key, key_sql
+from slipstream.store.labels import Label
+
+if TYPE_CHECKING:
+    import duckdb
+
+BATCH = 50_000
+LISTED = 20
+"""So many bad rows are told."""
+_FLOATS = {"DOUBLE", "FLOAT"}
+
+
+@dataclass(frozen=True)
+class Given:
+    """What is delivered.
+
+    Attributes:
+        schema: What the champion answers.
+        columns: SQL for the id, the key, the label, the time as it stands, and the time in microseconds.
+    """
+
+    spec: ModelSpec
+    schema: Schema
+    columns: str
+
+
+@dataclass(frozen=True)
+class Read:
+    """A delivery that was read; iterating gives batches of its good labels in order, again and again.
+
+    Attributes:
+        file: Parquet, the good labels in order, equal ones once.
+        rows: All rows.
+        good: Labels in the file.
+        bad: Rows that are left out.
+        problems: What is wrong with the first of them.
+    """
+
+    file: Path
+    rows: int
+    good: int
+    bad: int
+    problems: tuple[str, ...]
+
+    def __iter__(self) -> Iterator[Sequence[Label]]:
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(self.file) as file:
+            for batch in file.iter_batches(BATCH):
+                yield [Label(*row) for row in zip(*(column.to_pylist() for column in batch.columns), strict=True)]
+
+
+def columns_given(spec: ModelSpec, schema: Schema, relation: duckdb.DuckDBPyRelation) -> str:
+    """SQL for the columns of *relation* that say which prediction, which label and since when.
+
+    Raises:
+        DataError: ``labels_columns_missing``.
+        StageError: ``key_not_kept``.
+    """
+    kinds = dict(zip(relation.columns, map(str, relation.types), strict=True))
+    label = next((name for name in ("label", spec.target) if name in kinds), None)
+    key = spec.data.key
+    if label is None or not ("id" in kinds or (key and set(key) <= kinds.keys())):
+        by_key = f" or the key ({', '.join(key)})" if key else ""
+        message = (
+            f"{spec.name}: labels need the id of the prediction in a column 'id'{by_key}, and the label in a column "
+            f"'label' or {spec.target!r}; there are: {', '.join(relation.columns[:30])}."
+        )
+        raise DataError(message, code="labels_columns_missing")
+    which = f"{quoted('id')}::VARCHAR, ''"
+    if "id" not in kinds:
+        check_key(spec)
+        texts = [one.name for one in schema.inputs if one.type == "string"]
+        there = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in key)
+        which = f"'', CASE WHEN {there} THEN {key_sql(key, texts)} END"
+    said = f"{quoted(label)}{'::DOUBLE' if kinds[label] in _FLOATS else ''}::VARCHAR"
+    time = '"time"::VARCHAR' if "time" in kinds else "NULL::VARCHAR"
+    return f"{which}, {said}, {time}, epoch_us(TRY_CAST({time} AS TIMESTAMPTZ))"
+
+
+def read(given: Given, relation: duckdb.DuckDBPyRelation, folder: Path) -> Read:
+    """Check the rows of *relation*; *folder* takes the files."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = pa.schema([*((name, pa.string()) for name in Label._fields[:3]), ("time", pa.int64())])
+    checked, rows, problems = _Checked(given.schema), 0, _Problems()
+    source = relation.project(given.columns).to_arrow_reader(BATCH)
+    with pq.ParquetWriter(folder / "checked.parquet", kinds) as writer:
+        for batch in source:
+            good = []
+            values = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            for number, row in enumerate(values, start=rows + 1):
+                try:
+                    good.append(checked.label(*row))
+                except RequestError as error:
+                    problems.add(number, error)
+            rows += batch.num_rows
+            columns = list(zip(*good, strict=True)) or [()] * len(kinds)
+            arrays = [pa.array(column, kind) for column, kind in zip(columns, kinds.types, strict=True)]
+            writer.write_table(pa.table(arrays, kinds))
+    file = folder / "ordered.parquet"
+    good_rows = _order(folder / "checked.parquet", file)
+    return Read(file, rows, good_rows, problems.count, tuple(problems.first))
+
+
+def _order(checked: Path, target: Path) -> int:
+    """Write the rows of *checked* in the order of :func:`slipstream.store.labels.in_order`; how many differ."""
+    import pyarrow.parquet as pq
+
+    order = "prediction_id, key, label, time NULLS FIRST"
+    with duck() as connection:
+        source = f"SELECT DISTINCT * FROM read_parquet({literal(str(checked))}) ORDER BY {order}"  # noqa: S608
+        connection.sql(source).write_parquet(str(target))
+    rows: int = pq.read_metadata(target).num_rows
+    return rows
+
+
+class _Checked:
+    """Checks rows.
+
+    Args:
+        schema: What the labels are labels of.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        # A few labels, or numbers that seldom come again.
+        self._text = lru_cache(maxsize=10_000)(lambda text: read_label(schema, text, "label"))
+
+    def label(self, which: str | None, key: str | None, said: str | None, time: str | None, at: Any) -> Label:
+        """The label of one row.
+
+        Raises:
+            RequestError: it has none that is usable.
+        """
+        if which is None or key is None:
+            raise RequestError("id or key is missing", code="field_missing")
+        name = which.strip().replace("-", "").lower()
+        if not key and (len(name) != 32 or not set(name) <= set("0123456789abcdef")):
+            raise RequestError(f"id: {which[:40]!r} is no id, which has 32 hexadecimal digits", code="type")
+        if said is None or not said.strip():
+            raise RequestError("label is missing", code="field_missing")
+        if time and at is None:
+            raise RequestError(f"time: {time[:40]!r} is no time such as 2026-11-24T21:45:00Z", code="time_invalid")
+        return Label(name, key, self._text(said.strip()), at)
+
+
+class _Problems:
+    """Counts bad rows, and keeps the first."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: list[str] = []
+
+    def add(self, row: int, error: RequestError) -> None:
+        """Take one."""
+        self.count += 1
+        if len(self.first) < LISTED:
+            self.first.append(f"row {row}: {error}")

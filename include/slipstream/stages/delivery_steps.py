@@ -1,0 +1,294 @@
+"""One run of a delivery: starts or takes over a deployment, shifts it step by step, and ends it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from slipstream.errors import Conflict, DeployError
+from slipstream.slots import Watchable
+from slipstream.spec import ModelSpec
+from slipstream.spec_values import written
+from slipstream.stages.delivery_alarms import FEWEST_TIMED, Alarm, Quality, Side, alarm
+from slipstream.stages.delivery_watch import Watch, served_qualities
+from slipstream.stages.deploy import await_champion
+from slipstream.stages.rollout import Attempt, Deployed, Share
+from slipstream.store import Store
+from slipstream.store.faultpoints import faultpoint
+from slipstream.store.state import Event, State
+
+if TYPE_CHECKING:
+    from slipstream.spec_loop import RolloutSpec
+
+ALL_KEYS = math.nextafter(1.0, 0.0)
+"""The weight of a challenger that every key goes to: less than that of a champion, and no key lies between."""
+POLL_SECONDS, QUALITY_SECONDS, TOLD_SECONDS = 1.0, 10.0, 10.0
+_AGAIN = {"endpoint_unreachable", "deploy_timeout"}
+"""Codes of an endpoint that is being started again, or has no time."""
+
+Said = Callable[[str], None]
+
+
+def event_at(store: Store, spec: ModelSpec, seq: int) -> Event:
+    """The model's event of that number."""
+    return store.ledger.read(after=seq - 1, model=spec.name)[0]
+
+
+@dataclass
+class Delivery:
+    """One run of one delivery.
+
+    Attributes:
+        attempt: The deployment.
+        target: What is watched.
+        champion: The version that the new one is held against.
+        said: Told of the progress.
+        mine: Number of the last event of the deployment that this run committed.
+        steps: The evidence of each step that has passed, those of an earlier run among them.
+    """
+
+    attempt: Attempt
+    target: Watchable
+    champion: int
+    said: Said
+    watch: Watch = field(default_factory=Watch)
+    mine: int = 0
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    quality: dict[int, Quality] = field(default_factory=dict)
+    looked: float = -math.inf
+    told: float = -math.inf
+    judged: float = -math.inf
+
+    @property
+    def version(self) -> int:
+        """The version that is delivered."""
+        return self.attempt.version
+
+    def run(self) -> Deployed:
+        """Go through the steps that are left and let the version take over.
+
+        Raises:
+            Conflict: the deployment is somebody else's by now.
+            DeployError: ``rolled_back``, or the version did not come into service.
+        """
+        self._look(-math.inf)
+        for weight in self._begin():
+            if self.attempt.state().weight != weight:
+                self._shift(weight)
+            self._bake(weight)
+        return self._promote()
+
+    def _begin(self) -> list[float]:
+        """Start the deployment, or take over one that was begun; the weights that are left."""
+        before, weights = self.attempt.state(), [*self._rollout.steps, ALL_KEYS]
+        if before.deployment != self.version:
+            first = replace(self.attempt, share=Share(weights[0]))
+            event = first.append("deployment.started", first.payload(), first.key, first.check)
+            faultpoint("delivery.started")
+        else:
+            weights = [one for one in weights if before.shadow or one >= before.weight]
+            self.mine = before.moved
+            self.steps = list(event_at(self._store, self._spec, before.moved).data.get("evidence", {}).get("steps", []))
+            event = self._shifted(weights[0], "Another run goes on with the rollout.")
+        self.mine = event.seq
+        self._settle(event, weights[0])
+        return weights
+
+    def _shift(self, weight: float) -> None:
+        done = self.steps[-1]
+        text = f"Version {self.version} went through {_share(done['weight'])} of the keys for {_while(done)}"
+        self._settle(self._shifted(weight, f"{text}: {_requests(done['requests'])}, no alarm."), weight)
+
+    def _shifted(self, weight: float, reason: str) -> Event:
+        told = {"version": self.version, "weight": weight, "shadow": False}
+        event = self.attempt.append(
+            "deployment.shifted", {**told, "reason": reason, "evidence": {"steps": self.steps}}, "", self._check_mine
+        )
+        faultpoint("delivery.shifted")
+        self.mine = event.seq
+        return event
+
+    def _settle(self, event: Event, weight: float) -> None:
+        """Wait until the target answers as the *event* asks; an endpoint that is being started again is waited for."""
+        attempt = replace(self.attempt, share=Share(weight))
+        deadline = time.monotonic() + self._spec.deploy.timeout.total_seconds()
+        while True:
+            try:
+                return attempt.wait(event.seq, self._check_mine_now)
+            except DeployError as error:
+                if error.code != "endpoint_unreachable" or time.monotonic() >= deadline:
+                    self._end(error.code, str(error), {})
+                    raise
+            time.sleep(POLL_SECONDS)
+
+    def _bake(self, weight: float) -> None:
+        """Watch one step; return when it has passed.
+
+        Raises:
+            Conflict: the deployment is somebody else's by now.
+            DeployError: an alarm took the version back, or it was not asked often enough.
+        """
+        rollout = self._rollout
+        bake, patience = rollout.bake.total_seconds(), rollout.patience.total_seconds()
+        pause = min(POLL_SECONDS, max(bake / 5, 0.05))
+        self.watch.begin_step()
+        self.told, began = -math.inf, time.monotonic()
+        while True:
+            waited = time.monotonic() - began
+            self._look(began)
+            found = self._alarm(last=waited >= bake)
+            if found is not None:
+                self._take_back(weight, waited, found)
+            asked = self.watch.step(self.version).asked
+            self._tell(weight, waited)
+            if waited >= bake and asked >= rollout.min_requests and self.looked >= began:
+                self.steps.append(self._evidence(weight, waited))
+                return
+            if waited >= max(bake, patience):
+                self._give_up(weight, waited, asked)
+            time.sleep(pause)
+
+    def _look(self, began: float) -> None:
+        """Take the newest figures. An endpoint that says nothing for long takes the version back."""
+        self._check_mine_now()
+        try:
+            known, silent = self.target.look(self.attempt.asked(self.mine)), None
+        except DeployError as error:
+            known, silent = None, error
+        if known is not None:
+            self.looked = time.monotonic()
+            self.watch.take(known)
+            return
+        silent = silent or DeployError(f"{self._spec.name}: the endpoint tells nothing of it.", code="deploy_timeout")
+        long = time.monotonic() - max(self.looked, began) > self._spec.deploy.timeout.total_seconds()
+        if long or silent.code not in _AGAIN:
+            if self.mine:
+                self._end(silent.code, str(silent), {})
+            raise silent
+
+    def _alarm(self, *, last: bool) -> Alarm | None:
+        """The alarm that the step's figures raise, or those of the whole rollout."""
+        if self._rollout.alarms.quality is not None and (last or time.monotonic() - self.judged > QUALITY_SECONDS):
+            self.judged = time.monotonic()
+            began = event_at(self._store, self._spec, self.attempt.state().attempt).time
+            self.quality = served_qualities(self._spec, self._store, self.champion, self.version, began)
+        champion = self.watch.rollout(self.champion)
+        if champion.requests < FEWEST_TIMED:
+            champion = self.watch.ever(self.champion)
+        other = Side(self.champion, champion, self.quality.get(self.champion))
+        quality = self.quality.get(self.version)
+        for figures in (self.watch.step(self.version), self.watch.rollout(self.version)):
+            found = alarm(self._rollout.alarms, other, Side(self.version, figures, quality))
+            if found is not None:
+                return found
+        return None
+
+    def _take_back(self, weight: float, waited: float, found: Alarm) -> NoReturn:
+        evidence = {**self._evidence(weight, waited), "value": found.value, "limit": found.limit, "steps": self.steps}
+        event = self._end("rolled_back", found.sentence, {"alarm": found.name, "evidence": evidence})
+        faultpoint("delivery.rolled_back")
+        self._out(event, found.sentence)
+
+    def _give_up(self, weight: float, waited: float, asked: int) -> NoReturn:
+        least = self._rollout.min_requests
+        text = f"Version {self.version} was asked {asked:,} times in {waited:.0f} s, of {least:,} that its step needs."
+        event = self._end("rolled_back", text, {"evidence": {**self._evidence(weight, waited), "steps": self.steps}})
+        self._out(event, text)
+
+    def _out(self, event: Event, reason: str) -> NoReturn:
+        """Wait until the champion alone answers, then fail: a delivery that ends like this brought nothing."""
+        self.said(reason)
+        await_champion(self._spec, self._store, self.attempt.place, event)
+        raise DeployError(f"{self._spec.name}/{self.version} was taken back: {reason}", code="rolled_back")
+
+    def _end(self, code: str, reason: str, note: dict[str, Any]) -> Event:
+        closed = {"version": self.version, "previous": self.champion, "code": code, "reason": reason, "evidence": {}}
+        return self.attempt.append("deployment.rolled_back", {**closed, **note}, self.attempt.key, self._check_mine)
+
+    def _promote(self) -> Deployed:
+        note = {"reason": self._passed(), "evidence": {"steps": self.steps}}
+        told = {"version": self.version, "weight": 1.0, "shadow": False, **note}
+        self.attempt.append("deployment.shifted", told, "", self._check_mine)
+        faultpoint("delivery.promoting")
+        self.said(str(note["reason"]))
+        return replace(self.attempt, note=note).finish()
+
+    def _passed(self) -> str:
+        """Why it takes over, in one sentence."""
+        requests = sum(step["requests"] for step in self.steps)
+        shares = [_share(step["weight"]) for step in self.steps]
+        listed = " and ".join([*([", ".join(shares[:-1])] if shares[1:] else []), shares[-1]])
+        limits = self._rollout.alarms
+        names = ", ".join(name for name in type(limits).model_fields if getattr(limits, name) is not None)
+        seen = f"{_requests(requests)}, no alarm of {names}" if requests else "no request came, so no alarm was tried"
+        each = f"{written(self._rollout.bake)}{' each' if shares[1:] else ''}"
+        return f"Version {self.version} took over after {listed} of the keys for {each}: {seen}."
+
+    def _evidence(self, weight: float, waited: float) -> dict[str, Any]:
+        ours = self.watch.step(self.version)
+        told: dict[str, Any] = {
+            "weight": weight,
+            "seconds": round(waited, 1),
+            "requests": ours.asked,
+            "challenger": ours.told(),
+            "champion": self.watch.rollout(self.champion).told(),
+        }
+        for name, version in (("quality", self.version), ("champion_quality", self.champion)):
+            if version in self.quality:
+                told[name] = {"value": self.quality[version].value, "labelled": self.quality[version].labelled}
+        return told
+
+    def _tell(self, weight: float, waited: float) -> None:
+        if time.monotonic() - self.told < TOLD_SECONDS:
+            return
+        self.told = time.monotonic()
+        ours, theirs = self.watch.step(self.version), self.watch.rollout(self.champion)
+        self.said(
+            f"{_share(weight)} of the keys, {waited:.0f} s of {written(self._rollout.bake)}: {_requests(ours.asked)}, "
+            f"{ours.failures:,} failed, p95 {_ms(ours.p95_ms)} (champion {_ms(theirs.p95_ms)})"
+        )
+
+    def _check_mine_now(self) -> None:
+        if self.mine:
+            self._check_mine(self._store.ledger.state())
+
+    def _check_mine(self, state: State) -> None:
+        """Refuse to go on with a deployment that somebody else closed, shifted or took over."""
+        model = state.model(self._spec.name)
+        if (model.deployment, model.moved) == (self.version, self.mine):
+            return
+        what = "was closed" if model.deployment != self.version else "is in the hands of another run"
+        message = f"{self._spec.name}: the delivery of version {self.version} {what}; look at the history."
+        raise Conflict(message, code="deployment_in_flight")
+
+    @property
+    def _spec(self) -> ModelSpec:
+        return self.attempt.spec
+
+    @property
+    def _store(self) -> Store:
+        return self.attempt.store
+
+    @property
+    def _rollout(self) -> RolloutSpec:
+        return self._spec.deploy.rollout
+
+
+def _share(weight: float) -> str:
+    return f"{100 * weight:.3g} %"
+
+
+def _while(step: dict[str, Any]) -> str:
+    return written(timedelta(seconds=max(1, round(step["seconds"]))))
+
+
+def _requests(count: int) -> str:
+    return f"{count:,} request{'' if count == 1 else 's'}"
+
+
+def _ms(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3g} ms"

@@ -1,0 +1,261 @@
+"""Join: brings the labels that came to the predictions that they are about, and says how good the answers were."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from slipstream.spec import ModelSpec
+from slipstream.stages.contract import Result, Stage, once, run_key
+from slipstream.stages.join_figures import (
+    MICROSECOND,
+    Joining,
+    current,
+    micros,
+    reopened_of,
+    trouble_of,
+    windows_of,
+)
+from slipstream.stages.truth import EVER, SAMPLE, Measured, Part, Truth, joined, opened
+from slipstream.store import Store
+from slipstream.store.labels import TABLE as LABELS
+from slipstream.store.tables import TableFile
+
+STAGE = Stage("join", version=1, event="labels.joined")
+PREDICTIONS = "predictions"
+WINDOW = timedelta(days=1)
+"""Without `monitor.window`."""
+
+
+@dataclass(frozen=True)
+class Joined(Result):
+    """What the labels say.
+
+    Attributes:
+        metric: The deciding metric.
+        sentence: The outcome in one sentence.
+        version: The champion; None before the first.
+        value: The metric on its labelled answers of the last window; None where it is not known.
+        low: Lower end of its interval.
+        high: Upper end.
+        predictions: Matured answers that it gave as champion in the last ``monitor.window`` (or day) of them.
+        labelled: Those whose label is known.
+        coverage: Their share.
+        matured: How old predictions must be to count, such as ``7d``; "" if any age will do.
+        doubled: Labels that only say again what another said.
+        conflicts: Predictions of which different labels came; the newest holds.
+        unknown: Ids and keys of labels for which there is no prediction (yet).
+        reopened: Starts (ISO 8601) of past windows whose labels changed since the last join, newest first; at most 100.
+        report: Digest of the HTML report; "" without predictions and labels, and then nothing was committed.
+        details: Digest of the figures of every window, JSON.
+    """
+
+    metric: str
+    sentence: str
+    version: int | None = None
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    predictions: int = 0
+    labelled: int = 0
+    coverage: float = 0.0
+    matured: str = ""
+    doubled: int = 0
+    conflicts: int = 0
+    unknown: int = 0
+    reopened: tuple[str, ...] = ()
+    report: str = ""
+    details: str = ""
+
+
+@dataclass(frozen=True)
+class ServedQuality:
+    """The deciding metric of one version's answers, where their labels have come.
+
+    Attributes:
+        value: None where the metric is not defined on these rows.
+        labelled: Answers whose label is known; at least one.
+        predictions: All of its answers.
+    """
+
+    metric: str
+    value: float | None
+    low: float | None
+    high: float | None
+    labelled: int
+    predictions: int
+
+
+def join(spec: ModelSpec, store: Store, *, actor: str = "", now: datetime | None = None) -> Joined:
+    """Join all labels to all captured predictions but those of shadows.
+
+    Windows are spans of ``monitor.window`` (a day without it), aligned to 1970-01-01 UTC, by the time of the
+    prediction and for each version. Joining again without news is the same run.
+
+    Args:
+        spec: The model.
+        store: The store.
+        actor: Who asked.
+        now: The moment from which ``monitor.quality.maturity`` counts back; default: now.
+
+    Raises:
+        ChecksumMismatch: a data file is not what was written.
+        StageError: ``stage_input_invalid``: the answers are not those of the model's task.
+    """
+    metric = spec.evaluate.metric
+    files = [store.tables.files(spec.name, table) for table in (PREDICTIONS, LABELS)]
+    if not any(files):
+        return Joined(metric, "There are no predictions and no labels yet.")
+    this = _join(spec, store, now)
+    predictions, labels = (
+        store.tables.local_files(spec.name, *one) for one in zip((PREDICTIONS, LABELS), files, strict=True)
+    )
+    with opened(spec, store, predictions, labels) as truth:
+        inputs: dict[str, Any] = {"champion": this.champion, "matured": None}
+        inputs |= {"predictions": _digest(files[0]), "labels": _digest(files[1])}
+        if this.matured:
+            # Of the same files an older set is a part of a newer one, so its size tells which it is.
+            inputs["matured"] = truth.row(f"SELECT count(*) FROM predictions WHERE moment <= {this.until:d}")[0]  # noqa: S608
+        return once(
+            STAGE,
+            spec,
+            store,
+            run_key(STAGE, _part(spec), inputs),
+            lambda _: _worked(this, store, truth),
+            result=Joined,
+            actor=actor,
+            record=lambda found, _: {"version": found.version, "sentence": f"Labels were joined: {found.sentence}."},
+        )
+
+
+def served_quality(
+    spec: ModelSpec, store: Store, version: int, *, since: datetime | None = None, route: str = ""
+) -> ServedQuality | None:
+    """How good the answers of one version were at the endpoint, by the labels that came so far.
+
+    Args:
+        spec: The model.
+        store: The store.
+        version: Whose answers.
+        since: Only answers from then on (UTC).
+        route: Only what it answered as ``champion`` or ``challenger``; "": both.
+
+    Returns:
+        None as long as there is no label of any of them.
+    """
+    predictions, labels = (store.tables.paths(spec.name, table) for table in (PREDICTIONS, LABELS))
+    if not predictions or not labels:
+        return None
+    part = Part(version, -EVER if since is None else micros(since), EVER, route)
+    with joined(spec, store, predictions, labels, only=part) as truth:
+        found = truth.measured(part)
+    if not found.labelled:
+        return None
+    figure = found.figure
+    return ServedQuality(spec.evaluate.metric, figure.value, figure.low, figure.high, found.labelled, found.predictions)
+
+
+def _join(spec: ModelSpec, store: Store, now: datetime | None) -> Joining:
+    quality = spec.monitor.quality
+    maturity = quality.maturity if quality else None
+    words = spec.model_dump(mode="json")["monitor"]["quality"]["maturity"] if quality and maturity else ""
+    until = EVER if maturity is None else micros((now or datetime.now(UTC)) - maturity)
+    champion = store.ledger.state().model(spec.name).champion
+    return Joining(spec, champion, (spec.monitor.window or WINDOW) // MICROSECOND, until, words)
+
+
+def _part(spec: ModelSpec) -> dict[str, Any]:
+    """What of the model file the outcome depends on."""
+    monitor = spec.part("monitor")["monitor"]
+    return {
+        "task": spec.task,
+        "metric": spec.evaluate.metric,
+        "bootstrap": spec.evaluate.bootstrap,
+        "seed": spec.seed,
+        "key": list(spec.data.key),
+        "window": monitor["window"],
+        "maturity": (monitor["quality"] or {}).get("maturity"),
+    }
+
+
+def _worked(this: Joining, store: Store, truth: Truth) -> Joined:
+    from slipstream.reports.labels import page
+
+    truth.resolve()
+    spec = this.spec
+    last = store.ledger.state().model(spec.name).latest.get(STAGE.name)
+    before = store.objects.get_json(last.data["result"]["details"]) if last is not None else {"windows": []}
+    # What was measured by other settings cannot be compared.
+    comparable = before["windows"] if before.get("settings") == _part(spec) else []
+    known = {(one["version"], one["start"]): one for one in comparable}
+    windows = windows_of(this, truth, known)
+    now = current(this, truth)
+    trouble = trouble_of(truth)
+    reopened = reopened_of(windows, known, truth)
+    sentence = _sentence(this, now, trouble)
+    details = {
+        "settings": _part(spec),
+        "metric": spec.evaluate.metric,
+        "champion": this.champion,
+        "matured": this.matured,
+        "sentence": sentence,
+        "windows": windows,
+        "reopened": reopened,
+        **trouble,
+    }
+    return Joined(
+        metric=spec.evaluate.metric,
+        sentence=sentence,
+        version=this.champion,
+        value=now.figure.value,
+        low=now.figure.low,
+        high=now.figure.high,
+        predictions=now.predictions,
+        labelled=now.labelled,
+        coverage=now.coverage,
+        matured=this.matured,
+        doubled=trouble["doubled"],
+        conflicts=trouble["conflicts"],
+        unknown=trouble["unknown"],
+        reopened=tuple(reopened),
+        report=store.objects.put(page(spec.name, details)),
+        details=store.objects.put_json(details),
+    )
+
+
+def _sentence(this: Joining, now: Measured, trouble: Mapping[str, Any]) -> str:
+    metric, figure = this.spec.evaluate.metric, now.figure
+    ripe = f", matured {this.matured}" if this.matured else ""
+    if this.champion is None:
+        said = "there is no champion"
+    elif not now.predictions:
+        said = f"version {this.champion} has no predictions{ripe}"
+    elif not now.labelled:
+        said = f"{metric} not known: no label for {now.predictions:,} predictions{ripe}"
+    else:
+        share = f"on {100 * now.coverage:.3g} % labelled of {now.predictions:,} predictions{ripe}"
+        said = f"{metric} not known, {now.why}, {share}" if figure.value is None else f"{_said(metric, now)} {share}"
+    if now.sampled:
+        said += f", measured on the newest {SAMPLE:,}"
+    kinds = {"conflicts": "conflict", "unknown": "unknown id"}
+    told = [f"{trouble[name]:,} {word}{'s' * (trouble[name] != 1)}" for name, word in kinds.items() if trouble[name]]
+    return f"{said}; {', '.join(told)}" if told else said
+
+
+def _said(metric: str, now: Measured) -> str:
+    figure = now.figure
+    interval = f" ({_number(figure.low)} to {_number(figure.high)})" if figure.low is not None else ""
+    return f"{metric} {_number(figure.value)}{interval}"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "unknown"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.5g}"
+
+
+def _digest(files: Iterable[TableFile]) -> str:
+    return hashlib.sha256(",".join(sorted(file.sha256 for file in files)).encode()).hexdigest()

@@ -1,0 +1,129 @@
+"""Labels: brings what turned out to be true of predictions from a file or a table into the model's labels table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from slipstream.duck import columns_of, duck, literal
+from slipstream.errors import DataError
+from slipstream.spec import ModelSpec
+from slipstream.stages.contract import Result, Stage, champion_of, once, run_key
+from slipstream.stages.delivered import Given, Read, columns_given, read
+from slipstream.stages.truth import schema_of
+from slipstream.store import Store
+from slipstream.store.labels import TABLE, deliver, digest
+
+if TYPE_CHECKING:
+    import duckdb
+
+STAGE = Stage("labels", version=1)
+# Nothing is guessed: a guess may skip lines.
+_CSV = """quote = '"', escape = '"', header = true, all_varchar = true, skip = 0, strict_mode = true"""
+_READERS = {
+    ".csv": f"read_csv({{}}, delim = ',', {_CSV})",
+    ".tsv": f"read_csv({{}}, delim = '\t', {_CSV})",
+    ".parquet": "read_parquet({})",
+    ".pq": "read_parquet({})",
+    ".jsonl": "read_json({}, format = 'newline_delimited')",
+    ".ndjson": "read_json({}, format = 'newline_delimited')",
+}
+
+
+@dataclass(frozen=True)
+class Labelled(Result):
+    """What one delivery of labels brought.
+
+    Attributes:
+        rows: Its rows.
+        new: Labels that were added: those of its good rows, equal ones once; 0 if this very delivery was there before.
+        bad: Rows that were left out, because they have no usable id or label.
+        problems: What is wrong with the first of them.
+    """
+
+    rows: int
+    new: int = 0
+    bad: int = 0
+    problems: tuple[str, ...] = field(default=())
+
+
+def labels(spec: ModelSpec, store: Store, rows: duckdb.DuckDBPyRelation | Path | str, *, actor: str = "") -> Labelled:
+    """Add the labels of a file or a relation; what was added before is not added again.
+
+    The columns are ``id`` (of the prediction) or those of ``data.key``, ``label`` or the target's name, and if wanted
+    ``time``: since when the label is true (without a zone it is UTC); without it since now.
+
+    Args:
+        spec: The model.
+        store: The store.
+        rows: A CSV, Parquet or JSON-lines file (local or ``s3://``), or a DuckDB relation.
+        actor: Who brings them; kept with each label.
+
+    Raises:
+        NotFound: ``champion_missing``: nothing says yet what a label can be.
+        SourceError: the file cannot be read.
+        DataError: ``labels_unreadable``, ``labels_columns_missing``, or ``labels_all_bad``: no row is usable.
+        StageError: ``key_not_kept``: captured predictions do not hold the key.
+    """
+    number, _ = champion_of(store, spec)
+    schema = schema_of(spec, store, number)
+    with TemporaryDirectory(prefix="slipstream-") as folder, _relation(spec, rows, Path(folder)) as relation:
+        found = read(Given(spec, schema, columns_given(spec, schema, relation)), relation, Path(folder))
+        if found.rows and not found.good:
+            message = f"{spec.name}: none of {found.rows:,} labels is usable: {'; '.join(found.problems[:3])}."
+            raise DataError(message, code="labels_all_bad")
+        if not found.rows:
+            return Labelled(0)
+        key = digest(found)
+        inputs = {"labels": key, "rows": found.rows, "bad": found.bad, "problems": list(found.problems)}
+        return once(
+            STAGE,
+            spec,
+            store,
+            run_key(STAGE, {}, inputs),
+            lambda _: _kept(spec, store, found, actor, key),
+            result=Labelled,
+            actor=actor,
+        )
+
+
+def _kept(spec: ModelSpec, store: Store, found: Read, actor: str, key: str) -> Labelled:
+    added = deliver(store.tables.stream(spec.name, TABLE), found, actor, key)
+    return Labelled(found.rows, found.good if added else 0, found.bad, found.problems)
+
+
+@contextmanager
+def _relation(
+    spec: ModelSpec, rows: duckdb.DuckDBPyRelation | Path | str, folder: Path
+) -> Iterator[duckdb.DuckDBPyRelation]:
+    """The rows as a relation, as they are in the file: cells of CSV are text."""
+    import duckdb
+
+    if not isinstance(rows, Path | str):
+        yield rows
+        return
+    from slipstream.sources.listing import local_copy, matching
+
+    files = [local_copy(found, folder) for found in matching(str(rows), spec.folder)]
+    if not files:
+        raise DataError(f"{rows}: there is no such file.", code="labels_unreadable")
+    kinds = {file.suffix.lower() for file in files}
+    reader = _READERS.get(kinds.pop()) if len(kinds) == 1 else None
+    if reader is None:
+        message = f"{rows}: expected files of one kind, by the end of their names: {', '.join(_READERS)}."
+        raise DataError(message, code="labels_unreadable")
+    listed = f"[{', '.join(literal(str(file)) for file in files)}]"
+    with duck() as connection:
+        try:
+            relation = connection.sql(f"SELECT * FROM {reader.format(listed)}")  # noqa: S608 - quoted names of files
+            columns_of(relation)
+            yield relation
+        except duckdb.OutOfMemoryException:
+            raise
+        except duckdb.Error as error:
+            message = f"{rows}: cannot be read: {str(error).splitlines()[0][:300]}"
+            raise DataError(message, code="labels_unreadable") from error

@@ -1,0 +1,248 @@
+"""Replay: champion and challenger answer the same captured requests, by the code that serves them."""
+
+from __future__ import annotations
+
+import logging
+import statistics
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from slipstream.errors import NotFound
+from slipstream.scoring.difference import alike, by_row
+from slipstream.scoring.scorer import Answers, Scorer
+from slipstream.spec import ModelSpec
+from slipstream.stages.contract import Result, Stage, once, run_key
+from slipstream.stages.replay_answers import ENOUGH, Side
+from slipstream.stages.replay_quality import labels_of, quality
+from slipstream.stages.replay_rows import Requests, newest_files, refused, requests
+from slipstream.stages.slices import Pair
+from slipstream.store import Store
+from slipstream.store.labels import TABLE as LABELS
+from slipstream.store.tables import TableFile
+
+STAGE = Stage("replay", version=1)
+CHUNK = 1000
+MOST_REASONS, SHOWN = 10, 10
+
+_log = logging.getLogger("slipstream")
+
+
+@dataclass(frozen=True)
+class Replayed(Result):
+    """Two versions on the same captured requests.
+
+    Attributes:
+        version: The challenger's number.
+        champion: The champion's; None when nothing was in production.
+        rows: Rows that the champion answered; 0 when there was nothing to replay.
+        failed: Those of them that the challenger cannot answer.
+        reasons: Why -> how many; the ten most frequent.
+        disagreed: Share of the rows that both answered with another label or, for numbers, more than 1 % apart.
+        distance: Mean distance of the two answers: of the probability, of the number or, for multiclass, of all
+            probabilities (total variation).
+        latency: How many times the champion's time the challenger took.
+        labelled: Rows that both answered and whose label has come.
+        metric: The deciding metric.
+        value: Of the challenger on the labelled rows; None without them.
+        champion_value: Of the champion on the same rows.
+        sentence: The outcome in one sentence.
+        details: Digest of the JSON record, with the rows whose answers are furthest apart.
+        report: Digest of the HTML report.
+    """
+
+    version: int
+    champion: int | None
+    rows: int
+    failed: int
+    reasons: dict[str, int]
+    disagreed: float | None
+    distance: float | None
+    latency: float | None
+    sentence: str
+    labelled: int = 0
+    metric: str = ""
+    value: float | None = None
+    champion_value: float | None = None
+    details: str = ""
+    report: str = ""
+
+
+def replay(spec: ModelSpec, store: Store, version: int, *, actor: str = "") -> Replayed:
+    """Let the champion and *version* answer the newest captured rows.
+
+    Raises:
+        NotFound: ``version_not_found``.
+        BundleError: one of the two cannot be loaded.
+    """
+    model = store.ledger.state().model(spec.name)
+    if version not in model.versions:
+        known = ", ".join(map(str, list(model.versions)[-5:])) or "none"
+        raise NotFound(f"{spec.name} has no version {version}. Known: {known}.", code="version_not_found")
+    champion = model.champion
+    both = [str(model.versions[number].data["result"]["bundle"]) for number in (version, champion) if number]
+    files = newest_files(spec, store) if champion else ()
+    labels = store.tables.files(spec.name, LABELS) if files else ()
+    inputs = {"version": version, "champion": champion, "bundles": both}
+    inputs |= {"files": [file.sha256 for file in files], "labels": [file.sha256 for file in labels]}
+    part = {"metric": spec.evaluate.metric, "bootstrap": spec.evaluate.bootstrap, "seed": spec.seed}
+    key = run_key(STAGE, part, inputs)
+    work = _Replay(spec, store, version, champion, both, (files, labels))
+    return once(STAGE, spec, store, key, lambda run: work.result(), result=Replayed, actor=actor)
+
+
+@dataclass(frozen=True)
+class _Replay:
+    """One replay: the challenger's bundle, then the champion's, on the rows of some files, and files of labels."""
+
+    spec: ModelSpec
+    store: Store
+    version: int
+    champion: int | None
+    bundles: list[str]
+    files: tuple[tuple[TableFile, ...], tuple[TableFile, ...]]
+
+    @property
+    def names(self) -> tuple[str, str]:
+        return f"{self.spec.name}/{self.version}", f"champion {self.spec.name}/{self.champion}"
+
+    def result(self) -> Replayed:
+        """What the two answer, and how far that is apart."""
+        if self.champion is None:
+            return self._nothing("there is no champion yet")
+        if self.champion == self.version:
+            return self._nothing(f"{self.names[0]} is the champion itself")
+        challenger, champion = (self._scorer(bundle) for bundle in self.bundles)
+        found = requests(self.spec, self.store, self.files[0], champion.schema.names)
+        if found is None:
+            return self._nothing("no request whose inputs are kept has been captured yet")
+        if not alike(champion.schema, challenger.schema):
+            every = {"its answers mean something else than the champion's": len(found.frame)}
+            return self._kept(found, len(found.frame), every, None)
+        return self._compared(found, Side(challenger), Side(champion))
+
+    def _scorer(self, bundle: str) -> Scorer:
+        from slipstream.scoring.bundle import open_bundle
+        from slipstream.scoring.scorer import load_scorer
+
+        scorer = load_scorer(open_bundle(self.store, bundle))
+        scorer.check_golden()
+        return scorer
+
+    def _nothing(self, why: str) -> Replayed:
+        sentence = f"Nothing was replayed: {why}."
+        return Replayed(self.version, self.champion, 0, 0, {}, None, None, None, sentence)
+
+    def _compared(self, found: Requests, challenger: Side, champion: Side) -> Replayed:
+        """Both answer the same chunks in turn, on one thread as at the endpoint."""
+        import numpy as np
+        from threadpoolctl import threadpool_limits
+
+        taken = refused(challenger.scorer.schema, found.frame)
+        sound = refused(champion.scorer.schema, found.frame) == ""
+        _log.info("%s: replaying %s captured rows", self.spec.name, f"{int(sound.sum()):,}")
+        # An answer that overflows is found by its value.
+        with threadpool_limits(limits=1), np.errstate(over="ignore", invalid="ignore"):
+            for begin in range(0, len(found.frame), CHUNK):
+                places = np.flatnonzero(sound[begin : begin + CHUNK]) + begin
+                champion.answer(found, places)
+                answered = np.array([place for place in places.tolist() if place in champion.said], dtype=np.int64)
+                fit = taken[answered] == ""
+                challenger.failed |= {int(place): str(taken[place]) for place in answered[~fit]}
+                challenger.answer(found, answered[fit])
+                if len(challenger.failed) >= ENOUGH:
+                    break
+        reasons = dict(Counter(challenger.failed.values()).most_common(MOST_REASONS))
+        return self._kept(found, len(champion.said), reasons, (challenger, champion))
+
+    def _kept(self, found: Requests, rows: int, reasons: dict[str, int], sides: tuple[Side, Side] | None) -> Replayed:
+        """The result, with its record and report kept as objects."""
+        from slipstream.reports import replay as report
+
+        failed = len(sides[0].failed) if sides else rows
+        apart = self._apart(found, *sides) if sides else _Apart()
+        said: dict[str, Any] = {"version": self.version, "champion": self.champion, "rows": rows, "failed": failed}
+        said |= {"reasons": reasons, "metric": self.spec.evaluate.metric, **apart.figures()}
+        said["sentence"] = self._sentence(rows, failed, reasons, apart)
+        details = said | {"furthest": apart.furthest, "left_out": found.left_out}
+        return Replayed(
+            **said,
+            details=self.store.objects.put_json(details),
+            report=self.store.objects.put(report.page(self.spec.name, details)),
+        )
+
+    def _apart(self, found: Requests, challenger: Side, champion: Side) -> _Apart:
+        """How far the answers are apart on the rows that both answered, and how right they are."""
+        import numpy as np
+
+        places = [place for place in champion.said if place in challenger.said]
+        if not places:
+            return _Apart()
+        ours, theirs = (side.answers(places) for side in (champion, challenger))
+        disagreed, distance = by_row(ours, theirs)
+        order = np.argsort(-distance, kind="stable")[:SHOWN]
+        labels = labels_of(self.spec, self.store, *self.files)
+        texts = [labels.get(id_, "") for id_ in found.frame["prediction_id"].iloc[places]]
+        both = {"champion": ours, "candidate": theirs}
+        return _Apart(
+            disagreed=float(disagreed.mean()),
+            distance=float(distance.mean()),
+            latency=round(statistics.median(challenger.seconds) / statistics.median(champion.seconds), 3),
+            labelled=sum(map(bool, texts)),
+            pair=quality(self.spec, champion.scorer.schema, texts, both),
+            furthest=tuple(_row(found, places[number], ours, theirs, int(number)) for number in order),
+        )
+
+    def _sentence(self, rows: int, failed: int, reasons: Mapping[str, int], apart: _Apart) -> str:
+        name, champion = self.names
+        said = f"On {rows:,} captured rows {name}"
+        answers = ""
+        if apart.disagreed is not None:
+            answers = f"answers {apart.disagreed:.2%} otherwise than {champion} (mean distance {apart.distance:.4g})"
+            answers += self._right(apart)
+        if not failed:
+            return f"{said} {answers}." if answers else f"{said} could not be compared with {champion}."
+        least = "at least " if failed >= ENOUGH and apart.disagreed is not None else ""
+        cannot = f"cannot answer {least}{failed:,} that {champion} answers ({next(iter(reasons))})"
+        return f"{said} {cannot}; of the others it {answers}." if answers else f"{said} {cannot}."
+
+    def _right(self, apart: _Apart) -> str:
+        if apart.pair is None or apart.pair.candidate is None or apart.pair.champion is None:
+            return ""
+        figures = f"{apart.pair.candidate:.4g} against {apart.pair.champion:.4g}"
+        return f"; on the {apart.labelled:,} labelled ones {self.spec.evaluate.metric} is {figures}"
+
+
+@dataclass(frozen=True)
+class _Apart:
+    """How far the answers are apart on the rows that both answered."""
+
+    disagreed: float | None = None
+    distance: float | None = None
+    latency: float | None = None
+    labelled: int = 0
+    pair: Pair | None = None
+    furthest: tuple[dict[str, Any], ...] = ()
+
+    def figures(self) -> dict[str, Any]:
+        """What the result says of it."""
+        return {
+            "disagreed": self.disagreed,
+            "distance": self.distance,
+            "latency": self.latency,
+            "labelled": self.labelled,
+            "value": self.pair.candidate if self.pair else None,
+            "champion_value": self.pair.champion if self.pair else None,
+        }
+
+
+def _row(found: Requests, place: int, ours: Answers, theirs: Answers, number: int) -> dict[str, Any]:
+    """One row with both answers, as JSON."""
+    row = found.frame.iloc[place].drop("prediction_id")
+    answers = {
+        who: {"prediction": said.predictions[number], "probability": said.probabilities and said.probabilities[number]}
+        for who, said in (("champion", ours), ("challenger", theirs))
+    }
+    inputs = {str(name): value for name, value in row.astype(object).where(row.notna(), None).items()}
+    return {"id": str(found.frame["prediction_id"].iloc[place]), "inputs": inputs, **answers}

@@ -1,0 +1,62 @@
+"""Seasons: a column that looks now as it did one season before has not drifted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from slipstream.duck import first_row
+from slipstream.scoring.drift import drifts
+from slipstream.scoring.profile import ANSWER, Profile
+from slipstream.spec_values import written
+from slipstream.stages.scored import SCORED_ROWS, answered
+from slipstream.stages.subject import Subject
+from slipstream.stages.window import Window, sample
+
+
+@dataclass(frozen=True)
+class Season:
+    """The comparison with the time one season before.
+
+    Attributes:
+        span: How long a season is, in words; empty where the model file names none.
+        rows: Rows that there are of that time.
+        columns: The columns that look now as they did then.
+        note: Why nothing could be compared.
+    """
+
+    span: str = ""
+    rows: int = 0
+    columns: tuple[str, ...] = ()
+    note: str = ""
+
+
+def seasonal(subject: Subject, window: Window, now: Profile, asked: Sequence[str]) -> Season:
+    """Which of the *asked* columns, which differ from the reference, look as they did one season before.
+
+    Args:
+        subject: The champion.
+        window: The rows.
+        now: Their profile.
+        asked: Inputs, and the answer.
+    """
+    span = subject.spec.monitor.drift.season
+    if span is None:
+        return Season()
+    said = written(span)
+    rows = window.earlier(span, subject.spec.monitor.window)
+    if rows is None:
+        return Season(said, note="the rows have no event time (data.time)")
+    (count,) = first_row(rows.aggregate("count(*)"))
+    if count < subject.spec.monitor.min_rows:
+        return Season(said, count, note=f"there are {count:,} rows of {said} before, fewer than monitor.min_rows")
+    if not asked:
+        return Season(said, count)
+    answers = None
+    if ANSWER in asked:
+        _, answers = answered(subject.candidate, sample(rows, count, SCORED_ROWS))
+    then = subject.reference.on(rows, answers)
+    both = [name for name in asked if name in then.columns and name in now.columns]
+    sides = [Profile({name: side.columns[name] for name in both}) for side in (then, now)]
+    found = drifts(sides[0], sides[1], subject.methods)
+    return Season(said, count, tuple(one.column for one in found if not one.drifted))

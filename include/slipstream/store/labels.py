@@ -1,0 +1,99 @@
+"""The labels table of a model: what turned out to be true of its predictions. Each delivery is appended once.
+
+Its columns: ``prediction_id`` (32 hexadecimal digits, or empty), ``key`` (the values of ``data.key`` as a JSON array,
+or empty: a label belongs to a prediction by its id or by its key), ``label`` (as text, numbers so that they read back
+exactly), ``time`` (since when it is true), ``received``, ``source`` (who sent it). Times are UTC.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, NamedTuple
+
+from slipstream.store.faultpoints import faultpoint
+from slipstream.store.objects import canonical_json
+from slipstream.store.stream import Stream
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TABLE = "labels"
+
+
+class Label(NamedTuple):
+    """One label.
+
+    Attributes:
+        prediction_id: The id of the prediction; "" for one that is found by its key.
+        key: The values of ``data.key`` as a JSON array; "" for one that is found by its id.
+        label: The label as text.
+        time: Since when it is true, in microseconds since 1970; None: since it was received.
+    """
+
+    prediction_id: str
+    key: str
+    label: str
+    time: int | None
+
+
+def in_order(labels: Iterable[Label]) -> list[Label]:
+    """The *labels* as :func:`deliver` takes them: sorted, equal ones once."""
+    return sorted(set(labels), key=lambda one: (*one[:3], one.time is not None, one.time or 0))
+
+
+def digest(batches: Iterable[Sequence[Label]]) -> str:
+    """The sha256 of labels that are in order, however they are cut into *batches*."""
+    found = hashlib.sha256()
+    for batch in batches:
+        for label in batch:
+            found.update(canonical_json(label) + b"\n")
+    return found.hexdigest()
+
+
+def deliver(stream: Stream, batches: Iterable[Sequence[Label]], source: str, key: str = "") -> bool:
+    """Append labels to the table behind *stream*; whether they were not there before.
+
+    Args:
+        stream: The model's labels table.
+        batches: The labels in order (:func:`in_order`); iterated twice unless *key* is given.
+        source: Who sent them.
+        key: Their :func:`digest`, if it is known.
+
+    Raises:
+        Conflict: other writers won every attempt.
+        StoreError: the store cannot be written.
+    """
+    import pyarrow.parquet as pq
+
+    key = key or digest(batches)
+    received = time.time_ns() // 1000
+    with TemporaryDirectory(prefix="slipstream-") as folder:
+        file = Path(folder) / "labels.parquet"
+        with pq.ParquetWriter(file, _schema(), write_statistics=["prediction_id"]) as writer:
+            for batch in batches:
+                writer.write_table(_table(batch, received, source))
+        faultpoint("labels.before_commit")
+        added = stream.add(file, key=f"labels-{key}")
+        faultpoint("labels.after_commit")
+    return added
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    moment = pa.timestamp("us", tz="UTC")
+    kinds = {"prediction_id": pa.string(), "key": pa.string(), "label": pa.string(), "time": moment}
+    return pa.schema([*kinds.items(), ("received", moment), ("source", pa.string())])
+
+
+def _table(batch: Sequence[Label], received: int, source: str) -> pa.Table:
+    import pyarrow as pa
+
+    ids, keys, labels, times = zip(*batch, strict=True)
+    rows = len(batch)
+    columns = [ids, keys, labels, [received if at is None else at for at in times], [received] * rows, [source] * rows]
+    return pa.table([pa.array(column, kind) for column, kind in zip(columns, _schema().types, strict=True)], _schema())

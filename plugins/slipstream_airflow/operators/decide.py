@@ -1,0 +1,54 @@
+"""Holds what is known against the retraining policy; the one operator that asks for a retraining."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from slipstream.errors import NotFound
+from slipstream_airflow.assets import retrain_asset, retrain_requests
+from slipstream_airflow.operators.base import Job, SlipstreamOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+    from pydantic import JsonValue
+
+    from slipstream.stages.decide import Decided
+
+
+class DecideOperator(SlipstreamOperator):
+    """Decide whether to retrain, by the policy of the model file.
+
+    Emits the asset ``slipstream://<model>/retrain``, with the reason, only when it asks for a retraining. Skipped as
+    long as there is no champion, unless the policy asks for a first training.
+    """
+
+    def __init__(self, *, model: str, **kwargs: Any) -> None:
+        # Through an alias, because a plain outlet would emit its asset at every run.
+        super().__init__(model=model, **({"outlets": [retrain_requests(model)]} | kwargs))
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """The decision, its reason and its evidence."""
+        from slipstream.stages.decide import decide
+
+        with self.job(context) as job:
+            try:
+                result = decide(job.spec, job.store, actor=job.actor)
+            except NotFound as error:
+                if error.code == "champion_missing":
+                    raise AirflowSkipException(str(error)) from error
+                raise
+            if _asks(job, result):
+                extra: dict[str, JsonValue] = {"reason": result.reason, "run": result.run, "trigger": result.trigger}
+                context["outlet_events"][retrain_requests(self.model)].add(retrain_asset(self.model), extra=extra)
+            return result.figures()
+
+
+def _asks(job: Job, result: Decided) -> bool:
+    """Whether this task tells Airflow of the request: one that no training has answered, and that no other run of the
+    DAG has told of already. A second try of the task that made it tells again, for the first may have been killed."""
+    request = job.store.ledger.state().model(job.spec.name).retrain
+    if result.action != "retrain" or request is None or request.data["run"] != result.run:
+        return False
+    return result.actor == job.actor or not result.actor.startswith("airflow:")

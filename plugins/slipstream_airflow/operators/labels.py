@@ -1,0 +1,52 @@
+"""Brings labels from files, and joins all labels that came to the predictions that they are about."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from slipstream_airflow.operators.base import SlipstreamOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class LabelsOperator(SlipstreamOperator):
+    """Add the labels of files to the model's labels table; rows without a usable id or label are told and left out.
+
+    Args:
+        path: A CSV, Parquet or JSON-lines file, or a glob: absolute, relative to the model's folder, or ``s3://``.
+        **kwargs: As for :class:`SlipstreamOperator`.
+    """
+
+    template_fields = (*SlipstreamOperator.template_fields, "path")
+
+    def __init__(self, *, model: str, path: str, **kwargs: Any) -> None:
+        super().__init__(model=model, **kwargs)
+        self.path = path
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """How many labels are new, and what is wrong with the bad ones."""
+        from slipstream.stages.labels import labels
+
+        with self.job(context) as job:
+            result = labels(job.spec, job.store, self.path, actor=job.actor)
+        for problem in result.problems:
+            self.log.warning("left out: %s", problem)
+        return result.figures()
+
+
+class JoinOperator(SlipstreamOperator):
+    """Join the labels that came to the captured predictions, and say how good the answers of the champion were.
+
+    Labels come by the endpoint (``POST /models/<model>/labels``) and by :class:`LabelsOperator`, in any order and as
+    late as they like. Without news the last result is reused.
+    """
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """The deciding metric with its coverage, and what does not fit."""
+        from slipstream.stages.join import join
+
+        with self.job(context) as job:
+            result = join(job.spec, job.store, actor=job.actor)
+        self.log.info("%s", result.sentence)
+        return result.figures()

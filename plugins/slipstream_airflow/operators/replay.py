@@ -1,0 +1,32 @@
+"""Lets champion and challenger answer the same captured requests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from slipstream_airflow.operators.base import Given, SlipstreamOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class ReplayOperator(SlipstreamOperator):
+    """Let champion and challenger answer the newest captured requests; a gate of type ``replay`` reads what it finds.
+
+    Args:
+        version: Number of the challenger, or the output of :class:`PackageOperator`; default: the newest.
+        **kwargs: As for :class:`SlipstreamOperator`.
+    """
+
+    template_fields = (*SlipstreamOperator.template_fields, "version")
+
+    def __init__(self, *, model: str, version: Given = None, **kwargs: Any) -> None:
+        super().__init__(model=model, **kwargs)
+        self.version = version
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """How far the two are apart."""
+        from slipstream.stages.replay import replay
+
+        with self.job(context) as job:
+            return replay(job.spec, job.store, job.version_of(self.version), actor=job.actor).figures()
