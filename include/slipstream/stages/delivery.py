@@ -63,7 +63,7 @@ def deliver(  # noqa: PLR0913 - what by position, where and how by name
     if not again and state.deployment != version:
         _check_not_taken_back(spec, store, version)
     attempt = admitted(spec, store, version, place, Share())
-    return Delivery(attempt, target, state.champion or 0, said or (lambda _: None)).run()
+    return Delivery(attempt, target, said or (lambda _: None)).run()
 
 
 def _in_full(spec: ModelSpec, store: Store, state: ModelState, version: int) -> dict[str, Any] | None:

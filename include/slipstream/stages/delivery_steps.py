@@ -53,8 +53,8 @@ class Delivery:
 
     attempt: Attempt
     target: Watchable
-    champion: int
     said: Said
+    champion: int = 0
     watch: Watch = field(default_factory=Watch)
     mine: int = 0
     steps: list[dict[str, Any]] = field(default_factory=list)
@@ -95,6 +95,7 @@ class Delivery:
             self.steps = list(event_at(self._store, self._spec, before.moved).data.get("evidence", {}).get("steps", []))
             event = self._shifted(weights[0], "Another run goes on with the rollout.")
         self.mine = event.seq
+        self.champion = self.attempt.state().champion or 0
         self._settle(event, weights[0])
         return weights
 

@@ -103,18 +103,18 @@ def admitted(spec: ModelSpec, store: Store, version: int, place: Place, share: S
         NotFound: ``version_not_found``.
         StageError: ``gate_not_passed``, ``approval_missing`` or ``approval_refused``.
     """
-    registered = _registered(spec, store.ledger.state().model(spec.name), version)
+    state = replace(store.ledger.state().model(spec.name))
+    registered = _registered(spec, state, version)
     _require_gate(spec, store, registered, version)
     if not share.shadow:
         require_approval(spec, store, version)
-    return attempt_of(spec, store, version, place, share)
+    return attempt_of(spec, store, state, version, place, share)
 
 
-def attempt_of(spec: ModelSpec, store: Store, version: int, place: Place, share: Share) -> Attempt:
-    """The attempt with *version* since the model's last deployment was closed: asked for twice, it is one."""
-    registered = store.ledger.state().model(spec.name).versions[version]
-    key = run_key(STAGE, {}, {"version": version, "after": _last_closed(store, spec)})
-    return Attempt(spec, store, version, registered, key, place, share)
+def attempt_of(spec: ModelSpec, store: Store, state: ModelState, version: int, place: Place, share: Share) -> Attempt:
+    """The attempt with *version* since the last deployment before *state* was closed: asked for twice, it is one."""
+    key = run_key(STAGE, {}, {"version": version, "after": state.closed})
+    return Attempt(spec, store, version, state.versions[version], state.closed, key, place, share)
 
 
 def roll_back(  # noqa: PLR0913 - where by name, why, and for whom
@@ -154,7 +154,7 @@ def roll_back(  # noqa: PLR0913 - where by name, why, and for whom
     left, back = _way_back(store, spec, state)
     if left is None:
         return _close(spec, store, state, place, note)
-    attempt = replace(attempt_of(spec, store, back, place, Share()), note={**note, "left": left})
+    attempt = replace(attempt_of(spec, store, state, back, place, Share()), note={**note, "left": left})
     made = attempt.finish()
     return RolledBack(back, left, made.seconds, run=made.run, reused=made.reused)
 
@@ -207,7 +207,7 @@ def _close(spec: ModelSpec, store: Store, state: ModelState, place: Place, note:
     """Close the open deployment and wait until the champion answers everything."""
     version = state.deployment
     assert version is not None  # noqa: S101 - the caller saw it
-    attempt = attempt_of(spec, store, version, place, Share())
+    attempt = attempt_of(spec, store, state, version, place, Share())
     event = attempt.end("rolled_back", str(note["reason"]), state.champion, note)
     faultpoint("rollback.closed")
     seconds = await_champion(spec, store, place, event)
@@ -219,7 +219,7 @@ def await_champion(spec: ModelSpec, store: Store, place: Place, event: Event) ->
     began = time.monotonic()
     champion = event.data["previous"]
     if champion is not None:
-        attempt_of(spec, store, champion, place, Share()).wait(event.seq)
+        attempt_of(spec, store, store.ledger.state().model(spec.name), champion, place, Share()).wait(event.seq)
     return round(time.monotonic() - began, 3)
 
 
@@ -240,11 +240,6 @@ def _require_gate(spec: ModelSpec, store: Store, registered: Event, version: int
     if not newest.data["result"]["passed"]:
         said = [verdict["sentence"] for verdict in newest.data["result"]["verdicts"] if not verdict["passed"]]
         raise StageError(f"{spec.name}/{version} did not pass its gates: {' '.join(said)}", code="gate_not_passed")
-
-
-def _last_closed(store: Store, spec: ModelSpec) -> int:
-    """Number of the event that closed the model's last deployment; what tells one attempt from the next."""
-    return max((event.seq for event in store.ledger.read(model=spec.name) if event.kind in CLOSING), default=0)
 
 
 def _again(store: Store, spec: ModelSpec, version: int) -> Deployed:

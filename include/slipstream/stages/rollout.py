@@ -67,6 +67,8 @@ class Attempt:
     """One try to bring a version into service.
 
     Attributes:
+        after: Number of the event that closed the model's last deployment before it; once there is a newer one, this
+            attempt is over, or its reasons are.
         note: What its last event tells beside: ``reason``, ``evidence`` and, of a rollback, ``left`` and ``request``.
     """
 
@@ -74,6 +76,7 @@ class Attempt:
     store: Store
     version: int
     registered: Event
+    after: int
     key: str
     place: Place
     share: Share
@@ -190,7 +193,8 @@ class Attempt:
 
     def check_open(self, state: State) -> None:
         """Refuse to change what somebody else has closed."""
-        if state.model(self.spec.name).deployment != self.version:
+        model = state.model(self.spec.name)
+        if (model.deployment, model.closed) != (self.version, self.after):
             message = f"{self.spec.name}: the deployment of version {self.version} was closed; deploy it again."
             raise Conflict(message, code="deployment_in_flight")
 
@@ -202,6 +206,9 @@ class Attempt:
                 f"{name}: version {model.deployment} is being rolled out; deploy it again to finish that, or roll it "
                 f"back, then deploy {self.version}."
             )
+            raise Conflict(message, code="deployment_in_flight")
+        if model.closed != self.after:
+            message = f"{name}: another deployment was made meanwhile; look at the history, then decide again."
             raise Conflict(message, code="deployment_in_flight")
         if self.version in {served for _, served in model.served}:
             return

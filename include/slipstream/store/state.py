@@ -52,6 +52,7 @@ class ModelState:
         schema_change: Whether the last deployment may change the inputs or the classes.
         attempt: Number of the event that last named a version to serve; a refusal holds until there is a newer one.
         moved: Number of the last event of a deployment.
+        closed: Number of the event that closed the last deployment, one way or the other.
         served: ``(seq, version)`` of every time that a version took over, oldest first.
         left: Versions that were taken out of service by a rollback and not deployed again since.
         retrain: The newest request for retraining that no training has answered yet.
@@ -70,6 +71,7 @@ class ModelState:
     schema_change: bool = False
     attempt: int = 0
     moved: int = 0
+    closed: int = 0
     served: list[tuple[int, int]] = field(default_factory=list)
     left: set[int] = field(default_factory=set)
     retrain: Event | None = None
@@ -180,7 +182,7 @@ def _share(model: ModelState, event: Event) -> None:
 
 def _deployment_finished(model: ModelState, event: Event) -> None:
     version = event.data["version"]
-    model.attempt = model.moved = event.seq
+    model.attempt = model.moved = model.closed = event.seq
     left = event.data.get("left")
     model.left = (model.left | {left} if left else model.left) - {version}
     if version != model.champion:
@@ -191,7 +193,7 @@ def _deployment_finished(model: ModelState, event: Event) -> None:
 
 def _deployment_rolled_back(model: ModelState, event: Event) -> None:
     model.deployment = None
-    model.moved = event.seq
+    model.moved = model.closed = event.seq
 
 
 def _retrain_requested(model: ModelState, event: Event) -> None:
