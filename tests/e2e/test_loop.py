@@ -43,6 +43,7 @@ MODEL: dict[str, Any] = {
     "data": {"source": {"type": "files", "path": "data/*.csv"}, "time": "day", "key": ["id"]},
     "train": {
         "trainer": {"type": "sklearn", "estimator": "sklearn.linear_model.LogisticRegression"},
+        "window": "26d",
         "holdout": 0.3,
         "min_rows": 50,
     },

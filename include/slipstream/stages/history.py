@@ -205,5 +205,5 @@ _BY_KIND: dict[str, Callable[[dict[str, Any]], str]] = {
     "drift.measured": lambda d: d.get("verdict") or "A window was compared with the training reference.",
     "labels.joined": lambda d: d["sentence"],
     "retrain.requested": lambda d: f"Retraining was asked for: {d['reason']}",
-    "retrain.skipped": lambda d: f"No retraining: {d['reason']}",
+    "retrain.skipped": lambda d: d["reason"] if d.get("why") == "quiet" else f"No retraining: {d['reason']}",
 }
