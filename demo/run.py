@@ -64,7 +64,10 @@ def tell(story: Story) -> None:
     story.chapter("Champion and challenger")
     story.retrain()
     story.outcome()
-    story.predictions(LATER[-1])
+    story.chapter("The next month, and who was in production when")
+    story.watched_month(story.next_month)
+    story.terms()
+    story.still_asked()
 
 
 if __name__ == "__main__":

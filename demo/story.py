@@ -7,13 +7,15 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from runs import Runs, Trouble
 from traffic import Answers, Asked, Client, SteadyClient, rows_after
 
 from slipstream.model_file import find_spec
 from slipstream.stages.history import sentence
+from slipstream.stages.terms import terms
 from slipstream.store import Store
 from slipstream.store.state import Event, ModelState
-from slipstream_airflow.rest import Airflow, DagRun, Task
+from slipstream_airflow.rest import Airflow, Task
 from slipstream_airflow.stack_settings import Layout, Ports
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 MODEL = "flights"
 INGEST, TRAIN, MONITOR = (f"{MODEL}__{verb}" for verb in ("ingest", "train", "monitor"))
 REQUESTS, ROWS_EACH, STEADY_ROWS = 40, 25, 200
+LANDING = 6.0
+"""Seconds until the flights have landed; the endpoint writes every 5 s what it answered, so that labels find it."""
 LABELLED = 0.8
 """Share of the predictions whose truth is told; in life, too, some never comes."""
 DECISIONS = (
@@ -32,11 +36,6 @@ DECISIONS = (
     "deployment.rolled_back",
 )
 ROLLOUT = ("deployment.started", "deployment.shifted", *DECISIONS[2:])
-ASSET_RUN, ASSET_SECONDS = "asset_triggered__", 60.0
-
-
-class Trouble(Exception):
-    """The story cannot go on; the text holds the end of the failed task's log."""
 
 
 class Story:
@@ -47,6 +46,7 @@ class Story:
         self.endpoint = ports.endpoint_url
         self.airflow = Airflow.of(layout, ports.airflow_url)
         self.store = Store.open(layout.store)
+        self.runs = Runs(self.airflow, screen)
         self.spec = find_spec(layout.models, MODEL)
         self.chapter = screen.chapter
         self.client = Client(self.endpoint, MODEL)
@@ -89,7 +89,7 @@ class Story:
         if self.state.watermark >= month:
             self.screen.step(f"ingest {month}", "is in the data table already", reused=True)
             return False
-        self._run(INGEST)
+        self.runs.run(INGEST)
         validated = self._result("validate")
         self.screen.step(
             f"ingest {month}",
@@ -105,7 +105,7 @@ class Story:
         if self.state.champion:
             self.screen.step("train", f"version {self.state.champion} serves already", reused=True)
         else:
-            self._run(TRAIN, {"reason": "The demo needs a first champion."})
+            self.runs.run(TRAIN, {"reason": "The demo needs a first champion."}, self._told)
         self.airflow.unpause(MONITOR)
 
     def predictions(self, month: str) -> Answers:
@@ -139,9 +139,12 @@ class Story:
         if self.state.watermark >= month:
             self.screen.step(f"month {month}", "is in the data table already", reused=True)
             return
-        self.truth(self.predictions(month))
+        answers = self.predictions(month)
+        with self.screen.doing("the flights are in the air"):
+            time.sleep(LANDING)
+        self.truth(answers)
         self.month(month)
-        self._asset_run(MONITOR, self.state.datasets[str(self.state.dataset)])
+        self.runs.started_by_asset(MONITOR, self.state.datasets[str(self.state.dataset)])
         for stage in ("join", "monitor"):
             self.screen.step(f"{stage} {month}", _shorter(sentence(self.state.latest[stage])))
         self.tell(DECISIONS)
@@ -176,21 +179,24 @@ class Story:
         if self.answered:
             self.screen.step("retraining", "was asked for and has ended", reused=True)
             return
-        before = self.steady.answers.requests if self.steady else 0
-        run = self._asset_run(TRAIN, asked)
+        run = self.runs.started_by_asset(TRAIN, asked, self._told)
         if run.started:
             waited = (datetime.fromisoformat(run.started) - self.last_request).total_seconds()
             self.screen.step(
                 "window to retraining", f"{waited:.0f} s from its last request to the start of the training"
             )
         self.tell(ROLLOUT)
-        if self.steady:
-            answers = self.steady.answers
-            seen = ", ".join(f"{count:,} by version {version}" for version, count in sorted(answers.versions.items()))
-            text = f"{answers.requests - before:,} requests meanwhile, {len(answers.failures)} failed (in all {seen})"
-            self.screen.step("steady client", text)
-            if answers.failures:
-                raise Trouble(f"the steady client saw a failure: {answers.failures[0]}")
+        self.still_asked()
+
+    def still_asked(self) -> None:
+        """How the steady client fares; a single failure ends the story."""
+        if self.steady is None:
+            return
+        answers = self.steady.answers
+        seen = ", ".join(f"{count:,} by version {version}" for version, count in sorted(answers.versions.items()))
+        self.screen.step("steady client", f"{answers.requests:,} requests, {len(answers.failures)} failed ({seen})")
+        if answers.failures:
+            raise Trouble(f"the steady client saw a failure: {answers.failures[0]}")
 
     def outcome(self) -> None:
         """Who won, in figures, and who serves."""
@@ -207,6 +213,17 @@ class Story:
             self.screen.note(f"gate {word}: {verdict['sentence']}")
         self.screen.step("serves now", f"version {self.state.champion} of {len(self.state.versions)}")
 
+    @property
+    def next_month(self) -> str:
+        """The month after the newest in the data table."""
+        return f"2013-{int(self.state.watermark[5:]) + 1:02d}"
+
+    def terms(self) -> None:
+        """Which version was in production when, and why."""
+        for term in terms(self.spec, self.store):
+            until = term.until[11:19] or "now"
+            self.screen.step(f"version {term.version}", f"{term.since[11:19]} to {until}: {term.why}")
+
     def _told(self, task: Task) -> str:
         """What an ended task of the train DAG has brought."""
         if task.state == "skipped":
@@ -222,50 +239,14 @@ class Story:
                 text = f"most important: {', '.join(name for name, _ in found['importance'][:4])}"
             case "package":
                 text = f"signed bundle {found['bundle'][:12]} and a Bento"
+            case "replay":
+                text = found["sentence"]
             case "gate":
                 refused = [verdict["sentence"] for verdict in found["verdicts"] if not verdict["passed"]]
                 text = " ".join(refused) or f"passed all {len(found['verdicts'])} gates"
             case _:
                 text = f"version {self.state.champion} answers"
         return f"{text} ({task.seconds or 0:.1f} s)"
-
-    def _run(self, dag: str, conf: dict[str, Any] | None = None) -> DagRun:
-        return self._waited(dag, self.airflow.trigger(dag, conf))
-
-    def _waited(self, dag: str, run_id: str) -> DagRun:
-        tries: dict[str, int] = {}
-        told: set[str] = set()
-
-        def show(run: DagRun) -> None:
-            busy = [task.name for task in run.tasks if task.state in {"running", "queued", "scheduled", "up_for_retry"}]
-            self.screen.now(f"{dag}: {', '.join(busy) or run.state}")
-            for task in run.tasks:
-                if dag == TRAIN and task.state in {"success", "skipped"} and task.name not in told:
-                    told.add(task.name)
-                    self.screen.step(task.name, self._told(task))
-                if task.state == "up_for_retry" and tries.get(task.name) != task.try_number:
-                    tries[task.name] = task.try_number
-                    last = self.airflow.log(dag, run_id, task.name, try_number=task.try_number, lines=3)
-                    self.screen.note(f"{dag}: try {task.try_number} of {task.name} failed, another follows: {last}")
-
-        with self.screen.doing(dag):
-            run = self.airflow.wait(dag, run_id, on_progress=show, poll=0.25)
-        if not run.ended_well:
-            raise Trouble(self.airflow.why_failed(run))
-        return run
-
-    def _asset_run(self, dag: str, cause: Event) -> DagRun:
-        """The finished run of *dag* that an asset event after the ledger's event *cause* has started."""
-        end = time.monotonic() + ASSET_SECONDS
-        with self.screen.doing(f"waiting for the asset event to start {dag}"):
-            while time.monotonic() < end:
-                # The id holds the time: asset_triggered__2026-01-31T12:00:00.000000+00:00_xxxxxxxx
-                ids = [run.id for run in self.airflow.runs(dag) if run.id.startswith(ASSET_RUN)]
-                ids = [run_id for run_id in ids if run_id.removeprefix(ASSET_RUN)[:23] >= cause.time[:23]]
-                if ids:
-                    return self._waited(dag, min(ids))
-                time.sleep(0.25)
-        raise Trouble(f"no asset event has started {dag} in {ASSET_SECONDS:.0f} s")
 
     def _result(self, stage: str) -> dict[str, Any]:
         event: Event = self.state.latest[stage]

@@ -29,7 +29,7 @@ PAGES = {page.name: page.read_text() for page in sorted(DOCS.glob("*.md"))}
 README = ROOT / "README.md"
 CODE = [*(ROOT / "include/slipstream").rglob("*.py"), *(ROOT / "plugins/slipstream_airflow").rglob("*.py")]
 _EVENT = re.compile(
-    r'"((?:dataset|validation|run|version|approval|deployment|drift|labels|retrain|reproduction|key)\.[a-z_]+)"'
+    r'(?<!faultpoint\()"((?:dataset|validation|run|version|approval|deployment|drift|labels|retrain|reproduction|key)\.[a-z_]+)"'
 )
 FILES = (".json", ".jsonl", ".skops", ".parquet", ".html")
 
@@ -142,7 +142,7 @@ def test_commands_that_are_shown_exist(name: str) -> None:
     verbs = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
     for shell in re.findall(r"```(?:console|bash|sh)\n(.*?)```", text, re.DOTALL):
         assert set(re.findall(r"\bmake ([a-z]+)", shell)) <= targets
-        assert set(re.findall(r"\bslipstream (?!serve\b)([a-z]+)\b", shell)) <= verbs
+        assert set(re.findall(r"\bslipstream (?!serve\b)([a-z]+(?:-[a-z]+)*)\b", shell)) <= verbs
         for script in re.findall(r"python3? ((?:docs|deploy|demo)/\w+\.py)", shell):
             assert (ROOT / script).exists(), script
 

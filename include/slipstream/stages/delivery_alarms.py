@@ -212,6 +212,21 @@ _JUDGES: Mapping[str, Callable[[float, Side, Side], Verdict]] = {
 }
 
 
+def judged(limits: RolloutAlarms, champion: Side, challenger: Side) -> tuple[list[str], list[str]]:
+    """Names of the alarms that are set: those that had enough to judge, and those that had not."""
+    ours, theirs = challenger.figures, champion.figures
+    labelled = [side.quality.labelled if side.quality else 0 for side in (champion, challenger)]
+    enough = {
+        "errors": ours.asked > 0,
+        "latency": min(sum(ours.latency), sum(theirs.latency)) >= FEWEST_TIMED,
+        "missing": min(ours.values, theirs.values) > 0,
+        "disagreement": ours.compared > 0,
+        "quality": min(labelled) >= FEWEST_LABELLED,
+    }
+    named = [name for name in enough if getattr(limits, name) is not None]
+    return [name for name in named if enough[name]], [name for name in named if not enough[name]]
+
+
 def wilson(count: int, total: int) -> tuple[float, float]:
     """The interval of a share at 99 % (Wilson 1927)."""
     share, square = count / total, Z * Z

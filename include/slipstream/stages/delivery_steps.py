@@ -13,7 +13,7 @@ from slipstream.errors import Conflict, DeployError
 from slipstream.slots import Watchable
 from slipstream.spec import ModelSpec
 from slipstream.spec_values import written
-from slipstream.stages.delivery_alarms import FEWEST_TIMED, Alarm, Quality, Side, alarm
+from slipstream.stages.delivery_alarms import FEWEST_TIMED, Alarm, Quality, Side, alarm, judged
 from slipstream.stages.delivery_watch import Watch, served_qualities
 from slipstream.stages.deploy import await_champion
 from slipstream.stages.rollout import Attempt, Deployed, Share
@@ -83,7 +83,7 @@ class Delivery:
         return self._promote()
 
     def _begin(self) -> list[float]:
-        """Start the deployment, or take over one that was begun; the weights that are left."""
+        """The weights that are left of a deployment that is started, or taken over."""
         before, weights = self.attempt.state(), [*self._rollout.steps, ALL_KEYS]
         if before.deployment != self.version:
             first = replace(self.attempt, share=Share(weights[0]))
@@ -130,8 +130,7 @@ class Delivery:
         """Watch one step; return when it has passed.
 
         Raises:
-            Conflict: the deployment is somebody else's by now.
-            DeployError: an alarm took the version back, or it was not asked often enough.
+            Conflict, DeployError: as :meth:`run`.
         """
         rollout = self._rollout
         bake, patience = rollout.bake.total_seconds(), rollout.patience.total_seconds()
@@ -177,16 +176,20 @@ class Delivery:
             self.judged = time.monotonic()
             began = event_at(self._store, self._spec, self.attempt.state().attempt).time
             self.quality = served_qualities(self._spec, self._store, self.champion, self.version, began)
-        champion = self.watch.rollout(self.champion)
-        if champion.requests < FEWEST_TIMED:
-            champion = self.watch.ever(self.champion)
-        other = Side(self.champion, champion, self.quality.get(self.champion))
+        other = self._champion_side()
         quality = self.quality.get(self.version)
         for figures in (self.watch.step(self.version), self.watch.rollout(self.version)):
             found = alarm(self._rollout.alarms, other, Side(self.version, figures, quality))
             if found is not None:
                 return found
         return None
+
+    def _champion_side(self) -> Side:
+        """The champion as the challenger is held against it."""
+        figures = self.watch.rollout(self.champion)
+        if figures.requests < FEWEST_TIMED:
+            figures = self.watch.ever(self.champion)
+        return Side(self.champion, figures, self.quality.get(self.champion))
 
     def _take_back(self, weight: float, waited: float, found: Alarm) -> NoReturn:
         evidence = {**self._evidence(weight, waited), "value": found.value, "limit": found.limit, "steps": self.steps}
@@ -223,11 +226,14 @@ class Delivery:
         requests = sum(step["requests"] for step in self.steps)
         shares = [_share(step["weight"]) for step in self.steps]
         listed = " and ".join([*([", ".join(shares[:-1])] if shares[1:] else []), shares[-1]])
-        limits = self._rollout.alarms
-        names = ", ".join(name for name in type(limits).model_fields if getattr(limits, name) is not None)
-        seen = f"{_requests(requests)}, no alarm of {names}" if requests else "no request came, so no alarm was tried"
+        ours = Side(self.version, self.watch.rollout(self.version), self.quality.get(self.version))
+        able, unable = judged(self._rollout.alarms, self._champion_side(), ours)
+        little = f" (too little to judge {', '.join(unable)})" if unable else ""
+        seen = f"{_requests(requests)}, no alarm of {', '.join(able)}{little}"
+        seen = seen if able else "no request came, so nothing was judged"
         each = f"{written(self._rollout.bake)}{' each' if shares[1:] else ''}"
-        return f"Version {self.version} took over after {listed} of the keys for {each}: {seen}."
+        who = f"Version {self.version} took over from version {self.champion}"
+        return f"{who} after {listed} of the keys for {each}: {seen}."
 
     def _evidence(self, weight: float, waited: float) -> dict[str, Any]:
         ours = self.watch.step(self.version)

@@ -148,6 +148,8 @@ def _evaluation(data: dict[str, Any]) -> str:
 
 
 def _deployed(data: dict[str, Any]) -> str:
+    if data.get("reason") and not data.get("left"):
+        return str(data["reason"])
     again = " again" if data.get("left") else ""
     before = data.get("left") or data.get("previous")
     place = f" in place of version {before}" if before else ""
