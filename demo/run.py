@@ -65,7 +65,7 @@ def tell(story: Story) -> None:
     story.retrain()
     story.outcome()
     story.chapter("The next month, and who was in production when")
-    story.watched_month(story.next_month)
+    story.another_month()
     story.terms()
     story.still_asked()
 

@@ -15,7 +15,7 @@ from slipstream.stages.history import sentence
 from slipstream.stages.terms import terms
 from slipstream.store import Store
 from slipstream.store.state import Event, ModelState
-from slipstream_airflow.rest import Airflow, Task
+from slipstream_airflow.rest import Airflow, DagRun, Task
 from slipstream_airflow.stack_settings import Layout, Ports
 
 if TYPE_CHECKING:
@@ -179,14 +179,24 @@ class Story:
         if self.answered:
             self.screen.step("retraining", "was asked for and has ended", reused=True)
             return
-        run = self.runs.started_by_asset(TRAIN, asked, self._told)
-        if run.started:
+        run = self._challenged(asked)
+        if run is not None and run.started:
             waited = (datetime.fromisoformat(run.started) - self.last_request).total_seconds()
             self.screen.step(
                 "window to retraining", f"{waited:.0f} s from its last request to the start of the training"
             )
         self.tell(ROLLOUT)
         self.still_asked()
+
+    def _challenged(self, asked: Event) -> DagRun | None:
+        """The train run that *asked* has started; None if an alarm took its version back, which ends no story."""
+        try:
+            return self.runs.started_by_asset(TRAIN, asked, self._told)
+        except Trouble:
+            ended = self.store.ledger.read(model=MODEL)[-1]
+            if ended.kind == "deployment.rolled_back" and ended.data.get("alarm"):
+                return None
+            raise
 
     def still_asked(self) -> None:
         """How the steady client fares; a single failure ends the story."""
@@ -213,10 +223,13 @@ class Story:
             self.screen.note(f"gate {word}: {verdict['sentence']}")
         self.screen.step("serves now", f"version {self.state.champion} of {len(self.state.versions)}")
 
-    @property
-    def next_month(self) -> str:
-        """The month after the newest in the data table."""
-        return f"2013-{int(self.state.watermark[5:]) + 1:02d}"
+    def another_month(self) -> None:
+        """Watch the champion for the month after the newest, unless that was done."""
+        watched = self.state.latest.get("monitor")
+        if watched is not None and watched.data["version"] == self.state.champion:
+            self.screen.step("the champion", f"version {self.state.champion} was watched already", reused=True)
+            return
+        self.watched_month(f"2013-{int(self.state.watermark[5:]) + 1:02d}")
 
     def terms(self) -> None:
         """Which version was in production when, and why."""

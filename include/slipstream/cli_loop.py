@@ -21,6 +21,7 @@ from slipstream.cli_show import (
     show,
     spec_of,
 )
+from slipstream.errors import SpecError, shown
 from slipstream.stages.contract import newest_version
 
 loop = typer.Typer()
@@ -107,6 +108,9 @@ def dry_run(
     from slipstream.stages.dry_run import dry_run as replay
 
     pairs = [entry.partition("=") for entry in changes or ()]
+    bare = next((key for key, sign, _ in pairs if not sign), None)
+    if bare is not None:
+        raise SpecError(f"--set {shown(bare)}: expected KEY=VALUE, such as retrain.windows=2.", code="dry_run_key")
     found = replay(spec_of(model), open_store(), {key.strip(): value.strip() for key, _, value in pairs})
     if json_:
         print_value(found, as_json=True)

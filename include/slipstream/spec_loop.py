@@ -186,8 +186,7 @@ class RetrainSpec(Part):
 
 
 class ScheduleSpec(Part):
-    """What starts each DAG: words and cron expressions; an empty list means by hand only. Training is started by the
-    policy of `retrain`, or by hand."""
+    """What starts each DAG; an empty list means by hand only. Training is started by the policy of `retrain`."""
 
     ingest: tuple[str, ...] = Field(default=(), strict=False)
     """A cron expression."""

@@ -142,7 +142,9 @@ class TestGood:
                 near = 4 * math.sqrt(wide * (1 - wide) / 997)  # users, not requests, are drawn
                 assert abs(challenger / (champion + challenger) - wide) < near + 0.03
         reason = last["reason"]
-        assert reason.startswith("Version 2 took over from version 1 after 10 %, 50 % and 100 % of the keys for 2s each: ")
+        assert reason.startswith(
+            "Version 2 took over from version 1 after 10 %, 50 % and 100 % of the keys for 2s each: "
+        )
         assert reason.endswith(" requests, no alarm of errors, latency, missing, disagreement.")
         assert lines[-1] == reason
         assert deliver(spec, store, two, endpoint=endpoint.url).reused
@@ -158,7 +160,9 @@ class TestGood:
         spec = make_spec(deploy={"timeout": "1m", "rollout": {"steps": [], "bake": "1s"}})
         deliver(spec, store, another(), endpoint=endpoint.url)
         reason = store.ledger.read(kind="deployment.finished")[-1].data["reason"]
-        assert reason == ("Version 2 took over from version 1 after 100 % of the keys for 1s: no request came, so nothing was judged.")
+        assert reason == (
+            "Version 2 took over from version 1 after 100 % of the keys for 1s: no request came, so nothing was judged."
+        )
 
     def test_that_is_not_asked_often_enough_is_taken_back(
         self, make_spec: MakeSpec, store: Store, endpoint: Running, another: Another

@@ -39,7 +39,7 @@ def story(store: Store) -> dict[str, int]:
     append(store, "approval.decided", actor="policy:auto", version=2, approved=True, reason="auto says yes.")
     seqs["canary"] = append(store, "deployment.started", version=2, weight=0.1)
     seqs["shifted"] = append(store, "deployment.shifted", version=2, weight=0.5, reason="no alarm for 1m")
-    seqs["second"] = append(store, "deployment.finished", version=2, previous=1, reason="it passed every step")
+    seqs["second"] = append(store, "deployment.finished", version=2, previous=1, reason="Version 2 took over.")
     seqs["back"] = append(store, "deployment.finished", version=1, left=2, previous=2, reason="too many errors")
     return seqs
 
@@ -53,7 +53,7 @@ def test_terms_of_office(store: Store, story: dict[str, int], make_spec: Any) ->
         None,
     )
     assert (first.first, first.last, first.dataset) == (story["first"], story["second"], "d" * 64)
-    assert first.left == "it gave way to version 2: it passed every step"
+    assert first.left == "it gave way to version 2: Version 2 took over."
     assert (second.version, second.approved_by, second.replaced) == (2, "policy:auto", 1)
     assert second.left == "it was rolled back to version 1: too many errors"
     assert second.until == third.since
@@ -150,7 +150,7 @@ def test_each_event_is_a_sentence(store: Store, story: dict[str, int], make_spec
         "No retraining: nothing is due.",
         "roc_auc is 0.9 on 63 % labelled.",
         "Version 1 serves again in place of version 2: too many errors.",
-        "Version 2 serves in place of version 1: it passed every step.",
+        "Version 2 took over.",
         "Version 2 is now rolled out to 50 % of the keys: no alarm for 1m.",
     ]
 
@@ -216,7 +216,7 @@ class TestCommandLine:
 
     def test_all(self, ask: Any, story: dict[str, int]) -> None:
         assert len(json.loads(ask("--json").output)) == 10
-        assert "Version 2 serves" in ask().output
+        assert "Version 2 took over." in ask().output
 
     def test_one_view_at_a_time(self, ask: Any) -> None:
         refused = ask("--champions", "--decisions")

@@ -46,7 +46,9 @@ def slipstream(project: dict[str, str], *words: str) -> Any:
 
 def test_a_model_of_ones_own_is_planned(project: dict[str, str]) -> None:
     (plan,) = slipstream(project, "plan", "churn")
-    assert [dag["id"] for dag in plan["dags"]] == ["churn__ingest", "churn__train", "churn__monitor"]
+    assert [dag["id"] for dag in plan["dags"]] == [
+        f"churn__{verb}" for verb in ("ingest", "train", "monitor", "rollback")
+    ]
 
 
 def test_a_model_of_ones_own_is_trained_and_judged(project: dict[str, str]) -> None:

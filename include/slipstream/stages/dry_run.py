@@ -172,4 +172,7 @@ def _sentence(
     first = f", the first on {requests[0].time[:16].replace('T', ' ')} UTC" if requests else ""
     whys = Counter(one.why for one in found)
     skipped = [f"{whys[why]} skipped {how}" for why, how in _HOW.items() if whys[why]]
-    return "; ".join([f"With {with_}: {count} in {len(found)} windows{first}", *skipped]) + "."
+    return (
+        "; ".join([f"With {with_}: {count} in {len(found)} window{'' if len(found) == 1 else 's'}{first}", *skipped])
+        + "."
+    )

@@ -124,6 +124,7 @@ def _dags(spec: ModelSpec) -> tuple[Dag, ...]:
             f"train -> evaluate, explain -> package{replay} -> gate{approval} -> deploy",
         ),
         Dag(f"{spec.name}__monitor", _starts(tuple(watched)), "join -> monitor -> decide"),
+        Dag(f"{spec.name}__rollback", "by hand", "rollback: take back what is being rolled out, or go back a version"),
     )
 
 
