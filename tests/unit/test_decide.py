@@ -16,8 +16,8 @@ from slipstream.errors import NotFound, SpecError
 from slipstream.spec import ModelSpec
 from slipstream.stages.approve import Answer, Question, approve, request
 from slipstream.stages.decide import Decided, decide
-from slipstream.stages.due import last_due, next_due
 from slipstream.stages.history import history
+from slipstream.stages.policies.due import last_due, next_due
 from slipstream.stages.train import train
 from slipstream.store import Store
 

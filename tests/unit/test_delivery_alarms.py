@@ -10,8 +10,8 @@ import pytest
 
 from slipstream.scoring.latency import BOUNDS, quantile, slower
 from slipstream.spec_loop import RolloutAlarms
-from slipstream.stages.delivery_alarms import Figures, Quality, Side, alarm, wilson
-from slipstream.stages.delivery_watch import Watch
+from slipstream.stages.rollouts.alarms import Figures, Quality, Side, alarm, wilson
+from slipstream.stages.rollouts.watch import Watch
 
 ALL = RolloutAlarms(disagreement=0.2, quality=0.02)
 

@@ -26,7 +26,7 @@ from slipstream.spec import ModelSpec
 from slipstream.stages.history import history
 from slipstream.stages.join import Joined, join, served_quality
 from slipstream.stages.labels import labels
-from slipstream.stages.truth import check_key
+from slipstream.stages.truth.joined import check_key
 from slipstream.store import Store
 from slipstream.store.labels import TABLE, Label, deliver, in_order
 

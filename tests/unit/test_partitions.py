@@ -12,12 +12,12 @@ import pytest
 
 from slipstream.scoring.profile import Column, Profile
 from slipstream.spec import ModelSpec
-from slipstream.stages import partitions
 from slipstream.stages.deploy import deploy
 from slipstream.stages.monitor import monitor
-from slipstream.stages.partitions import Added, Partition, added_up
-from slipstream.stages.subject import Subject, watched_champion
-from slipstream.stages.window import origin_of
+from slipstream.stages.monitoring import partitions
+from slipstream.stages.monitoring.partitions import Added, Partition, added_up
+from slipstream.stages.monitoring.subject import Subject, watched_champion
+from slipstream.stages.monitoring.window import origin_of
 from slipstream.store import Store
 
 WATCH: dict[str, Any] = {"min_rows": 100, "evidently": False}

@@ -21,8 +21,8 @@ from slipstream.stages.explain import explain
 from slipstream.stages.gate import gate
 from slipstream.stages.package import package
 from slipstream.stages.replay import replay
-from slipstream.stages.replay_answers import ENOUGH
-from slipstream.stages.replay_rows import ROWS
+from slipstream.stages.replaying.answers import ENOUGH
+from slipstream.stages.replaying.rows import ROWS
 from slipstream.stages.train import train
 from slipstream.store import Store
 from slipstream.store.labels import TABLE, Label, deliver, in_order
@@ -223,8 +223,8 @@ RIDGE = {"type": "sklearn", "estimator": "sklearn.linear_model.Ridge"}
 def test_a_row_at_fault_is_found_among_sound_ones_and_many_end_it(
     store: Store, version: Version, capture: Capture, make_spec: Any
 ) -> None:
-    from slipstream.stages.replay_answers import Side
-    from slipstream.stages.replay_rows import newest_files, requests
+    from slipstream.stages.replaying.answers import Side
+    from slipstream.stages.replaying.rows import newest_files, requests
 
     version()
     capture(2000)

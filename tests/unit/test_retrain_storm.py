@@ -13,7 +13,7 @@ import pytest
 from slipstream.spec import ModelSpec
 from slipstream.spec_loop import RetrainSpec
 from slipstream.stages.decide import decide
-from slipstream.stages.policy import Facts, Mark, Measurement, decide_on
+from slipstream.stages.policies.policy import Facts, Mark, Measurement, decide_on
 from slipstream.store import Store
 
 BEGIN = datetime(2030, 1, 1, tzinfo=UTC)

@@ -16,8 +16,8 @@ import msgspec
 from slipstream.errors import Conflict, NotFound
 from slipstream.spec import ModelSpec
 from slipstream.stages.contract import Result, Stage, once, run_key
-from slipstream.stages.policy import Decision, Facts, decide_on, lapsed
-from slipstream.stages.situation import Situation
+from slipstream.stages.policies.policy import Decision, Facts, decide_on, lapsed
+from slipstream.stages.policies.situation import Situation
 from slipstream.store import Store
 from slipstream.store.state import ModelState, State
 
@@ -34,7 +34,7 @@ class Decided(Result):
     Attributes:
         action: ``retrain`` or ``skip``.
         trigger: What asks: ``drift``, ``quality``, ``rows`` or ``cron``; "" when nothing does.
-        why: ``asked``, or what stands against it in a word (:class:`~slipstream.stages.policy.Decision`).
+        why: ``asked``, or what stands against it in a word (:class:`~slipstream.stages.policies.policy.Decision`).
         reason: One sentence.
         evidence: Ids and figures behind it.
         actor: Who decided.

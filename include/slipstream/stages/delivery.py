@@ -13,9 +13,9 @@ from typing import Any
 from slipstream.errors import StageError
 from slipstream.slots import TARGET, Watchable
 from slipstream.spec import ModelSpec
-from slipstream.stages.delivery_steps import Delivery, Said, event_at
 from slipstream.stages.deploy import CLOSING, admitted, put
-from slipstream.stages.rollout import Deployed, Place, Share
+from slipstream.stages.rollouts.attempt import Deployed, Place, Share
+from slipstream.stages.rollouts.steps import Delivery, Said, event_at
 from slipstream.store import Store
 from slipstream.store.state import ModelState
 

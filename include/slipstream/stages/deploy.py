@@ -19,7 +19,7 @@ from slipstream.errors import NotFound, StageError
 from slipstream.spec import ModelSpec
 from slipstream.stages.approve import require_approval
 from slipstream.stages.contract import Result, run_key
-from slipstream.stages.rollout import STAGE, Attempt, Deployed, Place, Share
+from slipstream.stages.rollouts.attempt import STAGE, Attempt, Deployed, Place, Share
 from slipstream.store import Store
 from slipstream.store.faultpoints import faultpoint
 from slipstream.store.state import Event, ModelState

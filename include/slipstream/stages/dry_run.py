@@ -13,9 +13,9 @@ from slipstream import strict_yaml
 from slipstream.errors import SpecError, shown
 from slipstream.model_file import parse_spec
 from slipstream.spec import ModelSpec
-from slipstream.stages.policy import Decision, Mark, Measurement, decide_on
-from slipstream.stages.rejudge import REPLAYABLE, Judge
-from slipstream.stages.situation import DECISIONS, Situation
+from slipstream.stages.policies.policy import Decision, Mark, Measurement, decide_on
+from slipstream.stages.policies.rejudge import REPLAYABLE, Judge
+from slipstream.stages.policies.situation import DECISIONS, Situation
 from slipstream.store import Store
 from slipstream.store.state import Event
 
@@ -38,7 +38,7 @@ class Replayed:
         window: The rows, in words.
         verdict: What the changed model file says of it.
         action: ``retrain`` or ``skip``.
-        why: As :class:`~slipstream.stages.policy.Decision` has it.
+        why: As :class:`~slipstream.stages.policies.policy.Decision` has it.
         reason: One sentence.
         then: What was decided then: ``retrain``, ``skip`` or "" for nothing.
         then_reason: With which sentence.

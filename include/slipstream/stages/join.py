@@ -10,7 +10,7 @@ from typing import Any
 
 from slipstream.spec import ModelSpec
 from slipstream.stages.contract import Result, Stage, once, run_key
-from slipstream.stages.join_figures import (
+from slipstream.stages.truth.figures import (
     MICROSECOND,
     Joining,
     current,
@@ -19,7 +19,7 @@ from slipstream.stages.join_figures import (
     trouble_of,
     windows_of,
 )
-from slipstream.stages.truth import EVER, SAMPLE, Measured, Part, Truth, joined, opened
+from slipstream.stages.truth.joined import EVER, SAMPLE, Measured, Part, Truth, joined, opened
 from slipstream.store import Store
 from slipstream.store.labels import TABLE as LABELS
 from slipstream.store.tables import TableFile

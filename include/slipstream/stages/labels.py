@@ -13,8 +13,8 @@ from slipstream.duck import columns_of, duck, literal
 from slipstream.errors import DataError
 from slipstream.spec import ModelSpec
 from slipstream.stages.contract import Result, Stage, champion_of, once, run_key
-from slipstream.stages.delivered import Given, Read, columns_given, read
-from slipstream.stages.truth import schema_of
+from slipstream.stages.truth.delivered import Given, Read, columns_given, read
+from slipstream.stages.truth.joined import schema_of
 from slipstream.store import Store
 from slipstream.store.labels import TABLE, deliver, digest
 

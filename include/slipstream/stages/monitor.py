@@ -14,16 +14,16 @@ from slipstream.errors import NotFound, StageError
 from slipstream.scoring.profile import ANSWER, Profile
 from slipstream.spec import ModelSpec
 from slipstream.stages.contract import Result, Stage, once, run_key
-from slipstream.stages.subject import Champion, Subject, watched_champion
-from slipstream.stages.window import Origin, Window, origin_of
+from slipstream.stages.monitoring.subject import Champion, Subject, watched_champion
+from slipstream.stages.monitoring.window import Origin, Window, origin_of
 from slipstream.store import Store
 from slipstream.store.state import Event
 
 if TYPE_CHECKING:
     from slipstream.scoring.drift import ColumnDrift
-    from slipstream.stages.partitions import Added
-    from slipstream.stages.scored import Scored
-    from slipstream.stages.signals import Evidence
+    from slipstream.stages.monitoring.partitions import Added
+    from slipstream.stages.monitoring.scored import Scored
+    from slipstream.stages.monitoring.signals import Evidence
 
 __all__ = ["NOTHING_NEW", "STAGE", "Champion", "Monitored", "monitor"]
 
@@ -95,7 +95,7 @@ def monitor(spec: ModelSpec, store: Store, *, actor: str = "") -> Monitored:
         BundleError: the champion's bundle cannot be trusted.
         StageError: ``inputs_not_kept``: no watched input is kept.
     """
-    from slipstream.stages.quality import labels_of
+    from slipstream.stages.monitoring.quality import labels_of
 
     subject = Subject(spec, store, watched_champion(spec, store))
     champion = subject.champion
@@ -148,11 +148,11 @@ class _Measuring:
     def into(self, found: Monitored) -> Monitored:
         """Profile, score, judge, and keep the figures and the pages."""
         from slipstream.reports import drift as report
-        from slipstream.stages.estimated import estimated
-        from slipstream.stages.quality import quality_of
-        from slipstream.stages.scored import scored
-        from slipstream.stages.timeline import timeline
-        from slipstream.stages.verdict import Verdict
+        from slipstream.stages.monitoring.estimated import estimated
+        from slipstream.stages.monitoring.quality import quality_of
+        from slipstream.stages.monitoring.scored import scored
+        from slipstream.stages.monitoring.timeline import timeline
+        from slipstream.stages.monitoring.verdict import Verdict
 
         store, remembered = self.subject.store, self._remembered()
         done = scored(self.subject, self.window)
@@ -192,7 +192,7 @@ class _Measuring:
 
     def _profile(self, remembered: dict[str, Any]) -> Added:
         """The profile of all rows of the window."""
-        from slipstream.stages.partitions import Partition, added_up
+        from slipstream.stages.monitoring.partitions import Partition, added_up
 
         known: list[Partition] = msgspec.convert(remembered.get("partitions", []), list[Partition])
         subject = self.subject
@@ -212,10 +212,10 @@ class _Measuring:
     def _evidence(self, now: Profile, done: Scored) -> Evidence:
         """What the signals are read from."""
         from slipstream.scoring.drift import drifts
-        from slipstream.stages.contributions import shift
-        from slipstream.stages.season import seasonal
-        from slipstream.stages.signals import Evidence
-        from slipstream.stages.verdict import left_out
+        from slipstream.stages.monitoring.contributions import shift
+        from slipstream.stages.monitoring.season import seasonal
+        from slipstream.stages.monitoring.signals import Evidence
+        from slipstream.stages.monitoring.verdict import left_out
 
         subject, window = self.subject, self.window
         columns = drifts(subject.reference, now, subject.methods)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from slipstream.spec import ModelSpec
-from slipstream.stages.outlook import outlook
+from slipstream.stages.policies.outlook import outlook
 from slipstream.store import Store
 
 READS = {

@@ -14,9 +14,9 @@ from slipstream.scoring.difference import alike, by_row
 from slipstream.scoring.scorer import Answers, Scorer
 from slipstream.spec import ModelSpec
 from slipstream.stages.contract import Result, Stage, once, run_key
-from slipstream.stages.replay_answers import ENOUGH, Side
-from slipstream.stages.replay_quality import labels_of, quality
-from slipstream.stages.replay_rows import Requests, newest_files, refused, requests
+from slipstream.stages.replaying.answers import ENOUGH, Side
+from slipstream.stages.replaying.quality import labels_of, quality
+from slipstream.stages.replaying.rows import Requests, newest_files, refused, requests
 from slipstream.stages.slices import Pair
 from slipstream.store import Store
 from slipstream.store.labels import TABLE as LABELS

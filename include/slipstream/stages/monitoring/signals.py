@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from slipstream.scoring.correction import benjamini_hochberg
 from slipstream.scoring.drift import ColumnDrift
 from slipstream.scoring.profile import Profile
-from slipstream.stages.contributions import Shift
-from slipstream.stages.season import Season
-from slipstream.stages.subject import Subject
+from slipstream.stages.monitoring.contributions import Shift
+from slipstream.stages.monitoring.season import Season
+from slipstream.stages.monitoring.subject import Subject
 
 NAMED = 5
 """So many columns are named in a sentence."""

@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from slipstream.spec import ModelSpec
-from slipstream.stages.due import last_due
-from slipstream.stages.policy import Facts, Mark, Measurement, Trained
+from slipstream.stages.policies.due import last_due
+from slipstream.stages.policies.policy import Facts, Mark, Measurement, Trained
 from slipstream.store.state import Event, ModelState, State, fold
 
 DECISIONS = {"retrain.requested", "retrain.skipped"}

@@ -13,7 +13,7 @@ from slipstream.errors import DataError, RequestError
 from slipstream.scoring.labels import read_label
 from slipstream.scoring.schema import Schema
 from slipstream.spec import ModelSpec
-from slipstream.stages.truth import check_key, key_sql
+from slipstream.stages.truth.joined import check_key, key_sql
 from slipstream.store.labels import Label
 
 if TYPE_CHECKING:

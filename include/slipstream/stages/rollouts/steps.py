@@ -13,10 +13,10 @@ from slipstream.errors import Conflict, DeployError
 from slipstream.slots import Watchable
 from slipstream.spec import ModelSpec
 from slipstream.spec_values import written
-from slipstream.stages.delivery_alarms import FEWEST_TIMED, Alarm, Quality, Side, alarm, judged
-from slipstream.stages.delivery_watch import Watch, served_qualities
 from slipstream.stages.deploy import await_champion
-from slipstream.stages.rollout import Attempt, Deployed, Share
+from slipstream.stages.rollouts.alarms import FEWEST_TIMED, Alarm, Quality, Side, alarm, judged
+from slipstream.stages.rollouts.attempt import Attempt, Deployed, Share
+from slipstream.stages.rollouts.watch import Watch, served_qualities
 from slipstream.store import Store
 from slipstream.store.faultpoints import faultpoint
 from slipstream.store.state import Event, State

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from slipstream.spec import ModelSpec
-from slipstream.stages.truth import EVER, NO_LABELS, SAMPLE, Measured, Part, Truth
+from slipstream.stages.truth.joined import EVER, NO_LABELS, SAMPLE, Measured, Part, Truth
 
 WINDOWS = 1000
 """So many windows are measured, the newest."""

@@ -12,8 +12,8 @@ from slipstream.errors import DataError
 from slipstream.scoring.estimate import Calibration, calibration, estimate
 from slipstream.scoring.metrics import Figure, loss
 from slipstream.stages.answers import truth_of
+from slipstream.stages.monitoring.subject import Subject
 from slipstream.stages.split import reopen
-from slipstream.stages.subject import Subject
 
 ROWS = 50_000
 """So many rows are estimated on at most, evenly spaced."""

@@ -14,8 +14,8 @@ from slipstream.scoring.drift import ColumnDrift, Methods
 from slipstream.scoring.metrics import loss
 from slipstream.spec import ModelSpec
 from slipstream.spec_loop import QualitySpec
-from slipstream.stages.policy import Measurement
-from slipstream.stages.situation import measurement
+from slipstream.stages.policies.policy import Measurement
+from slipstream.stages.policies.situation import measurement
 from slipstream.store import Store
 from slipstream.store.state import Event
 
@@ -57,12 +57,12 @@ class Judge:
         return replace(known, verdict=verdict.sentence, drifted=bool(verdict.fired), lost=verdict.lost)
 
     def _verdict(self, details: dict[str, Any]) -> Any:
-        from slipstream.stages.contributions import Shift
-        from slipstream.stages.estimated import Estimate
-        from slipstream.stages.quality import Quality
-        from slipstream.stages.season import Season
-        from slipstream.stages.signals import Evidence
-        from slipstream.stages.verdict import Verdict
+        from slipstream.stages.monitoring.contributions import Shift
+        from slipstream.stages.monitoring.estimated import Estimate
+        from slipstream.stages.monitoring.quality import Quality
+        from slipstream.stages.monitoring.season import Season
+        from slipstream.stages.monitoring.signals import Evidence
+        from slipstream.stages.monitoring.verdict import Verdict
 
         subject = self._subject(details["champion"])
         shift = msgspec.convert(details["explanations"], Shift)
@@ -77,7 +77,7 @@ class Judge:
         )
 
     def _subject(self, champion: dict[str, Any]) -> Any:
-        from slipstream.stages.subject import Champion, Subject
+        from slipstream.stages.monitoring.subject import Champion, Subject
 
         if champion["bundle"] not in self._subjects:
             self._subjects[champion["bundle"]] = Subject(self._spec, self._store, Champion(**champion))

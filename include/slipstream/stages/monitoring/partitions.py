@@ -18,7 +18,7 @@ from slipstream.duck import literal
 from slipstream.errors import NotFound
 from slipstream.scoring.profile import Profile
 from slipstream.scoring.profile_file import from_parquet, to_parquet
-from slipstream.stages.window import FILE, FilePart, Window
+from slipstream.stages.monitoring.window import FILE, FilePart, Window
 from slipstream.store import Store
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from slipstream.scoring.profile import ANSWER
 from slipstream.stages.answers import Candidate
-from slipstream.stages.subject import Subject
-from slipstream.stages.window import PROBABILITIES, Window
+from slipstream.stages.monitoring.subject import Subject
+from slipstream.stages.monitoring.window import PROBABILITIES, Window
 
 if TYPE_CHECKING:
     import pandas as pd

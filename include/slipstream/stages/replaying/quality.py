@@ -9,9 +9,9 @@ from slipstream.scoring.labels import label_text
 from slipstream.scoring.schema import Schema
 from slipstream.scoring.scorer import Answers
 from slipstream.spec import ModelSpec
-from slipstream.stages.replay_rows import PREDICTIONS
+from slipstream.stages.replaying.rows import PREDICTIONS
 from slipstream.stages.slices import Pair, pairs
-from slipstream.stages.truth import joined
+from slipstream.stages.truth.joined import joined
 from slipstream.store import Store
 from slipstream.store.labels import TABLE as LABELS
 from slipstream.store.tables import TableFile

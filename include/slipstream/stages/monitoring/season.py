@@ -9,9 +9,9 @@ from slipstream.duck import first_row
 from slipstream.scoring.drift import drifts
 from slipstream.scoring.profile import ANSWER, Profile
 from slipstream.spec_values import written
-from slipstream.stages.scored import SCORED_ROWS, answered
-from slipstream.stages.subject import Subject
-from slipstream.stages.window import Window, sample
+from slipstream.stages.monitoring.scored import SCORED_ROWS, answered
+from slipstream.stages.monitoring.subject import Subject
+from slipstream.stages.monitoring.window import Window, sample
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from slipstream.spec import ModelSpec
-from slipstream.stages.delivery_alarms import NOTHING, Figures, Quality
+from slipstream.stages.rollouts.alarms import NOTHING, Figures, Quality
 from slipstream.store import Store
 
 MOST_INSTANCES = 1000

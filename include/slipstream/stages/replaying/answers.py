@@ -8,7 +8,7 @@ from typing import Any
 
 from slipstream.errors import SlipstreamError
 from slipstream.scoring.scorer import Answers, Scorer
-from slipstream.stages.replay_rows import Requests
+from slipstream.stages.replaying.rows import Requests
 
 ENOUGH = 200
 """After so many rows that it fails at, no more are asked: any is too many."""

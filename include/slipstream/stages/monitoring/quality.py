@@ -13,9 +13,9 @@ from slipstream.scoring.metrics import Figure, figures, loss
 from slipstream.spec_values import written
 from slipstream.stages.answers import truth_of
 from slipstream.stages.evaluate import load_evaluation
-from slipstream.stages.scored import Scored
-from slipstream.stages.subject import Subject
-from slipstream.stages.window import CLOCK, Window
+from slipstream.stages.monitoring.scored import Scored
+from slipstream.stages.monitoring.subject import Subject
+from slipstream.stages.monitoring.window import CLOCK, Window
 from slipstream.store.state import Event
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from slipstream.scoring.schema import Schema
 from slipstream.scoring.scorer import Scorer, load_scorer
 from slipstream.scoring.shapley import contributions, evenly
-from slipstream.stages.subject import Subject
+from slipstream.stages.monitoring.subject import Subject
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,9 +9,9 @@ from typing import Any
 
 from slipstream.estimators import LOWER_IS_BETTER
 from slipstream.scoring.drift import figures
-from slipstream.stages.estimated import Estimate
-from slipstream.stages.quality import Quality
-from slipstream.stages.signals import NAMED, Evidence, Signal, signals
+from slipstream.stages.monitoring.estimated import Estimate
+from slipstream.stages.monitoring.quality import Quality
+from slipstream.stages.monitoring.signals import NAMED, Evidence, Signal, signals
 
 
 def left_out(names: Sequence[str]) -> str:

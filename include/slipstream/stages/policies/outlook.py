@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from slipstream.spec import ModelSpec
 from slipstream.spec_loop import Signal
 from slipstream.spec_values import written
-from slipstream.stages.due import next_due
-from slipstream.stages.policy import Facts, cooling, decide_on, in_a_row, spoken
-from slipstream.stages.situation import Situation
+from slipstream.stages.policies.due import next_due
+from slipstream.stages.policies.policy import Facts, cooling, decide_on, in_a_row, spoken
+from slipstream.stages.policies.situation import Situation
 from slipstream.store import Store
 
 _OFF = "off"

@@ -1,0 +1,1 @@
+"""How champion and challenger answer captured requests."""
