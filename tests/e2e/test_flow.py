@@ -34,6 +34,7 @@ MODEL: dict[str, Any] = {
     "evaluate": {"metric": "roc_auc", "bootstrap": 20},
     "gates": [{"type": "metric", "bound": 0.7}],
     "approval": {"mode": "manual"},
+    "deploy": {"rollout": {"steps": [], "bake": "1s"}},
     "monitor": {"min_rows": 50, "evidently": False},
     "schedule": {"monitor": ["data"]},
 }
@@ -53,16 +54,22 @@ def write_batch(folder: Path, month: int, shift: float) -> None:
     (folder / "data" / f"{month:02d}.csv").write_text("\n".join(lines) + "\n")
 
 
-def answered(stack: Stack, run_id: str) -> DagRun:
-    """The ended train run, after its question to a person has been answered with yes."""
+def asked(stack: Stack, run_id: str) -> dict[str, Any]:
+    """The question of the train run to a person."""
     end = time.monotonic() + 120
-    while not stack.airflow.questions("tiny__train", run_id):
+    while not (found := stack.airflow.questions("tiny__train", run_id)):
         run = stack.airflow.run("tiny__train", run_id)
         assert run.state in {"queued", "running"}, stack.airflow.why_failed(run)
         assert time.monotonic() < end, run
         time.sleep(0.5)
     # People take longer: Airflow must first see that the asking process has ended, else it runs the task again.
     time.sleep(3)
+    return found[0]
+
+
+def answered(stack: Stack, run_id: str) -> DagRun:
+    """The ended train run, after its question to a person has been answered with yes."""
+    asked(stack, run_id)
     stack.airflow.answer("tiny__train", run_id, "approve", ["Approve"], {"comment": "ship it"})
     run = stack.airflow.wait("tiny__train", run_id, seconds=120)
     assert run.ended_well, stack.airflow.why_failed(run)
@@ -95,8 +102,8 @@ def test_from_a_csv_to_a_champion_and_through_drift_to_the_next(stack: Stack) ->
 
     ingested()
     answered(stack, airflow.trigger("tiny__train", {"reason": "a first champion"}))
-    asked = {"rows": [{"a": 2.0, "b": 2.0, "kind": "x"}, {"a": -2.0, "b": -2.0, "kind": "y"}]}
-    reply = httpx.post(f"{stack.endpoint_url}/models/tiny/predict", json=asked, trust_env=False, timeout=10)
+    rows = {"rows": [{"a": 2.0, "b": 2.0, "kind": "x"}, {"a": -2.0, "b": -2.0, "kind": "y"}]}
+    reply = httpx.post(f"{stack.endpoint_url}/models/tiny/predict", json=rows, trust_env=False, timeout=10)
     assert reply.status_code == 200, reply.text
     assert reply.json()["version"] == 1
     assert reply.json()["predictions"] == [True, False]
@@ -113,8 +120,26 @@ def test_from_a_csv_to_a_champion_and_through_drift_to_the_next(stack: Stack) ->
     # Asked for only now: Airflow answers 500 as long as a run that the event started is queued.
     (event,) = airflow.asset_events("slipstream://tiny/retrain")
     assert "drifted" in event["extra"]["reason"]
-    again = httpx.post(f"{stack.endpoint_url}/models/tiny/predict", json=asked, trust_env=False, timeout=10)
+    again = httpx.post(f"{stack.endpoint_url}/models/tiny/predict", json=rows, trust_env=False, timeout=10)
     assert again.json()["version"] == store.ledger.state().model("tiny").champion == 2
+
+
+def test_nobody_approves_what_they_asked_for(stack: Stack) -> None:
+    folder, store = stack.layout.models / "tiny", Store.open(stack.layout.store)
+    (folder / "model.yaml").write_text(json.dumps(MODEL | {"approval": {"mode": "manual", "four_eyes": True}}))
+    before = store.ledger.state().model("tiny").champion
+    run_id = stack.airflow.trigger("tiny__train", {"reason": "once more, please"})
+    question = asked(stack, run_id)
+    assert "once more, please" in question["body"]
+    assert "roc" in question["body"]
+    stack.airflow.answer("tiny__train", run_id, "approve", ["Approve"], {"comment": "by myself"})
+    run = stack.airflow.wait("tiny__train", run_id, seconds=120)
+    assert {task.name: task.state for task in run.tasks}["approve"] == "failed"
+    assert "approval_four_eyes" in stack.airflow.why_failed(run)
+    decision = store.ledger.read(model="tiny", kind="approval.decided")[-1]
+    assert (decision.data["approved"], decision.data["comment"]) == (False, "by myself")
+    assert "four eyes" in decision.data["reason"]
+    assert store.ledger.state().model("tiny").champion == before
 
 
 def test_the_pages_answer_inside_airflow(stack: Stack) -> None:

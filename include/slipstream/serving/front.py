@@ -10,21 +10,20 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from slipstream.errors import RequestError, SlipstreamError
 from slipstream.serving.access import Access
 from slipstream.serving.call import Call, Receive, Reply, Scope, Send, failure, refusal
-from slipstream.serving.labels import LabelKeeper
 from slipstream.serving.limits import Limits, Rate
 from slipstream.serving.log import AccessLog
 from slipstream.serving.meters import Meters
-from slipstream.serving.past import Past
+from slipstream.serving.models import Models
 from slipstream.serving.paths import OWN, Path, Paths
 from slipstream.serving.patience import Patience
 from slipstream.serving.protocols.sagemaker import TARGET_MODEL, target_model
 from slipstream.serving.routes import Routes
-from slipstream.serving.served import Answered, Codec, answer
+from slipstream.serving.served import Codec, answer
 from slipstream.serving.traffic import FOLDER, instance_id
 
 INLINE_BYTES = 16 << 10
@@ -35,40 +34,6 @@ _REQUEST_ID = re.compile(rb"^[A-Za-z0-9._-]{1,64}\Z")
 _PORT = re.compile(r":\d*$")
 
 _log = logging.getLogger("slipstream")
-
-
-class Models(Protocol):
-    """What the front serves."""
-
-    def ready(self) -> bool:
-        """Whether every model that should serve does, or was refused."""
-        ...
-
-    def routes(self, model: str) -> Routes | None:
-        """The versions that answer for *model*."""
-        ...
-
-    def describe(self, model: str) -> dict[str, Any] | None:
-        """What is known of *model*; None if nothing."""
-        ...
-
-    def names(self) -> list[str]:
-        """All models, sorted."""
-        ...
-
-    def keep(self, answered: Answered, routes: Routes) -> None:
-        """Take an answered request for capture and for the shadow; returns at once."""
-        ...
-
-    @property
-    def past(self) -> Past | None:
-        """Where past predictions are found; None where none are kept."""
-        ...
-
-    @property
-    def labels(self) -> LabelKeeper | None:
-        """Where labels go; None where none are kept."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from slipstream.errors import StageError
 from slipstream.slots import TARGET, Watchable
 from slipstream.spec import ModelSpec
 from slipstream.stages.deploy import CLOSING, admitted, put
-from slipstream.stages.rollouts.attempt import Deployed, Place, Share
-from slipstream.stages.rollouts.steps import Delivery, Said, event_at
+from slipstream.stages.rollouts.attempt import Deployed, Place, Share, event_at
+from slipstream.stages.rollouts.steps import Delivery, Said
 from slipstream.store import Store
 from slipstream.store.state import ModelState
 

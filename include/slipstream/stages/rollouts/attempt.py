@@ -62,6 +62,11 @@ class Place:
     actor: str
 
 
+def event_at(store: Store, spec: ModelSpec, seq: int) -> Event:
+    """The model's event of that number."""
+    return store.ledger.read(after=seq - 1, model=spec.name)[0]
+
+
 @dataclass(frozen=True)
 class Attempt:
     """One try to bring a version into service.

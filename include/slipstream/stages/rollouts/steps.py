@@ -15,7 +15,7 @@ from slipstream.spec import ModelSpec
 from slipstream.spec_values import written
 from slipstream.stages.deploy import await_champion
 from slipstream.stages.rollouts.alarms import FEWEST_TIMED, Alarm, Quality, Side, alarm, judged
-from slipstream.stages.rollouts.attempt import Attempt, Deployed, Share
+from slipstream.stages.rollouts.attempt import Attempt, Deployed, Share, event_at
 from slipstream.stages.rollouts.watch import Watch, served_qualities
 from slipstream.store import Store
 from slipstream.store.faultpoints import faultpoint
@@ -31,11 +31,6 @@ _AGAIN = {"endpoint_unreachable", "deploy_timeout"}
 """Codes of an endpoint that is being started again, or has no time."""
 
 Said = Callable[[str], None]
-
-
-def event_at(store: Store, spec: ModelSpec, seq: int) -> Event:
-    """The model's event of that number."""
-    return store.ledger.read(after=seq - 1, model=spec.name)[0]
 
 
 @dataclass
@@ -72,8 +67,8 @@ class Delivery:
         """Go through the steps that are left and let the version take over.
 
         Raises:
-            Conflict: the deployment is somebody else's by now.
-            DeployError: ``rolled_back``, or the version did not come into service.
+            Conflict: the deployment is another's now.
+            DeployError: ``rolled_back``, or it did not come into service.
         """
         self._look(-math.inf)
         for weight in self._begin():
@@ -155,10 +150,11 @@ class Delivery:
     def _look(self, began: float) -> None:
         """Take the newest figures. An endpoint that says nothing for long takes the version back."""
         self._check_mine_now()
+        known = silent = None
         try:
-            known, silent = self.target.look(self.attempt.asked(self.mine)), None
+            known = self.target.look(self.attempt.asked(self.mine))
         except DeployError as error:
-            known, silent = None, error
+            silent = error
         if known is not None:
             self.looked = time.monotonic()
             self.watch.take(known)
