@@ -15,6 +15,7 @@ import typer
 
 from slipstream import model_file
 from slipstream.cli_endpoint import endpoint
+from slipstream.cli_history import past
 from slipstream.cli_keys import keys
 from slipstream.cli_loop import loop
 from slipstream.cli_show import (
@@ -48,6 +49,7 @@ app = typer.Typer(
 )
 app.add_typer(keys)
 app.add_typer(loop)
+app.add_typer(past)
 app.add_typer(endpoint)
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
-import msgspec
 import typer
 
 from slipstream.cli_show import (
@@ -123,56 +121,3 @@ def dry_run(
         as_json=False,
     )
     out.print(found.sentence, highlight=False, markup=False, soft_wrap=True)
-
-
-@loop.command()
-def history(
-    model: Model,
-    newest: Annotated[int, typer.Option(min=1, max=10_000, help="How many entries.")] = 30,
-    as_of: Annotated[
-        str, typer.Option("--as-of", help="What was in production then: a number of the ledger or an ISO 8601 time.")
-    ] = "",
-    champions: Annotated[bool, typer.Option("--champions", help="All versions that were in production.")] = False,
-    decisions: Annotated[bool, typer.Option("--decisions", help="The automatic decisions alone.")] = False,
-    json_: AsJson = False,
-) -> None:
-    """What happened to a model, newest first, in plain sentences."""
-    spec, store = spec_of(model), open_store()
-    if (bool(as_of), champions, decisions).count(True) > 1:
-        raise typer.BadParameter("give one of --as-of, --champions and --decisions")
-    if as_of:
-        from slipstream.stages.terms import as_of as at
-
-        print_value(at(spec, store, as_of), json_)
-        return
-    if champions:
-        from slipstream.stages.terms import terms
-
-        _print(terms(spec, store)[-newest:], json_)
-        return
-    from slipstream.stages import history as past
-
-    if decisions:
-        _print(past.decisions(spec, store, newest=newest), json_)
-        return
-    entries = past.history(spec, store, newest=newest)
-    if json_:
-        _print(entries, json_)
-        return
-    print_rows([{"seq": e.seq, "time": e.time[:19], "who": e.actor, "what": e.text} for e in entries], as_json=False)
-
-
-def _print(entries: Sequence[Any], as_json: bool) -> None:
-    """Records as JSON in full; as a table without their ids of events."""
-    rows = msgspec.to_builtins(entries)
-    if not as_json:
-        rows = [{name: _cell(name, value) for name, value in row.items()} for row in rows]
-    print_rows(rows, as_json)
-
-
-def _cell(name: str, value: Any) -> Any:
-    if name in {"time", "since", "until"}:
-        return str(value)[:19]
-    if name == "dataset":
-        return str(value)[:12]
-    return ", ".join(f"{key} {entry}" for key, entry in value.items()) if isinstance(value, dict) else value
