@@ -216,7 +216,8 @@ def test_the_loop_ends_right_and_once(stack: Stack, chaos: Store, victim: str, r
 
         until(ended, 1200, lambda: told(stack, chaos))
     record_property(f"{victim} killed in", f"{', '.join(haunting.hit)} ({time.monotonic() - began:.0f} s)")
-    assert len(haunting.hit) >= (6 if EVERYTHING else 2), haunting.hit
+    # An endpoint that was killed is back after ten seconds, by when some steps have passed.
+    assert len(haunting.hit) >= (6 if EVERYTHING and victim != "endpoint" else 2), haunting.hit
     until(lambda: not running(stack), 300, lambda: told(stack, chaos))
     assert counted(chaos) == {name: count + 1 for name, count in before.items()}, told(stack, chaos)
     assert chaos.ledger.read(model=NAME, kind="deployment.rolled_back") == []
