@@ -70,8 +70,8 @@ COMMON = {
     ("scheduler", "mp_start_method"): "forkserver",
     # The default of 1 s is the larger part of the gap between two tasks.
     ("scheduler", "scheduler_idle_sleep_time"): "0.1",
-    # A task that ended while the scheduler was away is looked for this often, and is tried again this long after its last
-    # heartbeat; the defaults are 300 s each. An api-server may be away for 74 s (measured), which is no reason yet.
+    # A task that ended while the scheduler was away is looked for this often, and is tried again so long after its last
+    # heartbeat; the defaults are 300 s. An api-server may be away for 74 s (measured), which is no reason yet.
     ("scheduler", "orphaned_tasks_check_interval"): "30",
     ("scheduler", "task_instance_heartbeat_timeout"): "120",
     # A supervisor may sleep this long before it sees that its task's process has ended; until then the worker is taken,
