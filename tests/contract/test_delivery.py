@@ -454,7 +454,7 @@ def test_one_whose_answers_turn_out_worse_is_taken_back(
     client = threading.Thread(target=ask_and_tell_what_was_true)
     client.start()
     try:
-        with pytest.raises(DeployError, match=r"Version 2 reaches roc_auc 0\S* on \d+ labelled rows") as caught:
+        with pytest.raises(DeployError, match=r"Version 2 reaches roc_auc 0\S* on [\d,]+ labelled rows") as caught:
             deliver(spec, store, two, endpoint=endpoint.url)
     finally:
         stop.set()

@@ -164,7 +164,7 @@ def test_from_the_command_line(past: Any, store: Store, monkeypatch: pytest.Monk
     decided = run.invoke(app, ["decide", "small", "--json"])
     assert json.loads(decided.stdout)["why"] == "trained"
     text = run.invoke(app, ["dry-run", "small", "--set", "retrain.windows=2", "--set", "retrain.cooldown=1d"])
-    assert "With retrain.windows 2, retrain.cooldown 1d: 0 requests instead of 1 in 1 windows" in text.stdout
+    assert "With retrain.windows 2, retrain.cooldown 1d: 0 requests instead of 1 in 1 window" in text.stdout
     found = json.loads(run.invoke(app, ["dry-run", "small", "--json"]).stdout)
     assert (found["requests"], len(found["windows"])) == (1, 1)
     assert "1h between" not in run.invoke(app, ["plan", "small"]).stdout
