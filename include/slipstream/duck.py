@@ -22,8 +22,6 @@ STREAM_MIB = 160
 MAX_DECODED = 16 << 30
 ROW_GROUP, MIN_ROW_GROUP, GROUP_CELLS = 122_880, 2_048, 4_000_000
 TYPES = ("BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR", "DATE", "TIMESTAMP")
-_INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "HUGEINT", "UHUGEINT"}
-_TEXTS = ("ENUM", "UUID", "TIME", "JSON")
 
 
 @contextmanager
@@ -97,16 +95,6 @@ def refuse_bulk(relation: duckdb.DuckDBPyRelation, max_rows: int) -> int:
     return int(count)
 
 
-def typed(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
-    """The same rows in Slipstream's six types; NaN becomes NULL, because both mean that the value is missing.
-
-    Raises:
-        DataError: ``data_type_unsupported`` for a column of a nested or binary type.
-    """
-    columns = columns_of(relation)
-    return relation.project(", ".join(f"{_cast(name, kind)} AS {quoted(name)}" for name, kind in columns))
-
-
 def write_parquet(relation: duckdb.DuckDBPyRelation, path: Path) -> None:
     """Write the rows to a Parquet file; equal rows in equal order give equal bytes, whatever the number of threads.
 
@@ -114,23 +102,3 @@ def write_parquet(relation: duckdb.DuckDBPyRelation, path: Path) -> None:
     """
     group = min(ROW_GROUP, max(MIN_ROW_GROUP, GROUP_CELLS // len(relation.columns)))
     relation.write_parquet(str(path), compression="zstd", row_group_size=group)
-
-
-def _cast(name: str, kind: str) -> str:
-    column = quoted(name)
-    if kind in {"DOUBLE", "FLOAT"}:
-        return f"CASE WHEN isnan({column}) THEN NULL ELSE {column}::DOUBLE END"
-    if kind in TYPES:
-        return column
-    if kind in _INTEGERS:
-        return f"{column}::BIGINT"
-    if kind.startswith("DECIMAL"):
-        return f"{column}::DOUBLE"
-    if kind.startswith("TIMESTAMP"):
-        return f"{column}::TIMESTAMP"
-    if kind.startswith(_TEXTS):
-        return f"{column}::VARCHAR"
-    if kind in {'"NULL"', "NULL"}:
-        return f"{column}::VARCHAR"
-    message = f"column {name!r} is of type {kind}, which a table of inputs cannot hold; take it apart in features.py."
-    raise DataError(message, code="data_type_unsupported")

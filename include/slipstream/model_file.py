@@ -120,9 +120,15 @@ def _fields(place: strict_yaml.Place) -> list[str]:
     """The keys that may stand at *place*."""
     model: Any = ModelSpec
     for part in place:
-        if isinstance(part, str) and part in getattr(model, "model_fields", {}):
-            model = _part_of(model.model_fields[part].annotation)
-    return list(getattr(model, "model_fields", {}))
+        known = _named(model)
+        if isinstance(part, str) and part in known:
+            model = _part_of(known[part].annotation)
+    return list(_named(model))
+
+
+def _named(model: Any) -> dict[str, Any]:
+    """The fields of a model class by the keys that the file has for them."""
+    return {field.alias or name: field for name, field in getattr(model, "model_fields", {}).items()}
 
 
 def _part_of(annotation: Any) -> Any:

@@ -31,17 +31,24 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Delivery:
-    """What a source brings: one Parquet file of rows newer than the watermark.
+    """What a source brings: files of rows newer than the watermark, as they came.
+
+    They are kept as they are, so that the data table can be derived anew; what their columns hold is decided later.
 
     Attributes:
-        path: The Parquet file, typed; None when there is nothing new.
+        files: Path -> the name that errors and records use; empty when there is nothing new.
         watermark: Where the next delivery starts; handed back to the source as it is.
-        origin: What was read, for the records (file names, function name).
+        form: What the files are: ``{"type": "parquet"}``, or ``{"type": "csv", "delimiter": ";"}`` (``""`` or none:
+            what the header suggests).
+        max_bytes: How many bytes a packed file may unpack to.
+        still: To be called when the files have been read; raises SourceError if they changed meanwhile.
     """
 
-    path: Path | None
+    files: Mapping[Path, str]
     watermark: str
-    origin: tuple[str, ...] = ()
+    form: Mapping[str, str] = field(default_factory=lambda: {"type": "parquet"})
+    max_bytes: int = 2 << 30
+    still: Callable[[], object] = field(default=bool, repr=False, compare=False)
 
 
 class Source(Protocol):
@@ -55,7 +62,7 @@ class Source(Protocol):
         ...
 
     def deliver(self, spec: ModelSpec, watermark: str, into: Path) -> Delivery:
-        """Write what is newer than *watermark* (``""``: everything) to a Parquet file in folder *into*."""
+        """What is newer than *watermark* (``""``: everything); files that have to be made are made in folder *into*."""
         ...
 
 

@@ -7,65 +7,18 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from slipstream.estimators import CLASSIFIERS, ESTIMATORS, METRICS, REGRESSORS
-from slipstream.expectations import EXPECTATIONS
+from slipstream.spec_data import ContractSpec, DataSpec, Expectation
 from slipstream.spec_loop import ApprovalSpec, DeploySpec, MonitorSpec, RetrainSpec, ScheduleSpec
 from slipstream.spec_values import Backend, Column, Duration, Name, Part, SpecProblem, duration, unknown
 
 _HEADER = re.compile(r"^header:[A-Za-z0-9-]{1,100}$")
 
+__all__ = ["ContractSpec", "DataSpec", "Expectation", "GateSpec", "ModelSpec", "Task", "TrainSpec"]
+
 Task = Literal["binary", "multiclass", "regression"]
-
-
-class DataSpec(Part):
-    """Where batches come from and what the data table is."""
-
-    source: Backend
-    """The source: `{type: files, path: ...}` or `{type: python, function: ...}`."""
-    features: str | None = None
-    """Function of features.py that adds columns to each batch: it takes and gives a DuckDB relation."""
-    time: Column | None = None
-    """The event-time column: splits, windows and the order of rows follow it."""
-    key: tuple[Column, ...] = Field(default=(), strict=False)
-    """Columns that identify a row; a row whose key is already in the table is not added again."""
-    max_rows: int = Field(default=50_000_000, gt=0)
-    """A batch with more rows is refused."""
-
-
-class Expectation(Part):
-    """One rule of the contract."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
-
-    type: str
-    """A Great Expectations name such as `expect_column_values_to_not_be_null`; its arguments stand beside it."""
-
-    @field_validator("type")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        if value not in EXPECTATIONS:
-            raise unknown("expectation", value, EXPECTATIONS, "spec_expectation_unknown")
-        return value
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """The keys beside `type`."""
-        return dict(self.__pydantic_extra__ or {})
-
-
-class ContractSpec(Part):
-    """What a batch must be before its rows reach the data table."""
-
-    on_failure: Literal["fail", "quarantine", "warn"] = "fail"
-    """`fail`: the task fails; `quarantine`: the bad rows are set aside; `warn`: all rows are committed."""
-    on_schema_change: Literal["fail", "warn"] = "fail"
-    """What an added, removed, renamed or retyped column does."""
-    max_quarantine: float = Field(default=0.2, ge=0, le=1)
-    """With `quarantine`: the largest share of bad rows; above it the batch fails."""
-    expectations: tuple[Expectation, ...] = Field(default=(), strict=False)
-    """Great Expectations rules."""
 
 
 class TrainSpec(Part):
@@ -180,6 +133,7 @@ class ModelSpec(Part):
                 raise SpecProblem(f"column {column!r} is named twice", "inputs", number)
             if column == self.target:
                 raise SpecProblem(f"the target {column!r} cannot be an input", "inputs", number)
+        self._check_dropped()
         self._check_deploy()
         self._check_metrics()
         self._check_fairness()
@@ -191,6 +145,13 @@ class ModelSpec(Part):
         if self.data.time is None and self.train.window:
             raise SpecProblem("needs data.time; name the time column", "train", "window")
         return self
+
+    def _check_dropped(self) -> None:
+        dropped = {name for name, column in self.data.columns.items() if column.drop}
+        named = (*self.inputs, self.target, *self.data.key, *filter(None, [self.data.time]))
+        for name in dropped.intersection(named):
+            message = f"column {name!r} is dropped, but the model uses it; take one of the two out"
+            raise SpecProblem(message, "data", "schema", name, code="spec_schema_invalid")
 
     def _check_deploy(self) -> None:
         sticky = self.deploy.sticky

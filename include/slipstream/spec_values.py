@@ -19,7 +19,9 @@ CRON = re.compile(
 class Part(BaseModel):
     """A part of the model file: frozen, strictly typed, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True, serialize_by_alias=True
+    )
 
 
 def duration(value: object) -> timedelta:

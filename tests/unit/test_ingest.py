@@ -17,10 +17,10 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
+from slipstream.data.batch import load_batch
 from slipstream.duck import MAX_DECODED
 from slipstream.errors import SlipstreamError
 from slipstream.spec import ModelSpec
-from slipstream.stages.batch import load_batch
 from slipstream.stages.ingest import ingest
 from slipstream.stages.validate import validate
 from slipstream.store import Store

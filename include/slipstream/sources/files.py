@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from slipstream.duck import duck
 from slipstream.errors import SourceError, shown
 from slipstream.slots import Delivery
-from slipstream.sources.csv_reader import CsvFormat, read_csv
 from slipstream.sources.listing import Found, local_copy, matching, refuse_changed
-from slipstream.sources.parquet_reader import read_parquet
 from slipstream.spec import ModelSpec
 
 _FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet"}
@@ -30,16 +27,12 @@ class FilesSource:
     Attributes:
         path: A file or a glob: relative to the model's folder, absolute, or ``s3://bucket/prefix/*.csv``.
         format: ``csv``, ``parquet``, or ``auto``: by the ending of the name.
-        types: CSV: column -> DuckDB type, where the type that the values suggest is wrong (``zip: VARCHAR``).
-        nulls: CSV: texts that mean "missing", beside the empty one.
         delimiter: CSV: the character between fields; without it the one that the header line suggests.
         max_bytes: The largest number of bytes read into one batch.
     """
 
     path: str
     format: str = "auto"
-    types: Mapping[str, str] = field(default_factory=dict)
-    nulls: Sequence[str] = ("NA",)
     delimiter: str = ""
     max_bytes: int = 2 << 30
 
@@ -49,33 +42,26 @@ class FilesSource:
         return hashlib.sha256(json.dumps([file.stamp for file in new]).encode()).hexdigest() if new else None
 
     def deliver(self, spec: ModelSpec, watermark: str, into: Path) -> Delivery:
-        """Read the new files, in the order of their names, into one Parquet file.
+        """The new files, in the order of their names; those in S3 copied to folder *into*.
 
         Raises:
             SourceError: no such file, a scheme that is not allowed, too large, changed while it was read.
-            DataError: ``data_csv_malformed``, ``data_parquet_malformed``, ``data_schema_changed`` (the files differ),
-                ``data_too_many_rows``.
         """
         new = self._new(spec, watermark)
         if not new:
-            return Delivery(None, watermark)
+            return Delivery({}, watermark)
         total = sum(file.size for file in new)
         if total > self.max_bytes:
             message = f"source {self.path}: {total} bytes in {len(new)} new files, more than {self.max_bytes} bytes; "
             raise SourceError(
                 f"{message}deliver less at once, or raise the source's max_bytes.", code="source_too_large"
             )
-        target = into / "delivered.parquet"
+        form = {"type": self._format(new), "delimiter": self.delimiter}
         copies = {local_copy(file, into): file.name for file in new}
-        with duck() as connection:
-            if self._format(new) == "csv":
-                read_csv(connection, copies, CsvFormat(self.types, self.nulls, self.delimiter, self.max_bytes), target)
-            else:
-                read_parquet(connection, copies, spec.data.max_rows, target)
-        for file in new:
-            refuse_changed(file)
         stamps = sorted({*json.loads(watermark or "[]"), *(file.stamp for file in new)})
-        return Delivery(target, json.dumps(stamps, separators=(",", ":")), tuple(file.name for file in new))
+        return Delivery(
+            copies, json.dumps(stamps, separators=(",", ":")), form, self.max_bytes, lambda: refuse_changed(new)
+        )
 
     def _new(self, spec: ModelSpec, watermark: str) -> list[Found]:
         """The files that were not read yet, each content once."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -76,9 +76,9 @@ def local_copy(file: Found, into: Path) -> Path:
     return copy
 
 
-def refuse_changed(file: Found) -> None:
+def refuse_changed(files: Sequence[Found]) -> None:
     """Raise SourceError ``source_changed`` if a local file is not as it was when it was listed."""
-    if file.changed:
+    for file in filter(lambda file: file.changed, files):
         now = Path(file.name).stat()
         if (now.st_size, now.st_mtime_ns) != (file.size, file.changed):
             message = f"{file.name}: changed while it was read; run again when it is complete."

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slipstream.duck import duck, quoted, typed, write_parquet
+from slipstream.duck import duck, quoted, write_parquet
 from slipstream.errors import SlipstreamError, SourceError, SpecError, shown
 from slipstream.project import load_function
 from slipstream.slots import Delivery
@@ -50,10 +50,10 @@ class PythonSource:
             try:
                 answer = function(watermark, connection)
                 if answer is None:
-                    return Delivery(None, watermark, (self.function,))
+                    return Delivery({}, watermark)
                 rows, after = _checked(answer, place)
                 file = into / "delivered.parquet"
-                found = typed(_relation(rows, connection, place))
+                found = _relation(rows, connection, place)
                 # Joins and groups leave an order that differs from run to run; the same rows must be the same file.
                 write_parquet(found.order(", ".join(map(quoted, found.columns))), file)
             except SlipstreamError:
@@ -61,7 +61,7 @@ class PythonSource:
             except Exception as error:
                 message = f"{place}({shown(watermark)}): {type(error).__name__}: {error}"
                 raise SourceError(message, code="source_function_failed") from error
-        return Delivery(file, after, (self.function,))
+        return Delivery({file: self.function}, after)
 
 
 def _checked(answer: Any, place: str) -> tuple[Any, str]:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from slipstream.data.batch import PROBLEM, Batch
+from slipstream.data.schema_check import columns_judged
 from slipstream.duck import first_row, quoted
 from slipstream.errors import DataError, shown
 from slipstream.spec import ModelSpec
-from slipstream.stages.batch import Batch
-from slipstream.stages.schema_check import columns_judged
+from slipstream.store import Store
 
 if TYPE_CHECKING:
     import duckdb
@@ -34,7 +35,7 @@ class Scan:
 
 def scan(batch: Batch, rows: duckdb.DuckDBPyRelation) -> Scan:
     """Look at every column once; raises DataError ``data_batch_empty`` if there is nothing to look at."""
-    if not batch.rows:
+    if not batch.rows and not batch.aside_rows:
         raise DataError(
             "the batch has 0 rows; nothing is committed, the champion is unchanged.", code="data_batch_empty"
         )
@@ -69,6 +70,29 @@ def check_values(spec: ModelSpec, batch: Batch, rows: duckdb.DuckDBPyRelation, s
     _check_time(spec, rows)
 
 
+def check_unreadable(spec: ModelSpec, batch: Batch, store: Store, connection: duckdb.DuckDBPyConnection) -> None:
+    """Refuse rows with values that their column cannot hold, unless the contract sets them aside, and how many it may.
+
+    Raises:
+        DataError: ``data_value_unreadable``.
+    """
+    if not batch.aside_rows:
+        return
+    whole = batch.rows + batch.aside_rows
+    share = batch.aside_rows / whole
+    aside = spec.contract.on_failure == "quarantine" or spec.contract.on_schema_change == "warn"
+    if aside and share <= spec.contract.max_quarantine:
+        return
+    rows = connection.read_parquet(str(store.objects.path(batch.aside)))
+    said = "; ".join(str(row[0]) for row in rows.project(f"DISTINCT {PROBLEM}").order(PROBLEM).limit(3).fetchall())
+    message = f"{batch.aside_rows:,} of {whole:,} rows hold values that their columns cannot: {said}. "
+    if aside:
+        message += f"That is {share:.1%}, more than contract.max_quarantine ({spec.contract.max_quarantine:.1%})."
+    else:
+        message += "Mend them, say in data.schema what they mean, or let contract.on_failure be quarantine."
+    raise DataError(message, code="data_value_unreadable")
+
+
 def check_keys(spec: ModelSpec, rows: duckdb.DuckDBPyRelation) -> None:
     """No key stands twice among *rows*; raises DataError ``data_duplicate_keys``."""
     if not spec.data.key:
@@ -79,10 +103,12 @@ def check_keys(spec: ModelSpec, rows: duckdb.DuckDBPyRelation) -> None:
     if found[0]:
         example = first_row(twice.order(key))[:-1]
         named = shown(example[0] if len(example) == 1 else example)
+        unique = (
+            "expect_column_values_to_be_unique" if len(spec.data.key) == 1 else "expect_compound_columns_to_be_unique"
+        )
         message = (
             f"{found[0]} duplicated keys in {int(found[1])} rows of the batch, e.g. {named} "
-            f"in {', '.join(spec.data.key)}; deliver each row once, or set duplicates aside with "
-            "expect_compound_columns_to_be_unique."
+            f"in {', '.join(spec.data.key)}; deliver each row once, or set duplicates aside with {unique}."
         )
         raise DataError(message, code="data_duplicate_keys")
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from slipstream.duck import duck, first_row, quoted, write_parquet
+from slipstream.data.batch import POSITION, PROBLEM, Batch
+from slipstream.data.schema_check import conformed, widened
+from slipstream.duck import columns_of, duck, first_row, quoted, write_parquet
 from slipstream.errors import Conflict, StageError
 from slipstream.spec import ModelSpec
-from slipstream.stages.batch import POSITION, Batch
-from slipstream.stages.schema_check import conformed, widened
 from slipstream.stages.validated import Validated
 from slipstream.store import Store
 from slipstream.store.datasets import DATA, Dataset, load_dataset, read_dataset, save_dataset
@@ -67,16 +68,25 @@ def base_columns(spec: ModelSpec, store: Store) -> tuple[tuple[str, str], ...]:
 
 
 def set_aside(spec: ModelSpec, store: Store, batch: Batch, rejected: Rejected, run: str) -> None:
-    """Append the rejected rows in full to the quarantine table, once per *run*."""
-    if not rejected.rows:
-        return
+    """Append the rows that cannot be read and the rejected ones in full to the quarantine table, once per *run*.
+
+    All of its columns are text, because it holds what fits into no other type.
+    """
+    told = f"'{batch.id}' AS batch, '{run}' AS run"
     with duck() as connection, TemporaryDirectory(prefix="slipstream-") as folder:
-        rows = batch.read(store, connection).join(_listed(store, rejected, connection), [POSITION])
-        names = ", ".join(quoted(name) for name, _ in batch.columns)
-        told = f"failed_expectation, '{batch.id}' AS batch, '{run}' AS run"
-        file = Path(folder) / "quarantine.parquet"
-        write_parquet(rows.order(POSITION).project(f"{names}, {told}"), file)
-        store.tables.append(spec.name, QUARANTINE, file, f"{run}-{batch.id[:16]}")
+        parts = []
+        if batch.aside_rows:
+            rows = connection.read_parquet(str(store.objects.path(batch.aside)))
+            names = ", ".join(quoted(name) for name in rows.columns if name != PROBLEM)
+            parts.append(("unreadable", rows.project(f"{names}, {PROBLEM} AS failed_expectation, {told}")))
+        if rejected.rows:
+            rows = batch.read(store, connection).join(_listed(store, rejected, connection), [POSITION]).order(POSITION)
+            names = ", ".join(f"CAST({quoted(name)} AS VARCHAR) AS {quoted(name)}" for name, _ in batch.columns)
+            parts.append(("rejected", rows.project(f"{names}, failed_expectation, {told}")))
+        for part, rows in parts:
+            file = Path(folder) / f"{part}.parquet"
+            write_parquet(rows, file)
+            store.tables.append(spec.name, QUARANTINE, file, f"{run}-{batch.id[:16]}-{part}")
 
 
 def find_commit(spec: ModelSpec, store: Store, key: str) -> Event | None:
@@ -119,19 +129,20 @@ def _prepared(
     spec: ModelSpec, store: Store, batch: Batch, rejected: Rejected, base: Dataset | None, run: str
 ) -> tuple[Committed, dict[str, Any]]:
     """Append what is new against *base*; returns what that makes and the fields that the event needs for it."""
-    old = base.columns if base else ()
-    files: tuple[TableFile, ...] = ()
+    columns = widened(base.columns if base else (), batch.columns)
     with TemporaryDirectory(prefix="slipstream-") as folder:
         file, added = _new_rows(spec, store, batch, rejected, base, Path(folder))
-        if added:
+        files = base.files if base else ()
+        if base and columns[: len(base.columns)] != base.columns:
+            new = [file] if added else []
+            files = _retyped(spec, store, base, columns, [*new], (run, Path(folder)))
+        elif added:
             # Named by its content: against another base other rows are new, and that is another append.
-            files = store.tables.append(spec.name, DATA, file, f"{run}-{sha256_file(file)[:16]}")
+            files += store.tables.append(spec.name, DATA, file, f"{run}-{sha256_file(file)[:16]}")
     if base is None and not files:
         message = f"{spec.name}: no row of the first batch is good; there is no dataset version to make."
         raise StageError(message, code="data_batch_empty")
-    dataset, manifest = save_dataset(
-        store.objects, spec.name, widened(old, batch.columns), (*(base.files if base else ()), *files)
-    )
+    dataset, manifest = save_dataset(store.objects, spec.name, columns, files)
     done = Committed(dataset.id, added, batch.rows - rejected.rows - added)
     payload = {
         "dataset": dataset.id,
@@ -144,11 +155,34 @@ def _prepared(
     return done, payload
 
 
+def _retyped(
+    spec: ModelSpec,
+    store: Store,
+    base: Dataset,
+    columns: tuple[tuple[str, str], ...],
+    new: list[Path],
+    place: tuple[str, Path],
+) -> tuple[TableFile, ...]:
+    """All files of the table in the types of *columns*, with the *new* ones behind them: the table in its new types."""
+    run, folder = place
+    files = []
+    with duck() as connection:
+        for number, path in enumerate(store.tables.local_files(spec.name, DATA, base.files)):
+            rows = connection.read_parquet(path)
+            # A file may lack a column that came later.
+            projection = conformed(columns, columns_of(rows))
+            file = folder / f"retyped-{number:05d}.parquet"
+            write_parquet(rows.project(projection) if projection else rows, file)
+            files.append(file)
+    whole = hashlib.sha256("".join(map(sha256_file, (*files, *new))).encode()).hexdigest()[:16]
+    return store.tables.replace(spec.name, DATA, (*files, *new), f"{run}-{whole}")
+
+
 def _new_rows(
     spec: ModelSpec, store: Store, batch: Batch, rejected: Rejected, base: Dataset | None, folder: Path
 ) -> tuple[Path, int]:
     """A Parquet file of the good rows whose key is not in *base*, in the table's types; and their number."""
-    projection = conformed(base.columns if base else (), batch.columns)
+    projection = conformed(widened(base.columns if base else (), batch.columns), batch.columns)
     if not rejected.rows and projection is None and not (base and spec.data.key):
         return store.objects.path(batch.file), batch.rows
     file = folder / "new.parquet"

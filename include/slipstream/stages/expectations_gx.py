@@ -14,9 +14,9 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
+from slipstream.data.schema_check import columns_judged, judges_rows
 from slipstream.errors import SpecError, shown
 from slipstream.spec import Expectation, ModelSpec
-from slipstream.stages.schema_check import columns_judged, judges_rows
 
 SAMPLE = 10
 # Arguments that every expectation of the library has and a contract may not use: they choose what we choose

@@ -11,22 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from slipstream.data.batch import POSITION, Batch, load_batch
+from slipstream.data.schema_check import SchemaChange, check_changes, check_doubtful, check_named, compare
 from slipstream.duck import duck, quoted
 from slipstream.errors import ContractFailed, DataError
 from slipstream.spec import ModelSpec
-from slipstream.stages.batch import POSITION, Batch, load_batch
-from slipstream.stages.batch_check import check_keys, check_values, scan
+from slipstream.stages.batch_check import check_keys, check_unreadable, check_values, scan
 from slipstream.stages.commit import NONE, Rejected, base_columns, commit, find_commit, good_rows, set_aside
 from slipstream.stages.contract import Stage, once, run_key
 from slipstream.stages.expectations_gx import Judgement, judge
-from slipstream.stages.schema_check import Change, check_named, compare
 from slipstream.stages.validated import Validated
 from slipstream.store import Store
 
 if TYPE_CHECKING:
     import duckdb
 
-VALIDATE = Stage("validate", 1, event="validation.finished")
+VALIDATE = Stage("validate", 2, event="validation.finished")
+_NOTES = 20
 
 
 def validate(spec: ModelSpec, store: Store, batch: str, *, actor: str = "") -> Validated:
@@ -69,7 +70,7 @@ def _refusal(found: Validated) -> DataError:
 class _Findings:
     """What judging a batch found; the parts fill up as far as judging got."""
 
-    changes: tuple[Change, ...] = ()
+    changes: tuple[SchemaChange, ...] = ()
     missing: dict[str, int] = dataclasses.field(default_factory=dict)
     judgements: tuple[Judgement, ...] = ()
     rejected: Rejected = NONE
@@ -85,21 +86,22 @@ def _judged(spec: ModelSpec, store: Store, batch: Batch, run: str) -> Validated:
     except DataError as error:
         refusal = error
     failed = tuple(item.name for item in findings.judgements if not item.met)
-    quarantined = 0 if refusal else findings.rejected.rows
+    quarantined = 0 if refusal else findings.rejected.rows + batch.aside_rows
     if not refusal:
         set_aside(spec, store, batch, findings.rejected, run)
     result = Validated(
         batch=batch.id,
-        rows=batch.rows,
-        good=0 if refusal else batch.rows - quarantined,
+        rows=batch.rows + batch.aside_rows,
+        good=0 if refusal else batch.rows - findings.rejected.rows,
         quarantined=quarantined,
         success=refusal is None,
         failed=failed or tuple(getattr(refusal, "failed", ())),
         code=refusal.code if refusal else "",
         message=str(refusal) if refusal else "",
         rejected="" if refusal else findings.rejected.file,
+        notes=tuple(note.sentence for note in batch.notes)[:_NOTES],
     )
-    return _reported(spec, store, findings, result)
+    return _reported(spec, store, batch, findings, result)
 
 
 def _steps(spec: ModelSpec, store: Store, batch: Batch) -> Iterator[_Findings]:
@@ -107,12 +109,13 @@ def _steps(spec: ModelSpec, store: Store, batch: Batch) -> Iterator[_Findings]:
     with duck() as connection:
         rows = batch.read(store, connection)
         seen = scan(batch, rows)
-        empty = [name for name, count in seen.missing.items() if count == batch.rows]
-        changes = compare(base_columns(spec, store), batch.columns, empty)
+        changes = (*compare(base_columns(spec, store), batch.columns), *batch.changes)
         findings = _Findings(changes=changes, missing=dict(seen.missing))
         yield findings
-        _check_changes(spec, changes)
+        check_changes(spec, changes)
         check_named(spec, batch.columns)
+        check_doubtful(spec, batch.notes)
+        check_unreadable(spec, batch, store, connection)
         check_values(spec, batch, rows, seen)
         if spec.contract.expectations:
             judgements = judge(spec, lambda names: _frame(rows, batch, names))
@@ -121,13 +124,6 @@ def _steps(spec: ModelSpec, store: Store, batch: Batch) -> Iterator[_Findings]:
             findings = dataclasses.replace(findings, rejected=_rejected(spec, store, batch, judgements, connection))
             yield findings
         check_keys(spec, good_rows(store, batch, findings.rejected, connection))
-
-
-def _check_changes(spec: ModelSpec, changes: Sequence[Change]) -> None:
-    if changes and spec.contract.on_schema_change == "fail":
-        said = "; ".join(change.sentence for change in changes)
-        message = f"{said}. Deliver the columns as before, or let contract.on_schema_change be warn."
-        raise DataError(message, code="data_schema_changed")
 
 
 def _frame(rows: duckdb.DuckDBPyRelation, batch: Batch, names: Sequence[str]) -> Any:
@@ -155,7 +151,7 @@ def _rejected(
         message = f"{spec.name}: the batch as a whole broke its contract, no single rows did: {_told(whole)}."
         raise ContractFailed(message, names)
     rejected = _kept(store, broken, connection)
-    share = rejected.rows / batch.rows
+    share = (rejected.rows + batch.aside_rows) / (batch.rows + batch.aside_rows)
     if share > spec.contract.max_quarantine:
         limit = (
             f"{share:.1%} of the rows broke it, more than contract.max_quarantine ({spec.contract.max_quarantine:.1%})"
@@ -195,7 +191,7 @@ def _kept(store: Store, broken: Sequence[Judgement], connection: duckdb.DuckDBPy
         return Rejected(store.objects.put_file(file), len(positions))
 
 
-def _reported(spec: ModelSpec, store: Store, findings: _Findings, result: Validated) -> Validated:
+def _reported(spec: ModelSpec, store: Store, batch: Batch, findings: _Findings, result: Validated) -> Validated:
     """Keep the result as JSON and as a page."""
     from slipstream.reports.validation import page
 
@@ -205,6 +201,8 @@ def _reported(spec: ModelSpec, store: Store, findings: _Findings, result: Valida
         "result": {name: value for name, value in result.figures().items() if name not in {"run", "reused"}},
         "changes": [dataclasses.asdict(change) | {"sentence": change.sentence} for change in findings.changes],
         "missing": findings.missing,
+        "notes": [dataclasses.asdict(note) | {"sentence": note.sentence} for note in batch.notes],
+        "unreadable": batch.aside_rows,
         "expectations": [
             {name: value for name, value in dataclasses.asdict(item).items() if name != "rows"}
             for item in findings.judgements

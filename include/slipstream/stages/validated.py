@@ -16,14 +16,15 @@ class Validated(Result):
         dataset: Id of the dataset version that it made; ``""`` if it was refused.
         rows: Rows of the batch; ``good + quarantined`` if it was not refused.
         good: Rows that met the contract, or all where the contract only warns.
-        quarantined: Rows that were set aside.
+        quarantined: Rows that were set aside, because they broke the contract or cannot be read.
         added: Good rows that are new in the dataset version.
         known: Good rows left out, because their key was already in the table.
         success: Whether the good rows were committed.
         failed: Names of the expectations that were not met, also where the contract says ``quarantine`` or ``warn``.
         code: Stable code of what made the batch be refused; ``""`` if it was not.
         message: The same in a sentence.
-        rejected: Digest of the list of rows set aside.
+        rejected: Digest of the list of rows that broke the contract and were set aside.
+        notes: What is to be said of the batch's columns, at most 20 sentences.
         details: Digest of the JSON result.
         report: Digest of the HTML report.
     """
@@ -42,3 +43,4 @@ class Validated(Result):
     rejected: str = ""
     details: str = ""
     report: str = ""
+    notes: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,23 @@ def add_file(
         return
     wider = _widened(table, schema)
     wider.create_write_transaction([action], "append", wider.schema(), commit_properties=properties)
+
+
+def replace_files(
+    location: Location, uri: str, table: DeltaTable, files: Sequence[Path], properties: CommitProperties
+) -> None:
+    """Commit *files*, which have the same columns, in place of all files of the *table*; errors as for add_file."""
+    import pyarrow.parquet as pq
+    from deltalake.transaction import AddAction, RemoveAction
+
+    actions: list[AddAction | RemoveAction] = []
+    for number, file in enumerate(files):
+        with pq.ParquetFile(file) as parquet:
+            statistics, schema = _statistics(parquet.metadata), _schema(parquet.schema_arrow)
+        name = f"{number:05d}-{file_name(file, properties)}"
+        _place(location, uri, name, file)
+        actions.append(AddAction(name, file.stat().st_size, {}, 0, True, json.dumps(statistics)))
+    table.create_write_transaction(actions, "overwrite", schema, commit_properties=properties)
 
 
 def _statistics(metadata: Any) -> dict[str, Any]:

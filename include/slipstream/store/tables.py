@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipstream.errors import ChecksumMismatch, Conflict, NotFound
 from slipstream.store.delta import back_off, lost_race, open_table
-from slipstream.store.delta_files import add_file
+from slipstream.store.delta_files import add_file, replace_files
 from slipstream.store.faultpoints import faultpoint
 from slipstream.store.files import atomic_copy
 from slipstream.store.location import Location
@@ -24,7 +24,7 @@ from slipstream.store.stream import Stream
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from deltalake import DeltaTable
+    from deltalake import CommitProperties, DeltaTable
 
 TARGET_FILE_BYTES = 64 << 20
 ATTEMPTS = 30
@@ -68,6 +68,35 @@ class Tables:
                 if lost_race(error, self.uri(model, table)):
                     back_off(attempt)
         raise Conflict(f"tables/{model}/{table}: {ATTEMPTS} appends lost against other writers; run again.")
+
+    def replace(self, model: str, table: str, files: Sequence[Path], key: str) -> tuple[TableFile, ...]:
+        """Put these Parquet *files* in place of all that the table holds, once for this *key*; returns them in order.
+
+        Earlier versions of the table stay readable, and so do the files that they are made of. All files have the same
+        columns, which become the table's.
+
+        Raises:
+            Conflict: other writers won every attempt.
+            StoreError: the store cannot be written.
+        """
+        from deltalake.exceptions import DeltaError
+
+        for attempt in range(ATTEMPTS):
+            found = self._appended(model, table, key)
+            if found is not None:
+                order = {sha256_file(file): place for place, file in reversed(list(enumerate(files)))}
+                return tuple(sorted(found, key=lambda file: order.get(file.sha256, len(order))))
+            try:
+                opened = self._open(model, table)
+                if opened is None:
+                    raise NotFound(f"tables/{model}/{table}: there is no such table yet.")
+                faultpoint("tables.before_commit")
+                replace_files(self.location, self.uri(model, table), opened, files, _properties(key))
+                faultpoint("tables.after_commit")
+            except (DeltaError, OSError) as error:
+                if lost_race(error, self.uri(model, table)):
+                    back_off(attempt)
+        raise Conflict(f"tables/{model}/{table}: {ATTEMPTS} replacements lost against other writers; run again.")
 
     def stream(self, model: str, table: str) -> Stream:
         """The table, to append to again and again."""
@@ -126,14 +155,10 @@ class Tables:
         return [str(self._verified(model, table, file)) for file in files]
 
     def _commit(self, model: str, table: str, data: pa.Table | Path, key: str) -> None:
-        from deltalake import CommitProperties, Transaction, write_deltalake
+        from deltalake import write_deltalake
 
         opened = self._open(model, table)
-        properties = CommitProperties(
-            custom_metadata={"slipstream_key": key},
-            app_transactions=[Transaction(app_id=key, version=1)],
-            max_commit_retries=0,
-        )
+        properties = _properties(key)
         target: Any = opened if opened is not None else self.uri(model, table)
         options = None if opened is not None else self.location.delta_options()
         faultpoint("tables.before_commit")
@@ -203,6 +228,17 @@ class Tables:
             copy = Path(folder) / "file"
             self.location.s3_client().download_file(self.location.bucket, key, str(copy))
             atomic_copy(copy, local)
+
+
+def _properties(key: str) -> CommitProperties:
+    """A commit that is made once for its *key*, and only upon the version that was read."""
+    from deltalake import CommitProperties, Transaction
+
+    return CommitProperties(
+        custom_metadata={"slipstream_key": key},
+        app_transactions=[Transaction(app_id=key, version=1)],
+        max_commit_retries=0,
+    )
 
 
 def _added(table: DeltaTable | None) -> dict[str, int]:

@@ -1,11 +1,17 @@
-"""A batch: the typed rows that one ingest landed as objects, and between which two watermarks they lie."""
+"""A batch: what one ingest landed as objects: its typed rows, what could not be read, and the files as they came."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from slipstream.data.notes import Note
+from slipstream.data.schema_check import SchemaChange
 from slipstream.errors import NotFound, StageError, shown
+from slipstream.reading import Reading
 from slipstream.store import Store
 
 if TYPE_CHECKING:
@@ -14,6 +20,7 @@ if TYPE_CHECKING:
 _LONG = 500
 _KEPT = "object:"
 POSITION = "file_row_number"
+PROBLEM = "slipstream_problem"
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,14 @@ class Batch:
         rows: Number of rows.
         after: The watermark that the batch follows, as the ledger records it.
         watermark: The watermark that committing it sets.
+        aside: Digest of a Parquet object with the rows that cannot be read, as text, each with what is wrong with it in
+            :data:`PROBLEM`; "" if there are none.
+        aside_rows: How many.
+        readings: Column that was delivered -> how it was read.
+        notes: What is to be said of the columns.
+        changes: Types of the data table that the batch changes, or would have to.
+        delivered: Which objects hold the files as they came; None in batches of an earlier time.
+        derived: Digest of what decided how the rows follow from those files.
     """
 
     id: str
@@ -37,6 +52,13 @@ class Batch:
     rows: int
     after: str
     watermark: str
+    aside: str = ""
+    aside_rows: int = 0
+    readings: Mapping[str, Reading] = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
+    changes: tuple[SchemaChange, ...] = ()
+    delivered: dict[str, Any] | None = None
+    derived: str = ""
 
     def read(self, store: Store, connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
         """The rows, verified, with their position (from 0) in column :data:`POSITION` after all others."""
@@ -60,8 +82,7 @@ def load_batch(store: Store, model: str, batch: str) -> Batch:
         raise _not_found(model, batch) from error
     if not isinstance(found, dict) or found.pop("kind", None) != "batch" or found.get("model") != model:
         raise _not_found(model, batch)
-    columns = tuple((name, kind) for name, kind in found.pop("columns"))
-    return Batch(id=batch, columns=columns, **found)
+    return msgspec.convert({"id": batch, **found}, Batch)
 
 
 def recorded(store: Store, watermark: str) -> str:

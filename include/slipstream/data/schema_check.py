@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from slipstream.data.notes import Note
 from slipstream.duck import quoted
 from slipstream.errors import DataError
 from slipstream.expectations import BATCH_EXPECTATIONS
@@ -14,16 +15,15 @@ from slipstream.spec import Expectation, ModelSpec
 Columns = Sequence[tuple[str, str]]
 RESERVED = ("failed_expectation", "batch", "run", "file_row_number")
 _COLUMN_KEYS = ("column", "column_A", "column_B", "column_list")
-# A value keeps its meaning under these; anything else is another column under an old name.
-_WIDENED = {("BIGINT", "DOUBLE"), ("DATE", "TIMESTAMP")}
 
 
 @dataclass(frozen=True)
-class Change:
+class SchemaChange:
     """One difference between a batch's columns and the table's.
 
     Attributes:
-        kind: ``added``, ``removed``, ``renamed`` or ``retyped``.
+        kind: ``added``, ``removed``, ``renamed`` or ``retyped``, which the contract judges; ``widened`` or ``decided``
+            (the first values of a column that was empty so far), which change no value and are only recorded.
         column: The table's column; for ``added`` the batch's.
         was: Its type in the table; ``""`` for ``added``.
         now: Its type in the batch; ``""`` for ``removed``. For ``renamed``, the new name.
@@ -44,15 +44,20 @@ class Change:
                 return f"-'{self.column}'"
             case "renamed":
                 return f"-'{self.column}', +'{self.now}' (did you mean '{self.column}'?)"
+            case "widened":
+                return f"column '{self.column}' is widened: {self.was} → {self.now}"
+            case "decided":
+                return f"column '{self.column}' has its first values: it is {self.now}"
         return f"column '{self.column}': {self.was} → {self.now}"
 
+    @property
+    def harmless(self) -> bool:
+        """Whether no value changes by it."""
+        return self.kind in {"widened", "decided"}
 
-def compare(table: Columns, batch: Columns, empty: Container[str] = ()) -> tuple[Change, ...]:
-    """What differs from the table (nothing, before the first batch).
 
-    A column counts as unchanged where the table holds it wider (integers as decimals, dates as times), or where the
-    batch has no value in it, as the columns in *empty*: a source cannot know the type of nothing.
-    """
+def compare(table: Columns, batch: Columns) -> tuple[SchemaChange, ...]:
+    """Which columns came, went or were renamed (nothing, before the first batch)."""
     if not table:
         return ()
     old, new = dict(table), dict(batch)
@@ -63,29 +68,30 @@ def compare(table: Columns, batch: Columns, empty: Container[str] = ()) -> tuple
         near = difflib.get_close_matches(name, added, n=1)
         if near:
             added.remove(near[0])
-            changes.append(Change("renamed", name, old[name], near[0]))
+            changes.append(SchemaChange("renamed", name, old[name], near[0]))
         else:
-            changes.append(Change("removed", name, old[name]))
-    changes += [Change("added", name, now=new[name]) for name in added]
-    for name, kind in new.items():
-        if name in old and kind != old[name] and (kind, old[name]) not in _WIDENED and name not in empty:
-            changes.append(Change("retyped", name, old[name], kind))
+            changes.append(SchemaChange("removed", name, old[name]))
+    changes += [SchemaChange("added", name, now=new[name]) for name in added]
     return tuple(changes)
 
 
 def widened(table: Columns, batch: Columns) -> tuple[tuple[str, str], ...]:
-    """The columns of the table after the batch: the table's as they are, then what the batch adds."""
+    """The columns of the table after the batch: the table's, in the batch's types, then what the batch adds."""
+    kinds = dict(batch)
     known = {name for name, _ in table}
-    return (*table, *(column for column in batch if column[0] not in known))
+    return (
+        *((name, kinds.get(name, kind)) for name, kind in table),
+        *(column for column in batch if column[0] not in known),
+    )
 
 
-def conformed(table: Columns, batch: Columns) -> str | None:
-    """The projection that gives the batch the table's types and order; None if it has them already."""
-    if not table or list(batch) == list(table):
+def conformed(table: Columns, rows: Columns) -> str | None:
+    """The projection that gives *rows* the columns of the *table*; None if they are those already."""
+    if list(rows) == list(table):
         return None
-    present = dict(batch)
+    present = dict(rows)
     parts = []
-    for name, kind in widened(table, batch):
+    for name, kind in table:
         value = quoted(name) if name in present else "NULL"
         parts.append(f"{value if present.get(name) == kind else f'CAST({value} AS {kind})'} AS {quoted(name)}")
     return ", ".join(parts)
@@ -102,7 +108,7 @@ def check_named(spec: ModelSpec, batch: Columns) -> None:
         if name in kinds:
             message = f"column '{name}' has a name that Slipstream uses itself; rename it in features.py."
             raise DataError(message, code="data_column_reserved")
-    for place, name in _named(spec):
+    for place, name in named(spec):
         if name not in kinds:
             near = difflib.get_close_matches(name, kinds, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"the batch has: {', '.join(kinds)}."
@@ -110,15 +116,35 @@ def check_named(spec: ModelSpec, batch: Columns) -> None:
                 f"model.yaml: {place} names column '{name}', which is not in the batch; {hint}",
                 code="data_column_missing",
             )
-    for name in spec.inputs:
-        if kinds[name] in {"DATE", "TIMESTAMP"}:
-            message = f"input '{name}' is a {kinds[name]}, which no model takes; make numbers of it in features.py."
-            raise DataError(message, code="data_type_unsupported")
     if spec.data.time and kinds[spec.data.time] not in {"DATE", "TIMESTAMP"}:
         message = (
-            f"data.time: column '{spec.data.time}' is {kinds[spec.data.time]}; make it a TIMESTAMP in features.py."
+            f"data.time: column '{spec.data.time}' is {kinds[spec.data.time]}; write data.schema: "
+            f"{{{spec.data.time}: {{type: timestamp, format: ...}}}}, or make it a TIMESTAMP in features.py."
         )
         raise DataError(message, code="data_time_invalid")
+
+
+def check_changes(spec: ModelSpec, changes: Sequence[SchemaChange]) -> None:
+    """Refuse changes of the columns, unless the contract only warns; raises DataError ``data_schema_changed``."""
+    harmful = [change for change in changes if not change.harmless]
+    if not harmful or spec.contract.on_schema_change == "warn":
+        return
+    said = "; ".join(change.sentence for change in harmful)
+    edited = [change.column for change in harmful if change.kind == "retyped" and change.column in spec.data.columns]
+    if edited:
+        hint = f"data.schema says what the table has not: slipstream rebuild {spec.name} derives the table anew"
+        raise DataError(f"{said}. {hint}.", code="data_schema_changed")
+    message = f"{said}. Deliver the columns as before, or let contract.on_schema_change be warn."
+    raise DataError(message, code="data_schema_changed")
+
+
+def check_doubtful(spec: ModelSpec, remarks: Sequence[Note]) -> None:
+    """Refuse doubtful columns that the model uses, unless the contract warns; raises DataError ``data_doubtful``."""
+    used = {spec.target, *spec.inputs, *spec.data.key, *filter(None, [spec.data.time])}
+    found = [note.sentence for note in remarks if note.doubtful and note.column in used]
+    if found and spec.contract.doubtful == "fail":
+        message = f"{' '.join(found)} Or let contract.doubtful be warn."
+        raise DataError(message, code="data_doubtful")
 
 
 def columns_judged(expectation: Expectation) -> tuple[str, ...]:
@@ -135,7 +161,7 @@ def judges_rows(expectation: Expectation) -> bool:
     return expectation.type not in BATCH_EXPECTATIONS
 
 
-def _named(spec: ModelSpec) -> list[tuple[str, str]]:
+def named(spec: ModelSpec) -> list[tuple[str, str]]:
     """``(place, column)`` of each column that the model file names."""
     named = [("inputs", name) for name in spec.inputs] + [("target", spec.target)]
     named += [("data.time", spec.data.time)] if spec.data.time else []

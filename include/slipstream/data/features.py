@@ -1,0 +1,57 @@
+"""What features.py makes of the rows of a batch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from slipstream.duck import quoted
+from slipstream.errors import DataError, SpecError
+from slipstream.project import features_digest, load_function
+from slipstream.spec import ModelSpec
+from slipstream.store.objects import canonical_json
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def with_features(spec: ModelSpec, rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    """The rows with what the features function adds, in an order that the rows alone decide.
+
+    Raises:
+        DataError: ``features_failed``.
+        SpecError: ``features_function_signature``, or the function is not there.
+    """
+    return _ordered(spec, _applied(spec, rows))
+
+
+def derivation(spec: ModelSpec) -> str:
+    """A digest of all that decides what the data table holds of what was delivered; batches keep it."""
+    said = spec.part("data")["data"]
+    reads = {name: said[name] for name in ("schema", "missing", "features")}
+    return hashlib.sha256(canonical_json([reads, features_digest(spec)])).hexdigest()
+
+
+def _applied(spec: ModelSpec, rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    import duckdb
+
+    name = str(spec.data.features)
+    place = f"{spec.name}/features.py: {name}"
+    function = load_function(spec, name)
+    try:
+        made = function(rows)
+        if isinstance(made, duckdb.DuckDBPyRelation):
+            made.limit(0).fetchall()
+            return made
+    except duckdb.Error as error:
+        raise DataError(f"{place}: {error}", code="features_failed") from error
+    message = f"{place}: returned {type(made).__name__!r}; it must take and give a DuckDB relation."
+    raise SpecError(message, code="features_function_signature")
+
+
+def _ordered(spec: ModelSpec, rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    """The rows by time, then key, then all the rest: joins and groups leave an order that differs from run to run."""
+    names = [name for name in (spec.data.time, *spec.data.key) if name in rows.columns]
+    rest: Sequence[str] = () if spec.data.key else [name for name in rows.columns if name not in names]
+    return rows.order(", ".join(quoted(name) for name in (*names, *rest)))

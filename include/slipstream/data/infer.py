@@ -1,0 +1,278 @@
+"""What the columns of a batch hold, by all of their rows: no sample decides, it only says what to look for first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from slipstream.data import notes
+from slipstream.data.notes import Note
+from slipstream.duck import first_row, literal, quoted
+from slipstream.reading import CODE, MISSING_WORDS, Reading, recognised
+
+if TYPE_CHECKING:
+    import duckdb
+
+NEARLY = 0.9
+"""A text of which so large a share is numbers or dates is doubtful."""
+DISTINCT, FEW = 0.5, 50
+"""A text is free text or an identifier if more than this share of its values differ, in at least so many rows."""
+SAMPLE = 200
+_WHOLE = 2**53
+_EXAMPLES = 5
+_ALL = tuple(recognised())
+_TEXT = Reading("VARCHAR")
+_MISSING = ", ".join(map(literal, MISSING_WORDS))
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """What was found.
+
+    Attributes:
+        readings: Column -> how it is read.
+        notes: What is to be said of it.
+    """
+
+    readings: Mapping[str, Reading]
+    notes: tuple[Note, ...]
+
+
+def infer(
+    rows: duckdb.DuckDBPyRelation, columns: Sequence[str], missing: Mapping[str, tuple[str, ...]], delimiter: str = ""
+) -> Inferred:
+    """How each of the text *columns* of *rows* is read.
+
+    Args:
+        rows: The batch; these columns are VARCHAR.
+        columns: Those of which nothing is known.
+        missing: Column -> texts that mean "missing" in it.
+        delimiter: What stands between the fields of the file; between commas 1,234 is a thousand.
+    """
+    if not columns:
+        return Inferred({}, ())
+    likely = _likely(rows, columns, missing)
+    counts = _counted(rows, likely)
+    readings, found = dict(likely), []
+    for name, count in counts.items():
+        if not _open(likely[name], count):
+            if likely[name].type == "VARCHAR":
+                found += _of_text(rows, name, likely[name], count)
+            elif not count.known:
+                readings[name] = replace(likely[name], type="")
+            continue
+        readings[name], said = _decided(rows, name, likely[name], delimiter)
+        if readings[name].type == "VARCHAR" and not any(note.doubtful for note in said):
+            said += _of_text(rows, name, readings[name], _counted(rows, {name: readings[name]})[name])
+        found += said
+    found += _in_a_land_of_commas(rows, readings)
+    return Inferred(readings, tuple(sorted(found, key=lambda note: list(columns).index(note.column))))
+
+
+@dataclass(frozen=True)
+class _Count:
+    known: int
+    unreadable: int = 0
+    greatest: float = 0
+    digits: int = 0
+    distinct: int = 0
+    several: int = 0
+    words: int = 0
+
+
+def _open(reading: Reading, count: _Count) -> bool:
+    """Whether what is likely may not be the whole truth."""
+    if reading.type == "VARCHAR":
+        return bool(count.known) and count.digits >= NEARLY * count.known
+    return bool(count.unreadable) or count.greatest >= _WHOLE or _marked(reading)
+
+
+def _marked(reading: Reading) -> bool:
+    return bool(reading.thousands or reading.format or reading.decimal != ".")
+
+
+def _likely(
+    rows: duckdb.DuckDBPyRelation, columns: Sequence[str], missing: Mapping[str, tuple[str, ...]]
+) -> dict[str, Reading]:
+    """What some cells of each column suggest."""
+    listed = ", ".join(map(quoted, columns))
+    sample = rows.project(listed).limit(SAMPLE).fetchall()
+    cells = {name: [row[at] for row in sample if row[at] is not None] for at, name in enumerate(columns)}
+    silent = [name for name in columns if not _known(cells[name], missing.get(name, ()))]
+    if silent:
+        texts = [Reading("DOUBLE", missing=missing.get(name, ())).known(name) for name in silent]
+        asked = [
+            f"{end}({quoted(name)}) FILTER (WHERE {known})"
+            for name, known in zip(silent, texts, strict=True)
+            for end in ("min", "max")
+        ]
+        ends = first_row(rows.aggregate(", ".join(asked)))
+        for at, name in enumerate(silent):
+            cells[name] = [end for end in ends[2 * at : 2 * at + 2] if end is not None]
+    return {name: _first(_known(cells[name], missing.get(name, ())), missing.get(name, ())) for name in columns}
+
+
+def _known(cells: Sequence[str], missing: tuple[str, ...]) -> list[str]:
+    """The cells that say something."""
+    return [cell for cell in cells if cell not in missing and cell.strip(" ").lower() not in {"", *MISSING_WORDS}]
+
+
+def _first(cells: Sequence[str], missing: tuple[str, ...]) -> Reading:
+    for reading in _ALL:
+        if all(_reads(reading, cell) for cell in cells):
+            return replace(reading, missing=missing)
+    return replace(_TEXT, missing=missing)
+
+
+def _reads(reading: Reading, cell: str) -> bool:
+    try:
+        return reading.parse(cell) is not None
+    except ValueError:
+        return False
+
+
+def _counted(rows: duckdb.DuckDBPyRelation, readings: Mapping[str, Reading]) -> dict[str, _Count]:
+    """All rows, once, held against what is likely."""
+    asked: list[str] = []
+    for name, reading in readings.items():
+        cell = quoted(name)
+        if reading.type == "VARCHAR":
+            # Numbers and dates begin with what lies between + and 9 in the order of characters, or with a space.
+            start = f"({cell} >= '+' AND {cell} < ':' OR {cell} < '!')"
+            asked += [
+                f"count(*) FILTER (WHERE {reading.known(name)})",
+                f"count(*) FILTER (WHERE {start} OR lower(trim({cell})) IN ({_MISSING}))",
+                f"approx_count_distinct({cell})",
+                f"count(*) FILTER (WHERE contains(trim({cell}), ' '))",
+                f"count(*) FILTER (WHERE strlen({cell}) < 12 AND lower(trim({cell})) IN ({_MISSING}))",
+            ]
+        else:
+            value = reading.value(name)
+            asked += [f"count({value})", f"count(*) FILTER (WHERE {reading.unreadable(name)})"]
+            asked.append(f"coalesce(max(abs({value})), 0)" if reading.type == "DOUBLE" else "0")
+    found = iter(first_row(rows.aggregate(", ".join(asked))))
+    counts = {}
+    for name, reading in readings.items():
+        if reading.type == "VARCHAR":
+            known, digits, distinct, several, words = (next(found) for _ in range(5))
+            counts[name] = _Count(known, 0, 0, digits, distinct, several, words)
+        else:
+            counts[name] = _Count(next(found), next(found), float(next(found)))
+    return counts
+
+
+def _decided(rows: duckdb.DuckDBPyRelation, name: str, likely: Reading, delimiter: str) -> tuple[Reading, list[Note]]:
+    """What the column is, by how many of its cells each reading takes."""
+    missing = likely.missing
+    tried = [replace(reading, missing=missing) for reading in _ALL]
+    cell = quoted(name)
+    asked = [f"count({reading.value(name)})" for reading in tried]
+    asked += [
+        f"count(*) FILTER (WHERE {tried[1].known(name)})",
+        f"min({cell}) FILTER (WHERE regexp_full_match(trim({cell}), {literal(CODE)}))",
+        f"count(*) FILTER (WHERE regexp_full_match({cell}, {literal(tried[1].pattern)}))",
+    ]
+    *taken, known, code, whole = first_row(rows.aggregate(", ".join(asked)))
+    text = replace(_TEXT, missing=missing)
+    if not known:
+        return replace(text, type=""), []
+    if code is not None:
+        return text, [notes.leading_zeros(name, code)]
+    full = [reading for reading, count in zip(tried, taken, strict=True) if count == known]
+    if full:
+        return _preferred(rows, name, full, (whole == known, delimiter))
+    best = max(range(len(tried)), key=lambda at: taken[at])
+    if taken[best] < NEARLY * known:
+        return text, []
+    strange = _examples(rows, name, tried[best].unreadable(name))
+    return text, [notes.nearly(name, tried[best], taken[best] / known, strange)]
+
+
+def _preferred(
+    rows: duckdb.DuckDBPyRelation, name: str, full: Sequence[Reading], facts: tuple[bool, str]
+) -> tuple[Reading, list[Note]]:
+    """Of the readings that take every cell, the one that is meant; a text, where nobody can tell."""
+    first, (whole, delimiter) = full[0], facts
+    text = replace(_TEXT, missing=first.missing)
+
+    def example(condition: str) -> str:
+        return _examples(rows, name, condition)[0][0]
+
+    if not _marked(first) and first.type != "DOUBLE":
+        return first, []
+    if not _marked(first) and whole:
+        return text, [notes.too_long(name, example(f"strlen(trim({quoted(name)})) >= 19"))]
+    if not _marked(first):
+        broken = _inexact(rows, name, first)
+        return (text, [notes.imprecise(name, broken)]) if broken else (first, [])
+    rivals = _rivals(first, full, delimiter)
+    marked = f"{quoted(name)} IS NOT NULL AND {first.value(name)} IS NOT NULL"
+    if not first.format:
+        mark = first.thousands or first.decimal
+        marked += f" AND contains({quoted(name)}, {literal(mark)})"
+    if len(rivals) > 1:
+        return text, [notes.two_readings(name, rivals, example(marked))]
+    return first, [notes.recognised_as(name, first, example(marked))]
+
+
+def _rivals(first: Reading, full: Sequence[Reading], delimiter: str) -> list[Reading]:
+    """The readings that somebody could mean where cells are marked or formatted as *first* has them."""
+    if first.format:
+        return [reading for reading in full if reading.type == first.type]
+    if first.thousands == "," and delimiter != ",":
+        # 1,234 in every cell: a thousand to one, a little more than one to another.
+        return [first, *(reading for reading in full if reading.decimal == "," and not reading.thousands)]
+    return [first]
+
+
+def _inexact(rows: duckdb.DuckDBPyRelation, name: str, reading: Reading) -> str:
+    """A whole number among decimals that a double rounds; "" if there is none."""
+    value = reading.value(name)
+    whole = Reading("BIGINT").value(name)
+    rounded = f"({whole} IS NOT NULL AND TRY_CAST({value} AS BIGINT) IS DISTINCT FROM {whole})"
+    found = _examples(rows, name, rounded)
+    return found[0][0] if found else ""
+
+
+def _of_text(rows: duckdb.DuckDBPyRelation, name: str, reading: Reading, count: _Count) -> list[Note]:
+    """What is to be said of a column of words."""
+    found = []
+    if count.words and not reading.said:
+        condition = f"strlen({quoted(name)}) < 12 AND lower(trim({quoted(name)})) IN ({_MISSING})"
+        if reading.missing:
+            condition += f" AND {reading.known(name)}"
+        if words := _examples(rows, name, condition):
+            found.append(notes.missing_words(name, words))
+    if count.known >= FEW and count.distinct > DISTINCT * count.known:
+        found.append(notes.mostly_distinct(name, count.distinct, count.known, count.several > DISTINCT * count.known))
+    return found
+
+
+def _in_a_land_of_commas(rows: duckdb.DuckDBPyRelation, readings: dict[str, Reading]) -> list[Note]:
+    """Where other columns have decimal commas, 1.234 is a thousand to some: such columns are text until told."""
+    lands = [reading for reading in readings.values() if reading.type == "DOUBLE" and reading.decimal == ","]
+    plain = [name for name, reading in readings.items() if reading == Reading("DOUBLE", missing=reading.missing)]
+    if not lands or not plain:
+        return []
+    grouped = r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}"
+    asked = []
+    for name in plain:
+        dotted = f"contains({quoted(name)}, '.')"
+        other = f"NOT regexp_full_match(trim({quoted(name)}), {literal(grouped)})"
+        asked += [f"count(*) FILTER (WHERE {dotted} AND {other})", f"min({quoted(name)}) FILTER (WHERE {dotted})"]
+    told = first_row(rows.aggregate(", ".join(asked)))
+    found = []
+    for at, name in enumerate(plain):
+        if told[2 * at] == 0 and told[2 * at + 1] is not None:
+            ways = [readings[name], Reading("BIGINT", thousands=".", decimal=",")]
+            found.append(notes.two_readings(name, ways, told[2 * at + 1]))
+            readings[name] = replace(_TEXT, missing=readings[name].missing)
+    return found
+
+
+def _examples(rows: duckdb.DuckDBPyRelation, name: str, condition: str) -> list[tuple[str, int]]:
+    """The commonest cells for which the *condition* holds, and how often each stands there."""
+    cell = quoted(name)
+    counted = rows.filter(condition).aggregate(f"{cell} AS cell, count(*) AS n", cell).order("n DESC, cell")
+    return [(str(text), int(count)) for text, count in counted.limit(_EXAMPLES).fetchall()]

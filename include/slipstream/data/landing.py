@@ -1,0 +1,163 @@
+"""From the files that a source delivered to a batch: kept as they came, read, given features, brought to types."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from slipstream.data import delivered
+from slipstream.data.batch import PROBLEM, save_batch
+from slipstream.data.casts import Cast
+from slipstream.data.features import derivation, with_features
+from slipstream.data.read import native_columns, read_rows
+from slipstream.data.table_types import Base, settle
+from slipstream.duck import MEMORY, columns_of, duck, first_row, quoted, refuse_bulk, write_parquet
+from slipstream.slots import Delivery
+from slipstream.sources import csv_reader, parquet_reader
+from slipstream.spec import ModelSpec
+from slipstream.store import Store
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True)
+class Landed:
+    """A batch that was made.
+
+    Attributes:
+        batch: Its id.
+        rows: Its rows, those that cannot be read among them.
+        columns: How many columns it has.
+        bytes: Size of its Parquet file.
+        notes: What is to be said of its columns.
+    """
+
+    batch: str
+    rows: int
+    columns: int
+    bytes: int
+    notes: tuple[str, ...]
+
+
+@dataclass
+class _Aside:
+    """Rows that are no part of the table, with what is wrong with each, as text."""
+
+    folder: Path
+    files: list[Path] = dataclasses.field(default_factory=list)
+    rows: int = 0
+
+    def take(self, rows: duckdb.DuckDBPyRelation, casts: Sequence[Cast]) -> None:
+        """Keep the rows of which some cast says that they are unreadable."""
+        problems = [cast.problem for cast in casts if cast.unreadable]
+        cells = [f"CAST({quoted(name)} AS VARCHAR) AS {quoted(name)}" for name in rows.columns]
+        told = rows.filter(_any(casts)).project(
+            f"{', '.join(cells)}, concat_ws('; ', {', '.join(problems)}) AS {PROBLEM}"
+        )
+        file = self.folder / f"aside-{len(self.files)}.parquet"
+        write_parquet(told, file)
+        self.files.append(file)
+
+    def keep(self, store: Store, connection: duckdb.DuckDBPyConnection) -> tuple[str, int]:
+        """The digest of all of them as one Parquet object, and their number; ("", 0) for none."""
+        if not self.files:
+            return "", 0
+        rows = connection.read_parquet([str(file) for file in self.files], union_by_name=True)
+        file = self.folder / "aside.parquet"
+        write_parquet(rows, file)
+        return store.objects.put_file(file), int(first_row(rows.aggregate("count(*)"))[0])
+
+
+def land(
+    spec: ModelSpec, store: Store, delivery: Delivery, base: Base, told: Mapping[str, Any], folder: Path
+) -> Landed:
+    """Make a batch of what was delivered.
+
+    Args:
+        spec: The model.
+        store: Where it is kept.
+        delivery: The files.
+        base: The data table that it is to join.
+        told: ``after`` and ``watermark``, as events carry them.
+        folder: For files on the way.
+
+    Raises:
+        DataError: the files are malformed, larger than allowed, or hold a type that no table of inputs can.
+        SpecError: the model file names a column or a function that is not there.
+    """
+    raw = delivered.keep(store, delivery, folder)
+    aside = _Aside(folder)
+    with duck() as connection:
+        with _errors_of(delivery):
+            read = read_rows(spec, connection, delivery, base)
+            if spec.data.features is not None:
+                # In a file of its own: what features.py does may need all memory, and read the rows many times.
+                typed = folder / "typed.parquet"
+                write_parquet(_parted(read.rows, read.casts, aside), typed)
+        if spec.data.features is not None:
+            connection.execute(f"SET memory_limit = '{MEMORY}'")
+            rows = with_features(spec, connection.read_parquet(str(typed)))
+            rows, left_out = native_columns(spec, rows)
+            read = dataclasses.replace(read, notes=(*read.notes, *left_out))
+        else:
+            with _errors_of(delivery):
+                rows = _parted(read.rows, read.casts, aside)
+        with _errors_of(delivery):
+            settled = settle(store, rows, base)
+            file = folder / "batch.parquet"
+            write_parquet(_parted(rows, settled.casts, aside), file)
+        delivery.still()
+        relation = connection.read_parquet(str(file))
+        good, columns = refuse_bulk(relation, spec.data.max_rows), columns_of(relation)
+        aside_file, bad = aside.keep(store, connection)
+    fields = {
+        "model": spec.name,
+        "columns": [list(column) for column in columns],
+        "file": store.objects.put_file(file),
+        "rows": good,
+        "aside": aside_file,
+        "aside_rows": bad,
+        "readings": {name: msgspec.to_builtins(reading) for name, reading in read.readings.items()},
+        "notes": [msgspec.to_builtins(note) for note in read.notes],
+        "changes": [msgspec.to_builtins(change) for change in settled.changes],
+        "delivered": raw,
+        "derived": derivation(spec),
+        **told,
+    }
+    said = tuple(note.sentence for note in read.notes)
+    return Landed(save_batch(store, fields), good + bad, len(columns), file.stat().st_size, said)
+
+
+def _parted(rows: duckdb.DuckDBPyRelation, casts: Sequence[Cast], aside: _Aside) -> duckdb.DuckDBPyRelation:
+    """The rows as *casts* read them; those that they cannot read are set *aside*."""
+    projected = ", ".join(cast.projected for cast in casts)
+    if not any(cast.unreadable for cast in casts) or not first_row(rows.filter(_any(casts)).aggregate("count(*)"))[0]:
+        return rows.project(projected)
+    aside.take(rows, casts)
+    return rows.filter(f"NOT ({_any(casts)})").project(projected)
+
+
+def _any(casts: Sequence[Cast]) -> str:
+    return " OR ".join(cast.unreadable for cast in casts if cast.unreadable)
+
+
+@contextmanager
+def _errors_of(delivery: Delivery) -> Iterator[None]:
+    """What DuckDB says of malformed files, in the words of their reader."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error as error:
+        if delivery.form["type"] == "csv":
+            raise csv_reader.explained(error, delivery.files) from error
+        raise parquet_reader.malformed(", ".join(list(delivery.files.values())[:3]), error) from error

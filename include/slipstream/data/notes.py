@@ -1,0 +1,120 @@
+"""What is said of a batch's columns beside their types: what was recognised, what was left out, what is doubtful."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from slipstream.errors import shown
+from slipstream.reading import Reading
+
+
+@dataclass(frozen=True)
+class Note:
+    """One remark on one column.
+
+    Attributes:
+        column: The column; "" for the batch as a whole.
+        kind: What it is about, a stable word.
+        text: The remark, one sentence that begins with a small letter and names the column.
+        doubtful: Whether a model should not use the column before somebody has said what it is.
+    """
+
+    column: str
+    kind: str
+    text: str
+    doubtful: bool = False
+
+    @property
+    def sentence(self) -> str:
+        """The remark as reports and the command line say it."""
+        return f"column {shown(self.column)} {self.text}" if self.column else self.text
+
+
+def leading_zeros(column: str, example: str) -> Note:
+    """Digits behind a leading zero make the column text."""
+    return Note(column, "leading_zeros", f"is text: {shown(example)} has a leading zero, which a number would lose.")
+
+
+def nearly(column: str, reading: Reading, share: float, strange: Sequence[tuple[str, int]]) -> Note:
+    """A text that is nearly always something else."""
+    word = {"BIGINT": "whole numbers", "DOUBLE": "numbers", "DATE": "dates", "TIMESTAMP": "times"}.get(
+        reading.type, "true or false"
+    )
+    listed = ", ".join(f"{shown(text)} ({count:,})" for text, count in strange)
+    words = ", ".join(f'"{text}"' for text, _ in strange)
+    text = (
+        f"is text, but {min(share, 0.999):.1%} of its values are {word}; in the way: {listed}. "
+        f"Write data.schema: {{{column}: {{{schema_of(reading)}, missing: [{words}]}}}} or {{{column}: text}}."
+    )
+    return Note(column, "nearly_typed", text, doubtful=True)
+
+
+def two_readings(column: str, readings: Sequence[Reading], example: str) -> Note:
+    """Values that two people read differently."""
+    ways = " or ".join(f"{{{column}: {{{schema_of(reading)}}}}}" for reading in readings)
+    text = (
+        f"can be read in {len(readings)} ways, e.g. {shown(example)}. Write data.schema: {ways}, or {{{column}: text}}."
+    )
+    return Note(column, "two_readings", text, doubtful=True)
+
+
+def too_long(column: str, example: str) -> Note:
+    """Whole numbers that do not fit in 64 bits."""
+    return Note(column, "too_long", f"is text: {shown(example)} has more digits than a 64-bit whole number.")
+
+
+def imprecise(column: str, example: str) -> Note:
+    """Whole numbers among decimals that a double does not hold."""
+    text = (
+        f"has decimals, and whole numbers such as {shown(example)} that a 64-bit decimal rounds. "
+        f"Write data.schema: {{{column}: number}} to round, or {{{column}: text}}."
+    )
+    return Note(column, "imprecise", text, doubtful=True)
+
+
+def recognised_as(column: str, reading: Reading, example: str) -> Note:
+    """Marks or a format that were recognised."""
+    value = reading.parse(example)
+    said = value.isoformat(" ") if reading.type == "TIMESTAMP" else str(value)
+    return Note(column, "recognised", f"is read as {schema_of(reading)}: {shown(example)} is {said}.")
+
+
+def missing_words(column: str, words: Sequence[tuple[str, int]]) -> Note:
+    """Words in a text that mean "missing" elsewhere."""
+    listed = ", ".join(f"{shown(text)} ({count:,})" for text, count in words)
+    names = ", ".join(f'"{text}"' for text, _ in words)
+    text = (
+        f"holds {listed} as words; if they mean that the value is missing, write data.schema: "
+        f"{{{column}: {{type: text, missing: [{names}]}}}}."
+    )
+    return Note(column, "missing_words", text)
+
+
+def mostly_distinct(column: str, distinct: int, known: int, several: bool) -> Note:
+    """Free text, or ids."""
+    word = "free text" if several else "an identifier"
+    text = (
+        f"looks like {word}: about {min(distinct, known):,} different values in {known:,} rows, which tell a model "
+        f"nothing of new rows. Take it out of inputs, or write data.schema: {{{column}: text}} to use it all the same."
+    )
+    return Note(column, "mostly_distinct", text, doubtful=True)
+
+
+def left_out(column: str, why: str) -> Note:
+    """A column that is not read; one without a name is "" here."""
+    return Note(column, "left_out", f"is left out: {why}." if column else f"{why}: it is left out.")
+
+
+def schema_of(reading: Reading) -> str:
+    """The reading as data.schema writes it, without braces."""
+    from slipstream.reading import WORDS
+
+    parts = [f"type: {WORDS[reading.type]}"]
+    if reading.format:
+        parts.append(f'format: "{reading.format}"')
+    if reading.decimal != ".":
+        parts.append(f'decimal: "{reading.decimal}"')
+    if reading.thousands:
+        parts.append(f'thousands: "{reading.thousands}"')
+    return ", ".join(parts)

@@ -1,0 +1,207 @@
+"""What was delivered, read: each column as the model file says, else as it was before, else as all its rows say."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from slipstream.data import notes
+from slipstream.data.casts import WIDER, Cast, cast, native
+from slipstream.data.infer import infer
+from slipstream.data.notes import Note
+from slipstream.data.schema_check import named
+from slipstream.data.table_types import Base
+from slipstream.duck import columns_of, first_row, quoted, refuse_bulk, stream_within
+from slipstream.errors import DataError, SpecError, shown
+from slipstream.reading import Reading
+from slipstream.slots import Delivery
+from slipstream.sources.csv_reader import read_csv
+from slipstream.sources.parquet_reader import read_parquet
+from slipstream.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import duckdb
+
+_WIDER = dict(WIDER)
+_PANDAS_INDEX = "__index_level_"
+_OF_TEXTS = {"nearly_typed", "missing_words", "mostly_distinct"}
+"""What is worth saying of a text whose maker gave it that type."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """A delivery, read.
+
+    Attributes:
+        rows: The rows as they came.
+        casts: How each column is read from them.
+        readings: The same, to be kept for later batches and for requests.
+        notes: What is to be said of the columns.
+    """
+
+    rows: duckdb.DuckDBPyRelation
+    casts: tuple[Cast, ...]
+    readings: Mapping[str, Reading]
+    notes: tuple[Note, ...]
+
+
+def read_rows(spec: ModelSpec, connection: duckdb.DuckDBPyConnection, delivery: Delivery, base: Base) -> Read:
+    """The rows of *delivery* and how their columns are read.
+
+    Raises:
+        DataError: the files are malformed, differ, or hold a type that no table of inputs can.
+        SpecError: ``data_schema_unknown``: ``data.schema`` names a column that is not there.
+    """
+    if delivery.form["type"] == "csv":
+        form = delivery.form.get("delimiter", "")
+        text = read_csv(connection, delivery.files, form, delivery.max_bytes)
+        said = [notes.left_out(column, why) for column, why in text.left_out]
+        said += [Note("", "reordered", f"{name}: its columns stand in another order.") for name in text.reordered]
+        found = _of_text(spec, _kept_columns(spec, text.rows), base, text.delimiter)
+        return replace(found, notes=(*said, *found.notes))
+    rows = _kept_columns(spec, read_parquet(connection, delivery.files))
+    stream_within(connection, len(rows.columns))
+    refuse_bulk(rows, spec.data.max_rows)
+    kept, left_out = native_columns(spec, rows, whole=spec.data.features is not None)
+    found = _of_types(spec, kept, base)
+    return replace(found, notes=(*left_out, *found.notes))
+
+
+def native_columns(
+    spec: ModelSpec, rows: duckdb.DuckDBPyRelation, *, whole: bool = False
+) -> tuple[duckdb.DuckDBPyRelation, list[Note]]:
+    """The rows in our six types, without the columns that are of none; with *whole* those stay as they are.
+
+    Raises:
+        DataError: ``data_type_unsupported`` for a column that the model file names.
+    """
+    used = {name for _, name in named(spec)}
+    casts = {name: native(name, kind) for name, kind in columns_of(rows)}
+    large = {name: one for name, one in casts.items() if one and one.unreadable}
+    too_large = {name for name, count in _counts(rows, list(large.values())).items() if count}
+    parts, left_out = [], []
+    for name, kind in columns_of(rows):
+        one = casts[name]
+        if name.startswith(_PANDAS_INDEX) and name not in used:
+            left_out.append(notes.left_out(name, "it is the index that pandas writes"))
+        elif one and name not in too_large:
+            parts.append(one.projected)
+        elif name in too_large and _asked_as(spec, name) == "VARCHAR":
+            parts.append(f"{quoted(name)}::VARCHAR AS {quoted(name)}")
+        elif whole:
+            parts.append(quoted(name))
+        elif name in used:
+            raise _unsupported(name, kind, name in too_large)
+        else:
+            left_out.append(notes.left_out(name, f"it is of type {kind}" + (", beyond 64 bits" if one else "")))
+    if not parts:
+        raise DataError("no column is of a type that a table of inputs can hold.", code="data_type_unsupported")
+    return rows.project(", ".join(parts)), left_out
+
+
+def _unsupported(name: str, kind: str, large: bool) -> DataError:
+    if large:
+        message = (
+            f"column {name!r} is {kind} and holds more than a 64-bit whole number; write data.schema: {{{name}: text}}."
+        )
+    else:
+        message = (
+            f"column {name!r} is of type {kind}, which a table of inputs cannot hold; take it apart in features.py."
+        )
+    return DataError(message, code="data_type_unsupported")
+
+
+def _asked_as(spec: ModelSpec, name: str) -> str:
+    asked = spec.data.columns.get(name)
+    return asked.reading.type if asked and asked.reading else ""
+
+
+def _kept_columns(spec: ModelSpec, rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    """The rows without the columns that data.schema drops."""
+    for name in spec.data.columns:
+        if name not in rows.columns:
+            near = difflib.get_close_matches(name, rows.columns, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"they have: {', '.join(rows.columns[:30])}."
+            message = f"{spec.name}: data.schema names column {shown(name)}, which the rows have not; {hint}"
+            raise SpecError(message, code="data_schema_unknown")
+    dropped = {name for name, column in spec.data.columns.items() if column.drop}
+    keep = [quoted(name) for name in rows.columns if name not in dropped]
+    return rows.project(", ".join(keep)) if dropped else rows
+
+
+def _missing(spec: ModelSpec, name: str) -> tuple[str, ...]:
+    """The texts that the model file says mean "missing" in that column."""
+    column = spec.data.columns.get(name)
+    return tuple(dict.fromkeys((*(column.missing if column else ()), *spec.data.missing)))
+
+
+def _said(spec: ModelSpec, name: str) -> Reading | None:
+    """What the model file says of the column."""
+    column = spec.data.columns.get(name)
+    found = column.reading if column else None
+    return replace(found, missing=_missing(spec, name)) if found else None
+
+
+def _before(spec: ModelSpec, base: Base, name: str) -> Reading | None:
+    """How the column was read before; None if no value of it was ever seen."""
+    found = (base.readings or {}).get(name)
+    if found is None and base.readings is None and not spec.data.features and name in base.columns:
+        found = Reading(base.columns[name])
+    return replace(found, said=False, missing=_missing(spec, name)) if found and found.type else None
+
+
+def _of_text(spec: ModelSpec, rows: duckdb.DuckDBPyRelation, base: Base, delimiter: str) -> Read:
+    """Rows of which every cell is text."""
+    readings = {name: _said(spec, name) or _before(spec, base, name) for name in rows.columns}
+    new = [name for name, reading in readings.items() if reading is None]
+    inferred = infer(rows, new, {name: _missing(spec, name) for name in new}, delimiter)
+    known = {name: reading for name, reading in readings.items() if reading is not None}
+    counts = _counts(rows, [_text_cast(name, reading) for name, reading in known.items()])
+    wider = {
+        name: reading.as_type(_WIDER[reading.type])
+        for name, reading in known.items()
+        if counts.get(name) and not reading.said and reading.type in _WIDER and not reading.format
+    }
+    counts |= _counts(rows, [_text_cast(name, reading) for name, reading in wider.items()])
+    known |= wider
+    casts = [
+        _text_cast(name, known[name] if name in known else inferred.readings[name], bool(counts.get(name)))
+        for name in rows.columns
+    ]
+    found = {name: known.get(name) or inferred.readings[name] for name in rows.columns}
+    return Read(rows, tuple(casts), found, inferred.notes)
+
+
+def _text_cast(name: str, reading: Reading, broken: bool = True) -> Cast:
+    unreadable = reading.unreadable(name) if broken and reading.type not in {"VARCHAR", ""} else ""
+    return Cast(name, reading.type or "VARCHAR", reading.value(name), unreadable, reading.said_as)
+
+
+def _of_types(spec: ModelSpec, rows: duckdb.DuckDBPyRelation, base: Base) -> Read:
+    """Rows in our six types (and, for features.py to see, others)."""
+    kinds = dict(columns_of(rows))
+    casts, readings = [], {}
+    texts = [name for name, kind in kinds.items() if kind == "VARCHAR" and _said(spec, name) is None]
+    new = [name for name in texts if _before(spec, base, name) is None]
+    inferred = infer(rows, new, {name: _missing(spec, name) for name in new})
+    for name, kind in kinds.items():
+        reading = _said(spec, name) or Reading(kind, missing=_missing(spec, name))
+        if name in inferred.readings and not inferred.readings[name].type:
+            readings[name] = replace(reading, type="")
+        elif native(name, kind) is not None:
+            readings[name] = reading
+        plain = Cast(name, kind, quoted(name))
+        casts.append(cast(name, kind, reading) if native(name, kind) is not None else plain)
+    said = tuple(note for note in inferred.notes if note.kind in _OF_TEXTS)
+    return Read(rows, tuple(casts), readings, said)
+
+
+def _counts(rows: duckdb.DuckDBPyRelation, casts: Sequence[Cast]) -> dict[str, int]:
+    """Column -> how many rows are unreadable in it."""
+    asked = {one.name: one.unreadable for one in casts if one.unreadable}
+    if not asked:
+        return {}
+    found = first_row(rows.aggregate(", ".join(f"count(*) FILTER (WHERE {sql})" for sql in asked.values())))
+    return dict(zip(asked, map(int, found), strict=True))

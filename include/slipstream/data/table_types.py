@@ -1,0 +1,142 @@
+"""The types of the data table meet those of a batch: equal, wider, or a row that the table cannot hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from slipstream.data.batch import load_batch
+from slipstream.data.casts import WIDER, Cast, cast
+from slipstream.data.schema_check import SchemaChange
+from slipstream.duck import columns_of, duck, first_row, quoted
+from slipstream.reading import Reading
+from slipstream.spec import ModelSpec
+from slipstream.store import Store
+from slipstream.store.datasets import Dataset, load_dataset, read_dataset
+from slipstream.store.state import State
+
+if TYPE_CHECKING:
+    import duckdb
+
+_WHOLE = 2**53
+
+
+@dataclass(frozen=True)
+class Base:
+    """The data table that a batch is to join.
+
+    Attributes:
+        dataset: Its newest version; None before the first.
+        readings: Column -> how it was read from what was delivered.
+        declared: Columns whose type the model file says.
+    """
+
+    dataset: Dataset | None = None
+    readings: Mapping[str, Reading] | None = None
+    declared: frozenset[str] = frozenset()
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Column -> type."""
+        return dict(self.dataset.columns) if self.dataset else {}
+
+
+def newest_base(spec: ModelSpec, store: Store, state: State) -> Base:
+    """The data table as *state* has it, and how its newest batch was read."""
+    newest = state.model(spec.name).dataset
+    if newest is None:
+        return Base()
+    batch = state.model(spec.name).datasets[newest].data.get("batch")
+    return Base(
+        load_dataset(store.objects, state, spec.name, newest),
+        (load_batch(store, spec.name, batch).readings or None) if batch else None,
+        frozenset(name for name, column in spec.data.columns.items() if column.type),
+    )
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The types that a batch's columns get.
+
+    Attributes:
+        casts: How each is brought to its type.
+        changes: The types of the table that change, or should.
+    """
+
+    casts: tuple[Cast, ...]
+    changes: tuple[SchemaChange, ...] = ()
+
+
+def settle(store: Store, rows: duckdb.DuckDBPyRelation, base: Base) -> Settled:
+    """The types of *rows*, which are of our six, in the table: as the table has them, wider where no value changes."""
+    kinds, table = dict(columns_of(rows)), base.columns
+    differing = [name for name, kind in kinds.items() if name in table and table[name] != kind]
+    if not differing:
+        return Settled(tuple(Cast(name, kind, quoted(name)) for name, kind in kinds.items()))
+    facts = _facts(rows, differing, kinds)
+    old = _table_facts(store, base, [name for name in differing if facts[name].known])
+    wanted: dict[str, str] = {}
+    changes = []
+    for name in differing:
+        was, now = table[name], kinds[name]
+        wanted[name], change = _wanted(was, now, facts[name], old.get(name, _NOTHING), name in base.declared)
+        if change:
+            changes.append(SchemaChange(change, name, was, now))
+    casts = [
+        cast(name, kind, Reading(wanted[name])) if wanted.get(name, kind) != kind else Cast(name, kind, quoted(name))
+        for name, kind in kinds.items()
+    ]
+    return Settled(tuple(casts), tuple(changes))
+
+
+@dataclass(frozen=True)
+class _Facts:
+    known: int = 0
+    narrow: bool = True
+    """Whether every value fits the narrower type of its family: whole numbers, days."""
+    greatest: float = 0
+
+
+_NOTHING = _Facts()
+
+
+def _wanted(was: str, now: str, facts: _Facts, old: _Facts, declared: bool) -> tuple[str, str]:
+    """The type that the column gets, and the kind of change that this is; "" for none."""
+    if not facts.known:
+        return was, ""
+    if (now, was) in WIDER:
+        return was, ""
+    if not old.known:
+        return now, "decided"
+    if (was, now) not in WIDER:
+        return was, "retyped"
+    if facts.narrow:
+        return was, ""
+    if declared or old.greatest > _WHOLE:
+        return was, "retyped"
+    return now, "widened"
+
+
+def _facts(rows: duckdb.DuckDBPyRelation, names: Sequence[str], kinds: Mapping[str, str]) -> dict[str, _Facts]:
+    asked = []
+    for name in names:
+        column = quoted(name)
+        narrow = {"DOUBLE": f"{column} = trunc({column})", "TIMESTAMP": f"{column} = date_trunc('day', {column})"}
+        asked += [f"count({column})", f"coalesce(bool_and({narrow.get(kinds[name], 'true')}), true)"]
+    found = iter(first_row(rows.aggregate(", ".join(asked))))
+    return {name: _Facts(int(next(found)), bool(next(found))) for name in names}
+
+
+def _table_facts(store: Store, base: Base, names: Sequence[str]) -> dict[str, _Facts]:
+    """How many values the table has in each column, and the greatest whole number."""
+    if not names or base.dataset is None:
+        return {}
+    asked: list[Any] = []
+    for name in names:
+        column = quoted(name)
+        asked += [f"count({column})"]
+        asked += [f"coalesce(max(abs({column}::DOUBLE)), 0)" if base.columns[name] == "BIGINT" else "0"]
+    with duck() as connection:
+        found = iter(first_row(read_dataset(store.tables, base.dataset, connection).aggregate(", ".join(asked))))
+    return {name: _Facts(int(next(found)), True, float(next(found))) for name in names}

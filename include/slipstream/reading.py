@@ -1,0 +1,293 @@
+"""How a cell of text is read as a value: one rule, as SQL for the files of a batch and as Python for a request.
+
+The rules stand in docs/data.md. A type that nobody said is recognised narrowly (a leading zero makes a code, ``Yes`` is
+a word); a type that the model file says is read as generously as its word allows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from functools import cached_property
+from typing import Any
+
+from slipstream.duck import literal, quoted
+
+MISSING_WORDS = (
+    "#n/a",
+    "#n/a n/a",
+    "#na",
+    "-1.#ind",
+    "-1.#qnan",
+    "-nan",
+    "1.#ind",
+    "1.#qnan",
+    "<na>",
+    "n/a",
+    "na",
+    "nan",
+    "nat",
+    "none",
+    "null",
+)
+"""What means "missing" in numbers, dates and truth values, in any case: the words that pandas takes. In texts they are
+words, because Namibia is called NA."""
+
+TYPES = {
+    "boolean": "BOOLEAN",
+    "integer": "BIGINT",
+    "number": "DOUBLE",
+    "text": "VARCHAR",
+    "date": "DATE",
+    "timestamp": "TIMESTAMP",
+}
+"""The word of the model file -> what DuckDB calls it."""
+WORDS = {kind: word for word, kind in TYPES.items()}
+MARKS = (".", ",", "'", "\u2019", " ", "\u00a0", "\u202f")
+"""What stands between the thousands of a number, in one country or another."""
+DATE_FORMATS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y")
+TIMES = ("%H:%M", "%H:%M:%S")
+DIRECTIVES = {
+    **dict.fromkeys("mdHIMS", "[0-9]{1,2}"),
+    "Y": "[0-9]{4}",
+    "y": "[0-9]{2}",
+    "j": "[0-9]{1,3}",
+    "f": "[0-9]{1,6}",
+    "p": "[AaPp][Mm]",
+    "b": "[A-Za-z]{3}",
+    "B": "[A-Za-z]+",
+}
+"""What a format may hold: the directives that mean the same to DuckDB and to Python, and what stands in their place."""
+
+_TRUE, _FALSE = ("true",), ("false",)
+_SAID_TRUE, _SAID_FALSE = ("true", "yes", "y", "t", "on", "1"), ("false", "no", "n", "f", "off", "0")
+_YEAR = "(?:[1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])"
+_DATE = rf"{_YEAR}-[0-9]{{2}}-[0-9]{{2}}"
+_TIMESTAMP = (
+    rf"{_DATE}([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{{1,9}})?)?(Z|[+-][0-9]{{2}}(:?[0-9]{{2}})?)?)?"
+)
+_PARTS = re.compile(
+    rf"({_DATE})(?:[T ](\d\d:\d\d)(?::(\d\d)(?:\.(\d{{1,9}}))?)?(?:(Z)|([+-]\d\d)(?::?(\d\d))?)?)?", re.ASCII
+)
+CODE = r"[+-]?0[0-9]+"
+"""Digits behind a leading zero: a code, such as a postal one, and no number."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the cells of one column are read.
+
+    Attributes:
+        type: What they hold, as DuckDB calls it; ``""`` for a column without a value so far.
+        said: Whether the model file says the type.
+        missing: Texts that mean "missing" beside the empty one (and beside :data:`MISSING_WORDS`, but in texts).
+        decimal: The mark before the decimals.
+        thousands: The mark between thousands; "" for none.
+        format: How dates and times are written (``%d.%m.%Y``); "" for ISO 8601.
+    """
+
+    type: str
+    said: bool = False
+    missing: tuple[str, ...] = ()
+    decimal: str = "."
+    thousands: str = ""
+    format: str = ""
+
+    def as_type(self, kind: str) -> Reading:
+        """The same reading of another type."""
+        return replace(self, type=kind)
+
+    # As SQL -----------------------------------------------------------------------------------------------------
+
+    def value(self, column: str) -> str:
+        """SQL: the value of the cell *column*; NULL where it is missing, or cannot be read."""
+        cell = quoted(column)
+        if self.type in {"VARCHAR", ""}:
+            return f"nullif({cell}, '')" if not self.missing else f"CASE WHEN {self.known(column)} THEN {cell} END"
+        found = getattr(self, f"_{self.type.lower()}_sql")(cell)
+        return f"CASE WHEN {self.known(column)} THEN {found} END" if self.missing else str(found)
+
+    def known(self, column: str) -> str:
+        """SQL: whether the cell holds a value, readable or not."""
+        cell, words = quoted(column), [literal(word) for word in self.missing if word]
+        told = f"{cell} IS NOT NULL AND {cell} <> ''"
+        if words:
+            told += f" AND {cell} NOT IN ({', '.join(words)})"
+        if self.type in {"VARCHAR", ""}:
+            return f"({told})"
+        listed = ", ".join(map(literal, MISSING_WORDS))
+        return f"({told} AND trim({cell}) <> '' AND lower(trim({cell})) NOT IN ({listed}))"
+
+    def unreadable(self, column: str) -> str:
+        """SQL: whether the cell holds something that is no value of this type."""
+        return f"({self.value(column)} IS NULL AND {self.known(column)})"
+
+    def _boolean_sql(self, cell: str) -> str:
+        yes, no = (_SAID_TRUE, _SAID_FALSE) if self.said else (_TRUE, _FALSE)
+        word = f"lower(trim({cell}))"
+        return f"CASE WHEN {word} IN ({_listed(yes)}) THEN true WHEN {word} IN ({_listed(no)}) THEN false END"
+
+    def _bigint_sql(self, cell: str) -> str:
+        return self._matching(cell, f"TRY_CAST({self._plain_sql(cell)} AS BIGINT)")
+
+    def _double_sql(self, cell: str) -> str:
+        return self._matching(cell, f"TRY_CAST({self._plain_sql(cell)} AS DOUBLE)")
+
+    def _date_sql(self, cell: str) -> str:
+        if self.format:
+            return self._matching(cell, f"TRY_CAST(try_strptime({cell}, {literal(self.format)}) AS DATE)")
+        return self._matching(cell, f"TRY_CAST({cell} AS DATE)")
+
+    def _timestamp_sql(self, cell: str) -> str:
+        if self.format:
+            return self._matching(cell, f"try_strptime({cell}, {literal(self.format)})")
+        return self._matching(cell, f"CAST(TRY_CAST({cell} AS TIMESTAMPTZ) AS TIMESTAMP)")
+
+    def _matching(self, cell: str, value: str) -> str:
+        return f"CASE WHEN regexp_full_match({cell}, {literal(self.pattern)}) THEN {value} END"
+
+    def _plain_sql(self, cell: str) -> str:
+        if self.thousands:
+            cell = f"replace({cell}, {literal(self.thousands)}, '')"
+        return cell if self.decimal == "." else f"replace({cell}, {literal(self.decimal)}, '.')"
+
+    # As Python --------------------------------------------------------------------------------------------------
+
+    def parse(self, text: str) -> Any:
+        """The value of one cell: bool, int, float, str, date or datetime (UTC, without a zone), or None.
+
+        Raises:
+            ValueError: it cannot be read; the text is one sentence.
+        """
+        if text == "" or text in self.missing:
+            return None
+        if self.type in {"VARCHAR", ""}:
+            return text
+        bare = text.strip(" ")
+        if not bare or bare.lower() in MISSING_WORDS:
+            return None
+        found = getattr(self, f"_{self.type.lower()}")(text, bare)
+        if found is None:
+            raise ValueError(f"{text[:80]!r} is not {self.said_as}")
+        return found
+
+    @property
+    def said_as(self) -> str:
+        """What a value is, as errors say it: ``a number such as 1.234,5``."""
+        example = self._example
+        noun = {"BIGINT": "a whole number", "DATE": "a date", "TIMESTAMP": "a time", "BOOLEAN": "true or false"}
+        return noun.get(self.type, "a number") + (f" such as {example}" if example else "")
+
+    @property
+    def _example(self) -> str:
+        if self.type in {"DATE", "TIMESTAMP"}:
+            moment = datetime(2024, 12, 31, 23, 59, tzinfo=UTC)
+            return moment.strftime(self.format or ("%Y-%m-%d" if self.type == "DATE" else "%Y-%m-%d %H:%M"))
+        if self.type in {"BIGINT", "DOUBLE"} and (self.thousands or self.decimal != "."):
+            return f"1{self.thousands}234" + (f"{self.decimal}5" if self.type == "DOUBLE" else "")
+        return ""
+
+    def _boolean(self, _: str, bare: str) -> bool | None:
+        yes, no = (_SAID_TRUE, _SAID_FALSE) if self.said else (_TRUE, _FALSE)
+        return True if bare.lower() in yes else False if bare.lower() in no else None
+
+    def _bigint(self, text: str, _: str) -> int | None:
+        if not self._compiled.fullmatch(text):
+            return None
+        found = int(self._plain(text))
+        return found if -(1 << 63) <= found < 1 << 63 else None
+
+    def _double(self, text: str, _: str) -> float | None:
+        return float(self._plain(text)) if self._compiled.fullmatch(text) else None
+
+    def _date(self, text: str, bare: str) -> date | None:
+        if not self._compiled.fullmatch(text):
+            return None
+        if not self.format:
+            day: date | None = _or_none(date.fromisoformat, bare)
+            return day
+        moment = _in_format(bare, self.format)
+        return moment.date() if moment else None
+
+    def _timestamp(self, text: str, bare: str) -> datetime | None:
+        if not self._compiled.fullmatch(text):
+            return None
+        return _in_format(bare, self.format) if self.format else _or_none(_iso_time, bare)
+
+    def _plain(self, text: str) -> str:
+        bare = text.replace(self.thousands, "") if self.thousands else text
+        return bare.replace(self.decimal, ".").strip(" ")
+
+    # What a cell must look like ---------------------------------------------------------------------------------
+
+    @cached_property
+    def pattern(self) -> str:
+        """The regular expression of the cells, the same for DuckDB and for Python; spaces around are no matter."""
+        return f" *({self._bare_pattern()}) *"
+
+    @cached_property
+    def _compiled(self) -> re.Pattern[str]:
+        return re.compile(self.pattern, re.ASCII)
+
+    def _bare_pattern(self) -> str:
+        if self.type in {"DATE", "TIMESTAMP"}:
+            iso = _DATE if self.type == "DATE" else _TIMESTAMP
+            return "".join(_pieces(self.format)) if self.format else iso
+        whole = "[0-9]+" if self.said else "0|[1-9][0-9]*"
+        if self.thousands:
+            whole = f"[1-9][0-9]{{0,2}}({re.escape(self.thousands)}[0-9]{{3}})+|{whole}"
+        if self.type == "BIGINT":
+            return f"[+-]?({whole})"
+        mark = re.escape(self.decimal)
+        return (
+            rf"[+-]?((({whole})({mark}[0-9]*)?|{mark}[0-9]+)([eE][+-]?[0-9]+)?"
+            r"|[iI][nN][fF]([iI][nN][iI][tT][yY])?)"
+        )
+
+
+def recognised() -> Iterator[Reading]:
+    """The readings that are tried for a column of which nothing is said, in the order in which they are preferred."""
+    yield from (Reading(kind) for kind in ("BOOLEAN", "BIGINT", "DOUBLE", "DATE", "TIMESTAMP"))
+    for mark in MARKS:
+        decimals = (".", ",") if mark not in {".", ","} else (",",) if mark == "." else (".",)
+        yield Reading("BIGINT", thousands=mark, decimal=decimals[0])
+        yield from (Reading("DOUBLE", thousands=mark, decimal=decimal) for decimal in decimals)
+    yield Reading("DOUBLE", decimal=",")
+    yield from (Reading("DATE", format=form) for form in DATE_FORMATS)
+    yield from (Reading("TIMESTAMP", format=f"{form} {clock}") for form in DATE_FORMATS for clock in TIMES)
+
+
+def _pieces(form: str) -> Iterator[str]:
+    """The regular expressions of the parts of a format."""
+    for directive, plain in re.findall(r"%(.)|([^%]+)", form, re.DOTALL):
+        yield DIRECTIVES[directive] if directive else re.escape(plain)
+
+
+def _listed(words: tuple[str, ...]) -> str:
+    return ", ".join(map(literal, words))
+
+
+def _or_none(read: Any, text: str) -> Any:
+    try:
+        return read(text)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _in_format(text: str, form: str) -> datetime | None:
+    found: datetime | None = _or_none(lambda cell: datetime.strptime(cell, form), text)  # noqa: DTZ007 - UTC, unzoned
+    return found
+
+
+def _iso_time(text: str) -> datetime:
+    """A time in UTC; digits beyond microseconds are cut, as DuckDB does."""
+    found = _PARTS.fullmatch(text)
+    if found is None:
+        raise ValueError(text)
+    day, clock, seconds, fraction, zulu, ahead, minutes = found.groups()
+    zone = "+00:00" if zulu or ahead is None else f"{ahead}:{minutes or '00'}"
+    micro = (fraction or "0")[:6].ljust(6, "0")
+    local = datetime.fromisoformat(f"{day}T{clock or '00:00'}:{seconds or '00'}.{micro}{zone}")
+    return local.astimezone(UTC).replace(tzinfo=None)
