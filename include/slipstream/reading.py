@@ -104,7 +104,9 @@ class Reading:
     def value(self, column: str) -> str:
         """SQL: the value of the cell *column*; NULL where it is missing, or cannot be read."""
         cell = quoted(column)
-        if self.type in {"VARCHAR", ""}:
+        if not self.type:
+            return "CAST(NULL AS VARCHAR)"
+        if self.type == "VARCHAR":
             return f"nullif({cell}, '')" if not self.missing else f"CASE WHEN {self.known(column)} THEN {cell} END"
         found = getattr(self, f"_{self.type.lower()}_sql")(cell)
         return f"CASE WHEN {self.known(column)} THEN {found} END" if self.missing else str(found)
@@ -250,11 +252,11 @@ class Reading:
 def recognised() -> Iterator[Reading]:
     """The readings that are tried for a column of which nothing is said, in the order in which they are preferred."""
     yield from (Reading(kind) for kind in ("BOOLEAN", "BIGINT", "DOUBLE", "DATE", "TIMESTAMP"))
+    yield Reading("DOUBLE", decimal=",")
     for mark in MARKS:
         decimals = (".", ",") if mark not in {".", ","} else (",",) if mark == "." else (".",)
         yield Reading("BIGINT", thousands=mark, decimal=decimals[0])
         yield from (Reading("DOUBLE", thousands=mark, decimal=decimal) for decimal in decimals)
-    yield Reading("DOUBLE", decimal=",")
     yield from (Reading("DATE", format=form) for form in DATE_FORMATS)
     yield from (Reading("TIMESTAMP", format=f"{form} {clock}") for form in DATE_FORMATS for clock in TIMES)
 

@@ -42,12 +42,12 @@ def test_rows_may_be_a_relation_an_arrow_table_or_a_frame(rows: str, project: Pr
     spec = project(f"def batches(watermark, duck):\n    return {rows}, watermark + 'x'\n")
     delivery = PythonSource("batches").deliver(spec, "x", tmp_path)
     assert delivery.watermark == "xx"
-    assert duckdb.read_parquet(str(delivery.path)).fetchall() == [(1,)]
+    assert duckdb.read_parquet(str(next(iter(delivery.files)))).fetchall() == [(1,)]
 
 
 def test_none_means_nothing_new(project: Project, tmp_path: Path) -> None:
     spec = project("def batches(watermark, duck):\n    return None\n")
-    assert PythonSource("batches").deliver(spec, "x", tmp_path).path is None
+    assert PythonSource("batches").deliver(spec, "x", tmp_path).files == {}
 
 
 @pytest.mark.parametrize(

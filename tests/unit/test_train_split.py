@@ -205,12 +205,6 @@ class TestBadInput:
         ("spec", "columns", "code", "text"),
         [
             ({"inputs": ["distanse"]}, {}, "data_schema_changed", "no column 'distanse'; did you mean 'distance'?"),
-            (
-                {"inputs": ["day"]},
-                {},
-                "spec_input_type",
-                "input 'day' is TIMESTAMP, but a model takes numbers and words; take",
-            ),
             ({}, {"carrier": [[1]] * 200}, "spec_input_type", "input 'carrier' is BIGINT[]"),
             (
                 {},

@@ -114,7 +114,9 @@ def test_good_and_quarantined_rows_are_the_input_exactly(
     bad = [hour is None or hour > 20 for hour in hours]
     assert (found.good, found.quarantined) == (bad.count(False), bad.count(True))
     good = data_of(store, spec, found.dataset)
-    aside = quarantine_of(store, spec).project(", ".join(table.column_names)).fetchall() if any(bad) else []
+    kinds = dict(load_batch(store, spec.name, found.batch).columns)
+    typed = ", ".join(f"CAST({name} AS {kinds[name]})" for name in table.column_names)
+    aside = quarantine_of(store, spec).project(typed).fetchall() if any(bad) else []
     assert sorted(good + aside) == sorted(tuple(row.values()) for row in table.to_pylist())
     assert [row[0] for row in good] == [number for number, broken in enumerate(bad) if not broken]
 

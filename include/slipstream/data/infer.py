@@ -206,24 +206,25 @@ def _preferred(
     if not _marked(first):
         broken = _inexact(rows, name, first)
         return (text, [notes.imprecise(name, broken)]) if broken else (first, [])
-    rivals = _rivals(first, full, delimiter)
+    first, *others = _meant(first, full, delimiter)
     marked = f"{quoted(name)} IS NOT NULL AND {first.value(name)} IS NOT NULL"
     if not first.format:
         mark = first.thousands or first.decimal
         marked += f" AND contains({quoted(name)}, {literal(mark)})"
-    if len(rivals) > 1:
-        return text, [notes.two_readings(name, rivals, example(marked))]
+    if others:
+        return text, [notes.two_readings(name, [first, *others], example(marked))]
     return first, [notes.recognised_as(name, first, example(marked))]
 
 
-def _rivals(first: Reading, full: Sequence[Reading], delimiter: str) -> list[Reading]:
+def _meant(first: Reading, full: Sequence[Reading], delimiter: str) -> list[Reading]:
     """The readings that somebody could mean where cells are marked or formatted as *first* has them."""
     if first.format:
         return [reading for reading in full if reading.type == first.type]
-    if first.thousands == "," and delimiter != ",":
-        # 1,234 in every cell: a thousand to one, a little more than one to another.
-        return [first, *(reading for reading in full if reading.decimal == "," and not reading.thousands)]
-    return [first]
+    grouped = [reading for reading in full if reading.thousands == ","]
+    if first.decimal != "," or not grouped:
+        return [first]
+    # 1,234 in every cell: a thousand to one, a little more than one to another; but not between commas.
+    return [grouped[0]] if delimiter == "," else [first, grouped[0]]
 
 
 def _inexact(rows: duckdb.DuckDBPyRelation, name: str, reading: Reading) -> str:

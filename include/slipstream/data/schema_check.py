@@ -140,8 +140,9 @@ def check_changes(spec: ModelSpec, changes: Sequence[SchemaChange]) -> None:
 
 def check_doubtful(spec: ModelSpec, remarks: Sequence[Note]) -> None:
     """Refuse doubtful columns that the model uses, unless the contract warns; raises DataError ``data_doubtful``."""
-    used = {spec.target, *spec.inputs, *spec.data.key, *filter(None, [spec.data.time])}
-    found = [note.sentence for note in remarks if note.doubtful and note.column in used]
+    named = {spec.target, *spec.inputs, *spec.data.key, *filter(None, [spec.data.time])}
+    used = {"mostly_distinct": set(spec.inputs)}  # a key should be
+    found = [note.sentence for note in remarks if note.doubtful and note.column in used.get(note.kind, named)]
     if found and spec.contract.doubtful == "fail":
         message = f"{' '.join(found)} Or let contract.doubtful be warn."
         raise DataError(message, code="data_doubtful")

@@ -55,6 +55,20 @@ def newest_base(spec: ModelSpec, store: Store, state: State) -> Base:
     )
 
 
+def readings_of(store: Store, model: str, dataset: str) -> Mapping[str, Reading]:
+    """How the columns of that dataset version were read from what was delivered; none for one of an earlier time."""
+    event = store.ledger.state().model(model).datasets.get(dataset)
+    batch = event.data.get("batch") if event else None
+    return load_batch(store, model, batch).readings if batch else {}
+
+
+def read_as(readings: Mapping[str, Reading], name: str, kind: str) -> Reading:
+    """How a cell of a column of that *kind* is read; features.py may have made another column of that name."""
+    found = readings.get(name)
+    same = found is not None and (found.type == kind or (found.type, kind) in WIDER)
+    return found.as_type(kind) if found is not None and same else Reading(kind)
+
+
 @dataclass(frozen=True)
 class Settled:
     """The types that a batch's columns get.

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from functools import cached_property
 from typing import Any, Literal
 
 from slipstream.errors import RequestError, shown
+from slipstream.reading import Reading
 
 Kind = Literal["number", "integer", "boolean", "string"]
 MAX_CATEGORIES = 1000
 MAX_TEXT = 10_000
 _INT64 = 1 << 63
+_CELLS = {"number": "DOUBLE", "integer": "BIGINT", "boolean": "BOOLEAN", "string": "VARCHAR"}
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Field:
         categories: For strings: the values seen in training, sorted; None if there were more than 1,000.
         low: For numbers: the least value seen in training.
         high: For numbers: the greatest.
+        reading: How a cell of text is read, as it was in the files of training; None in bundles of an earlier time.
+        unit: What a number counts, for people.
     """
 
     name: str
@@ -34,6 +39,21 @@ class Field:
     categories: tuple[str, ...] | None = None
     low: float | None = None
     high: float | None = None
+    reading: Reading | None = None
+    unit: str = ""
+
+    @property
+    def date(self) -> bool:
+        """Whether it is a date or time, which JSON writes as a string."""
+        return self.type == "string" and self.reading is not None and self.reading.type in {"DATE", "TIMESTAMP"}
+
+    @cached_property
+    def absent(self) -> frozenset[Any]:
+        """The values that meant "missing" in the files of training: texts, and for a number what they say."""
+        words = self.reading.missing if self.reading else ()
+        if self.type == "string":
+            return frozenset(words)
+        return frozenset(number for number in map(_as_number, words) if number is not None)
 
 
 @dataclass(frozen=True)
@@ -72,6 +92,77 @@ def kind_of(duck: str) -> Kind:
     if base.endswith("INT") or base == "INTEGER":
         return "integer"
     return "number" if base in {"FLOAT", "DOUBLE", "REAL", "DECIMAL"} else "string"
+
+
+def read_cell(field: Field, cell: str, place: str) -> Any:
+    """The value that a *cell* of text means, as JSON has it; read as the files of training were.
+
+    Raises:
+        RequestError: it cannot be read, or is missing where it may not.
+    """
+    reading = field.reading or Reading(_CELLS[field.type])
+    try:
+        value = _parsed(reading, cell)
+    except ValueError as error:
+        raise RequestError(f"{place}: {error}", code="type", field=place) from error
+    if field.date and value is not None:
+        return date_text(value)
+    problem = check_value(field, value, place)
+    if problem is not None:
+        raise problem
+    return value
+
+
+def read_value(field: Field, value: Any, place: str) -> Any:
+    """A checked JSON value as the model takes it: what meant "missing" is None, a date is written in one way.
+
+    Raises:
+        RequestError: no date, or missing where it may not be.
+    """
+    if value in field.absent:
+        value = None
+        problem = check_value(field, None, place)
+        if problem is not None:
+            raise problem
+    if value is None or not field.date:
+        return value
+    assert field.reading is not None  # noqa: S101 - a date has one
+    for reading in (field.reading, Reading(field.reading.type)):
+        try:
+            found = reading.parse(value)
+        except ValueError:
+            continue
+        return read_value(replace(field, reading=None), None, place) if found is None else date_text(found)
+    message = f"{place}: {shown(value)} is not {field.reading.said_as}, nor ISO 8601"
+    raise RequestError(message, code="type", field=place)
+
+
+def date_text(value: date) -> str:
+    """A date or time (UTC) as training saw it."""
+    if not isinstance(value, datetime):
+        return value.isoformat()
+    text = value.isoformat(" ")
+    return text.rstrip("0") if "." in text else text
+
+
+def _parsed(reading: Reading, cell: str) -> Any:
+    try:
+        return reading.parse(cell)
+    except ValueError:
+        if reading.type != "BIGINT":
+            raise
+        # 5.0 is a whole number too; one that is too large is told so by the check that JSON gets.
+        number = reading.as_type("DOUBLE").parse(cell)
+        if math.isfinite(number) and not number.is_integer():
+            raise
+        return int(number) if math.isfinite(number) else 1 << 2000
+
+
+def _as_number(word: str) -> float | None:
+    try:
+        return float(word)
+    except ValueError:
+        return None
 
 
 def check_value(field: Field, value: Any, place: str) -> RequestError | None:

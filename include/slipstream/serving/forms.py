@@ -14,7 +14,7 @@ from typing import Annotated, Any, Protocol
 import msgspec
 
 from slipstream.errors import RequestError, shown
-from slipstream.scoring.schema import MAX_TEXT, Field, Schema, check_value
+from slipstream.scoring.schema import MAX_TEXT, Field, Schema, check_value, read_value
 from slipstream.serving.notices import SMALL
 
 _START = re.compile(rb"\s*\[\s*(.)", re.DOTALL)
@@ -55,6 +55,7 @@ class Inputs:
         self.row = msgspec.defstruct("Row", list(zip(names, self.cells, strict=True)), **options)
         self.lists = msgspec.defstruct("Lists", list(zip(names, map(list_of, self.cells), strict=True)), **options)
         self.listed = self.listed_as(self.names)
+        self._read = [field for field in self.fields if field.date or field.absent]
         self._numbers = [field.name for field in self.fields if field.type != "string"]
 
     def listed_as(self, order: tuple[str, ...]) -> Any:
@@ -69,6 +70,8 @@ class Inputs:
     def in_bulk(self, values: list[Any], rows: int) -> Columns:
         """The columns; numbers of many rows as float64 arrays, NaN for null, which everything after is quicker with."""
         columns: Columns = dict(zip(self.names, values, strict=True))
+        for field in self._read:
+            columns[field.name] = _as_read(field, columns[field.name])
         if rows > SMALL:
             import numpy as np
 
@@ -125,6 +128,12 @@ class Inputs:
             message = f"{place}: {len(row)} values, expected {len(fields)} ({', '.join(f.name for f in fields[:20])})"
             raise RequestError(message, code="row_length", field=place)
         return [checked(field, row[at], f"{place}[{at}]") for at, field in enumerate(fields)]
+
+
+def _as_read(field: Field, values: Any) -> list[Any]:
+    """The values of an input that training read otherwise than as they stand: dates, and words for "missing"."""
+    plain = values if isinstance(values, list) else [None if value != value else value for value in values.tolist()]
+    return [read_value(field, value, f"{field.name}[{at}]") for at, value in enumerate(plain)]
 
 
 class Form(Protocol):

@@ -22,8 +22,11 @@ def value_schema(field: Field) -> dict[str, Any]:
     kind: dict[str, Any] = dict(_KINDS[field.type])
     if field.nullable:
         kind["type"] = [kind["type"], "null"]
+    if field.date:
+        kind["description"] = f"{field.reading.said_as} or as ISO 8601.".capitalize() if field.reading else ""
     if field.low is not None and field.type != "boolean":
-        kind["description"] = f"In training from {field.low:g} to {field.high:g}."
+        unit = f" {field.unit}" if field.unit else ""
+        kind["description"] = f"In training from {field.low:g} to {field.high:g}{unit}."
     if field.categories:
         kind["description"] = f"In training: {', '.join(field.categories[:20])}{' …' * (len(field.categories) > 20)}"
     return kind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from slipstream.data.table_types import read_as, readings_of
+from slipstream.reading import Reading
 from slipstream.scoring import skops_file
 from slipstream.scoring.profile import ANSWER, profile
 from slipstream.scoring.profile_file import to_parquet
@@ -105,20 +108,30 @@ def answers(scorer: Scorer, frame: pd.DataFrame) -> list[Any]:
 
 
 def _schema(sources: Sources, train: duckdb.DuckDBPyRelation) -> Schema:
-    fields = tuple(_field(train, name, kind) for name, kind in sources.training.inputs)
+    readings = readings_of(sources.store, sources.spec.name, sources.trained.dataset)
+    said = sources.spec.data.columns
+    fields = tuple(
+        dataclasses.replace(
+            _field(train, name, kind, read_as(readings, name, kind)), unit=said[name].unit if name in said else ""
+        )
+        for name, kind in sources.training.inputs
+    )
     training = sources.training
     return Schema(training.task, training.target, fields, training.classes, training.positive)
 
 
-def _field(train: duckdb.DuckDBPyRelation, name: str, duck: str) -> Field:
+def _field(train: duckdb.DuckDBPyRelation, name: str, duck: str, reading: Reading) -> Field:
     column, kind = quoted(name), kind_of(duck)
     asked = f"count(*) - count({column}), min({column}), max({column})"
     missing, least, most = train.aggregate(asked).fetchall()[0]
     if kind != "string":
-        return Field(name, kind, bool(missing), low=float(least), high=float(most))
+        return Field(name, kind, bool(missing), low=float(least), high=float(most), reading=reading)
+    if duck in {"DATE", "TIMESTAMP"}:
+        return Field(name, kind, bool(missing), reading=reading)
     seen = train.filter(f"{column} IS NOT NULL").aggregate(f"{column} AS word").limit(MAX_CATEGORIES + 1).fetchall()
     words = tuple(sorted(word for (word,) in seen))
-    return Field(name, kind, bool(missing), categories=words if len(words) <= MAX_CATEGORIES else None)
+    known = words if len(words) <= MAX_CATEGORIES else None
+    return Field(name, kind, bool(missing), categories=known, reading=reading)
 
 
 def _held(sources: Sources, schema: Schema, relation: duckdb.DuckDBPyRelation) -> Iterator[dict[str, list[Any]]]:
@@ -142,7 +155,8 @@ def _sample(sources: Sources, relation: duckdb.DuckDBPyRelation, part: Part, at_
 
 def _profile(sources: Sources, scorer: Scorer, train: duckdb.DuckDBPyRelation, holdout: pd.DataFrame) -> bytes:
     """Statistics of inputs and target over all training rows, and of the answer over rows that were not trained on."""
-    numbers = {field.name: field.type != "string" for field in scorer.schema.inputs}
+    # Time goes on: that dates are later than those of training is no drift.
+    numbers = {field.name: field.type != "string" for field in scorer.schema.inputs if not field.date}
     target = scorer.schema.target, scorer.schema.task == "regression"
     return to_parquet(profile(train, numbers, answers(scorer, holdout), target))
 
@@ -168,6 +182,8 @@ def _golden_line(row: dict[str, Any], said: Answers, number: int) -> bytes:
 def _edges(field: Field) -> list[Any]:
     """The values at the edges of what *field* was in training."""
     nothing = [None] if field.nullable else []
+    if field.date:
+        return [*nothing, "1970-01-01"]
     if field.type == "string":
         return [*nothing, "never seen in training", *(field.categories or ())[:1]]
     typed = {"boolean": bool, "integer": int, "number": float}[field.type]

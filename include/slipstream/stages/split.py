@@ -76,8 +76,15 @@ class Split:
             connection.execute("SET TimeZone = 'UTC'")
             types = dict(self.dataset.columns)
             numbers = {name for name, kind in self.inputs if _kind(kind) == "number"}
+            dates = {name for name, kind in self.inputs if kind in {"DATE", "TIMESTAMP"}}
             rows = read_dataset(self.store.tables, self.dataset, connection).filter(_usable(self, types))
-            yield rows.project(", ".join(_typed(name, types[name], name in numbers) for name in self.columns))
+            parts = (
+                f"CAST({quoted(name)} AS VARCHAR) AS {quoted(name)}"
+                if name in dates
+                else _typed(name, types[name], name in numbers)
+                for name in self.columns
+            )
+            yield rows.project(", ".join(parts))
 
     def rows(self, relation: duckdb.DuckDBPyRelation, part: Part) -> duckdb.DuckDBPyRelation:
         """The rows of *part* of the opened *relation*, in an order that depends on nothing but the rows."""
@@ -229,19 +236,15 @@ def _check_column(spec: ModelSpec, name: str, types: dict[str, str]) -> None:
 def _check_input(spec: ModelSpec, name: str, kind: str) -> None:
     if _kind(kind):
         return
-    hint = (
-        "take parts of it, such as hour or weekday, in features.py"
-        if "TIME" in kind or kind == "DATE"
-        else "turn it into one"
-    )
-    message = f"{spec.name}: input {name!r} is {kind}, but a model takes numbers and words; {hint}."
+    message = f"{spec.name}: input {name!r} is {kind}, but a model takes numbers, words and dates; turn it into one."
     raise SpecError(message, code="spec_input_type")
 
 
 def _kind(kind: str) -> Literal["number", "word", ""]:
     if kind in _NUMBERS or kind.startswith("DECIMAL"):
         return "number"
-    return "word" if kind == "VARCHAR" or kind.startswith("ENUM") else ""
+    # A date goes to the model as it is written: DateParts takes it apart.
+    return "word" if kind in {"VARCHAR", "DATE", "TIMESTAMP"} or kind.startswith("ENUM") else ""
 
 
 def _typed(name: str, kind: str, number: bool) -> str:

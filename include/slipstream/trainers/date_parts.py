@@ -10,9 +10,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from slipstream.scoring.dates import PARTS, date_parts, is_date
 
-SAMPLE = 1000
-"""So many values of a column are looked at, evenly spaced, to tell whether it holds dates."""
-
 
 class DateParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Each column of ISO dates or timestamps as year, month, day, weekday, hour and minute; NaN where there is none."""
@@ -36,8 +33,6 @@ class DateParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def holds_dates(column: Any) -> bool:
-    """Whether a column of words holds nothing but dates, as far as a sample tells."""
-    words = column.dropna()
-    if not len(words):
-        return False
-    return all(map(is_date, words.iloc[:: max(1, len(words) // SAMPLE)]))
+    """Whether a column of words holds nothing but dates."""
+    words = column.dropna().unique()
+    return len(words) > 0 and all(map(is_date, words))

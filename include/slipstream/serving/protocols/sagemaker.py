@@ -9,10 +9,11 @@ import re
 from typing import Any
 
 from slipstream.errors import RequestError
-from slipstream.scoring.schema import MAX_TEXT, Field
+from slipstream.reading import Reading
+from slipstream.scoring.schema import MAX_TEXT, Field, read_cell
 from slipstream.serving.call import Call
 from slipstream.serving.decode import Decoder
-from slipstream.serving.forms import Inputs, checked
+from slipstream.serving.forms import Inputs
 from slipstream.serving.served import Answered, Decoded
 
 CSV = b"text/csv"
@@ -20,7 +21,8 @@ TARGET_MODEL = b"x-amzn-sagemaker-target-model"
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _SURELY_64_BITS = 19
-_TRUTHS = {"true": True, "false": False}
+# What is read as fast as can be: cells without marks, formats or words of their own for "missing".
+_PLAIN = {kind: Reading(kind) for kind in ("BIGINT", "DOUBLE", "VARCHAR")}
 
 
 class Csv:
@@ -96,6 +98,8 @@ def _values(field: Field, cells: tuple[str, ...], lines: list[int]) -> list[Any]
 def _quickly(field: Field, cells: tuple[str, ...]) -> list[Any] | None:
     """The values of cells that are plainly right; None: look closer."""
     longest = max(map(len, cells))
+    if field.reading is not None and (field.reading != _PLAIN.get(field.reading.type)):
+        return None
     if field.type == "string":
         return [cell or None for cell in cells] if longest <= MAX_TEXT else None
     if field.type == "number" and all(map(_NUMBER.fullmatch, filter(None, cells))):
@@ -107,19 +111,8 @@ def _quickly(field: Field, cells: tuple[str, ...]) -> list[Any] | None:
 
 
 def _value(field: Field, cell: str, place: str) -> Any:
-    """The value that *cell* means; an empty one is missing."""
-    if cell == "":
-        return checked(field, None, place)
-    if field.type == "string":
-        return checked(field, cell, place)
-    if field.type == "boolean":
-        return checked(field, _TRUTHS.get(cell.strip().lower(), cell), place)
-    text = cell.strip()
-    if not _NUMBER.fullmatch(text):
-        return checked(field, float("inf") if text.lower().lstrip("+-") in {"inf", "infinity"} else cell, place)
-    if field.type == "integer" and _WHOLE.fullmatch(text):
-        return checked(field, int(text) if len(text) < 320 else 1 << 2000, place)
-    return checked(field, float(text), place)
+    """The value that *cell* means, as the files of training were read; an empty one is missing."""
+    return read_cell(field, cell, place)
 
 
 def _written(value: Any) -> Any:
