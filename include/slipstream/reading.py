@@ -47,6 +47,8 @@ TYPES = {
 WORDS = {kind: word for word, kind in TYPES.items()}
 MARKS = (".", ",", "'", "\u2019", " ", "\u00a0", "\u202f")
 """What stands between the thousands of a number, in one country or another."""
+GUARD = "slipstream guard"
+"""What the error of a guarded cell says."""
 DATE_FORMATS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y")
 TIMES = ("%H:%M", "%H:%M:%S")
 DIRECTIVES = {
@@ -71,6 +73,8 @@ _TIMESTAMP = (
 _PARTS = re.compile(
     rf"({_DATE})(?:[T ](\d\d:\d\d)(?::(\d\d)(?:\.(\d{{1,9}}))?)?(?:(Z)|([+-]\d\d)(?::?(\d\d))?)?)?", re.ASCII
 )
+_SPACE = r"[ \t\r\n\x0b\x0c]"
+_SPACES = " \t\r\n\x0b\x0c"
 CODE = r"[+-]?0[0-9]+"
 """Digits behind a leading zero: a code, such as a postal one, and no number."""
 
@@ -111,6 +115,13 @@ class Reading:
         found = getattr(self, f"_{self.type.lower()}_sql")(cell)
         return f"CASE WHEN {self.known(column)} THEN {found} END" if self.missing else str(found)
 
+    def guarded(self, column: str, value: str) -> str:
+        """SQL: *value*, the column of the cell's value; a cell that holds something else fails by :data:`GUARD`."""
+        if self.type in {"VARCHAR", ""}:
+            return value
+        missing = f"{value} IS NOT NULL OR {quoted(column)} IS NULL"
+        return f"CASE WHEN {missing} THEN {value} WHEN {self.known(column)} THEN error({literal(GUARD)}) END"
+
     def known(self, column: str) -> str:
         """SQL: whether the cell holds a value, readable or not."""
         cell, words = quoted(column), [literal(word) for word in self.missing if word]
@@ -119,33 +130,43 @@ class Reading:
             told += f" AND {cell} NOT IN ({', '.join(words)})"
         if self.type in {"VARCHAR", ""}:
             return f"({told})"
-        listed = ", ".join(map(literal, MISSING_WORDS))
-        return f"({told} AND trim({cell}) <> '' AND lower(trim({cell})) NOT IN ({listed}))"
+        return f"({told} AND NOT {is_missing(cell)})"
 
     def unreadable(self, column: str) -> str:
         """SQL: whether the cell holds something that is no value of this type."""
         return f"({self.value(column)} IS NULL AND {self.known(column)})"
 
+    # Most cells are written as their value is: those are read quickly, and only the others held against a pattern.
+
     def _boolean_sql(self, cell: str) -> str:
         yes, no = (_SAID_TRUE, _SAID_FALSE) if self.said else (_TRUE, _FALSE)
-        word = f"lower(trim({cell}))"
-        return f"CASE WHEN {word} IN ({_listed(yes)}) THEN true WHEN {word} IN ({_listed(no)}) THEN false END"
+        close = f"CASE WHEN {_among(cell, yes)} THEN true WHEN {_among(cell, no)} THEN false END"
+        return f"CASE {cell} WHEN 'true' THEN true WHEN 'false' THEN false ELSE {close} END"
 
     def _bigint_sql(self, cell: str) -> str:
-        return self._matching(cell, f"TRY_CAST({self._plain_sql(cell)} AS BIGINT)")
+        close = self._matching(cell, f"TRY_CAST({self._plain_sql(cell)} AS BIGINT)")
+        return close if self.thousands else _quickly(cell, f"TRY_CAST({cell} AS BIGINT)", close)
 
     def _double_sql(self, cell: str) -> str:
-        return self._matching(cell, f"TRY_CAST({self._plain_sql(cell)} AS DOUBLE)")
+        close = self._matching(cell, f"TRY_CAST({self._plain_sql(cell)} AS DOUBLE)")
+        if self.thousands or self.decimal != ".":
+            return close
+        # DuckDB takes digits with underscores, leading zeros and nan; the comparisons are of their first characters.
+        zeros = " OR ".join(f"({cell} >= '{sign}00' AND {cell} < '{sign}0:')" for sign in ("", "-", "+"))
+        words = f"{cell} < '!' OR {cell} > ':' OR ({cell} > '+:' AND {cell} < ',') OR ({cell} > '-:' AND {cell} < '.')"
+        return f"CASE WHEN {zeros} OR {words} OR contains({cell}, '_') THEN {close} ELSE TRY_CAST({cell} AS DOUBLE) END"
 
     def _date_sql(self, cell: str) -> str:
         if self.format:
             return self._matching(cell, f"TRY_CAST(try_strptime({cell}, {literal(self.format)}) AS DATE)")
-        return self._matching(cell, f"TRY_CAST({cell} AS DATE)")
+        value = f"TRY_CAST({cell} AS DATE)"
+        return _quickly(cell, value, self._matching(cell, value))
 
     def _timestamp_sql(self, cell: str) -> str:
         if self.format:
             return self._matching(cell, f"try_strptime({cell}, {literal(self.format)})")
-        return self._matching(cell, f"CAST(TRY_CAST({cell} AS TIMESTAMPTZ) AS TIMESTAMP)")
+        close = self._matching(cell, f"CAST(TRY_CAST({_trimmed(cell)} AS TIMESTAMPTZ) AS TIMESTAMP)")
+        return _quickly(cell, f"TRY_CAST({cell} AS TIMESTAMP)", close)
 
     def _matching(self, cell: str, value: str) -> str:
         return f"CASE WHEN regexp_full_match({cell}, {literal(self.pattern)}) THEN {value} END"
@@ -167,7 +188,7 @@ class Reading:
             return None
         if self.type in {"VARCHAR", ""}:
             return text
-        bare = text.strip(" ")
+        bare = text.strip(_SPACES)
         if not bare or bare.lower() in MISSING_WORDS:
             return None
         found = getattr(self, f"_{self.type.lower()}")(text, bare)
@@ -220,14 +241,14 @@ class Reading:
 
     def _plain(self, text: str) -> str:
         bare = text.replace(self.thousands, "") if self.thousands else text
-        return bare.replace(self.decimal, ".").strip(" ")
+        return bare.replace(self.decimal, ".").strip(_SPACES)
 
     # What a cell must look like ---------------------------------------------------------------------------------
 
     @cached_property
     def pattern(self) -> str:
         """The regular expression of the cells, the same for DuckDB and for Python; spaces around are no matter."""
-        return f" *({self._bare_pattern()}) *"
+        return rf"{_SPACE}*({self._bare_pattern()}){_SPACE}*"
 
     @cached_property
     def _compiled(self) -> re.Pattern[str]:
@@ -261,14 +282,34 @@ def recognised() -> Iterator[Reading]:
     yield from (Reading("TIMESTAMP", format=f"{form} {clock}") for form in DATE_FORMATS for clock in TIMES)
 
 
+def _quickly(cell: str, value: str, close: str) -> str:
+    """SQL: the *value* of a cell that reads exactly as its value is written, else what a *close* look gives."""
+    return f"CASE WHEN CAST({value} AS VARCHAR) = {cell} THEN {value} ELSE {close} END"
+
+
 def _pieces(form: str) -> Iterator[str]:
     """The regular expressions of the parts of a format."""
     for directive, plain in re.findall(r"%(.)|([^%]+)", form, re.DOTALL):
         yield DIRECTIVES[directive] if directive else re.escape(plain)
 
 
-def _listed(words: tuple[str, ...]) -> str:
-    return ", ".join(map(literal, words))
+def _trimmed(cell: str) -> str:
+    return f"trim({cell}, chr(32) || chr(9) || chr(13) || chr(10) || chr(11) || chr(12))"
+
+
+def is_missing(cell: str) -> str:
+    """SQL: whether a cell is blank, or one of :data:`MISSING_WORDS`."""
+    return _among(cell, ("", *MISSING_WORDS))
+
+
+def _among(cell: str, words: tuple[str, ...]) -> str:
+    """SQL: whether a cell is one of the *words*, in any case; DuckDB works out a list of constants for every row."""
+    pattern = f"{_SPACE}*({'|'.join(map(re.escape, words))}){_SPACE}*"
+    return f"regexp_full_match({cell}, {literal(pattern)}, 'i')"
+
+
+def _trimmed(cell: str) -> str:
+    return f"trim({cell}, chr(32) || chr(9) || chr(13) || chr(10) || chr(11) || chr(12))"
 
 
 def _or_none(read: Any, text: str) -> Any:

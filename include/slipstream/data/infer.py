@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from slipstream.data import notes
 from slipstream.data.notes import Note
 from slipstream.duck import first_row, literal, quoted
-from slipstream.reading import CODE, MISSING_WORDS, Reading, recognised
+from slipstream.reading import CODE, MISSING_WORDS, Reading, is_missing, recognised
 
 if TYPE_CHECKING:
     import duckdb
@@ -23,7 +23,9 @@ _WHOLE = 2**53
 _EXAMPLES = 5
 _ALL = tuple(recognised())
 _TEXT = Reading("VARCHAR")
-_MISSING = ", ".join(map(literal, MISSING_WORDS))
+_BEGINNINGS = tuple(zip("Nn#1-<", "Oo$2.=", strict=True))
+# Numbers and dates begin with what lies between + and 9 in the order of characters, or with a space.
+_START = "({c} >= '+' AND {c} < ':' OR {c} < '!')"
 
 
 @dataclass(frozen=True)
@@ -52,22 +54,43 @@ def infer(
     """
     if not columns:
         return Inferred({}, ())
-    likely = _likely(rows, columns, missing)
-    counts = _counted(rows, likely)
-    readings, found = dict(likely), []
+    guess = likely(rows, columns, missing)
+    counts = _counted(rows, guess)
+    readings, found = dict(guess), []
     for name, count in counts.items():
-        if not _open(likely[name], count):
-            if likely[name].type == "VARCHAR":
-                found += _of_text(rows, name, likely[name], count)
-            elif not count.known:
-                readings[name] = replace(likely[name], type="")
-            continue
-        readings[name], said = _decided(rows, name, likely[name], delimiter)
-        if readings[name].type == "VARCHAR" and not any(note.doubtful for note in said):
-            said += _of_text(rows, name, readings[name], _counted(rows, {name: readings[name]})[name])
+        if not _open(guess[name], count):
+            readings[name], said = _settled(rows, name, guess[name], count)
+        else:
+            readings[name], said = _decided(rows, name, guess[name], delimiter)
         found += said
     found += _in_a_land_of_commas(rows, readings)
     return Inferred(readings, tuple(sorted(found, key=lambda note: list(columns).index(note.column))))
+
+
+def confirmed(rows: duckdb.DuckDBPyRelation, guess: Mapping[str, Reading]) -> Inferred | None:
+    """What was *likely*, once *rows* were read so without a cell that could not be; None if a closer look is due.
+
+    Args:
+        rows: The rows as they were read, typed.
+        guess: How their columns were read.
+    """
+    if not guess:
+        return Inferred({}, ())
+    counts = _counted(rows, {name: replace(reading, missing=()) for name, reading in guess.items()}, typed=True)
+    if any(_open(guess[name], count) for name, count in counts.items()):
+        return None
+    readings, found = {}, []
+    for name, count in counts.items():
+        readings[name], said = _settled(rows, name, guess[name], count)
+        found += said
+    return Inferred(readings, tuple(found))
+
+
+def _settled(rows: duckdb.DuckDBPyRelation, name: str, guess: Reading, count: _Count) -> tuple[Reading, list[Note]]:
+    """A column that is what it seemed to be."""
+    if guess.type == "VARCHAR":
+        return guess, _of_text(rows, name, guess, count)
+    return (guess if count.known else replace(guess, type="")), []
 
 
 @dataclass(frozen=True)
@@ -92,7 +115,7 @@ def _marked(reading: Reading) -> bool:
     return bool(reading.thousands or reading.format or reading.decimal != ".")
 
 
-def _likely(
+def likely(
     rows: duckdb.DuckDBPyRelation, columns: Sequence[str], missing: Mapping[str, tuple[str, ...]]
 ) -> dict[str, Reading]:
     """What some cells of each column suggest."""
@@ -119,6 +142,8 @@ def _known(cells: Sequence[str], missing: tuple[str, ...]) -> list[str]:
 
 
 def _first(cells: Sequence[str], missing: tuple[str, ...]) -> Reading:
+    if not cells:
+        return Reading("", missing=missing)
     for reading in _ALL:
         if all(_reads(reading, cell) for cell in cells):
             return replace(reading, missing=missing)
@@ -132,24 +157,25 @@ def _reads(reading: Reading, cell: str) -> bool:
         return False
 
 
-def _counted(rows: duckdb.DuckDBPyRelation, readings: Mapping[str, Reading]) -> dict[str, _Count]:
-    """All rows, once, held against what is likely."""
+def _counted(
+    rows: duckdb.DuckDBPyRelation, readings: Mapping[str, Reading], *, typed: bool = False
+) -> dict[str, _Count]:
+    """All rows, once, held against what is likely; *typed* rows were read so already."""
     asked: list[str] = []
     for name, reading in readings.items():
         cell = quoted(name)
         if reading.type == "VARCHAR":
-            # Numbers and dates begin with what lies between + and 9 in the order of characters, or with a space.
-            start = f"({cell} >= '+' AND {cell} < ':' OR {cell} < '!')"
             asked += [
                 f"count(*) FILTER (WHERE {reading.known(name)})",
-                f"count(*) FILTER (WHERE {start} OR lower(trim({cell})) IN ({_MISSING}))",
+                f"count(*) FILTER (WHERE {_START.format(c=cell)} OR {_word(cell)})",
                 f"approx_count_distinct({cell})",
-                f"count(*) FILTER (WHERE contains(trim({cell}), ' '))",
-                f"count(*) FILTER (WHERE strlen({cell}) < 12 AND lower(trim({cell})) IN ({_MISSING}))",
+                f"count(*) FILTER (WHERE contains({cell}, ' '))",
+                f"count(*) FILTER (WHERE {_word(cell)})",
             ]
         else:
-            value = reading.value(name)
-            asked += [f"count({value})", f"count(*) FILTER (WHERE {reading.unreadable(name)})"]
+            value = cell if typed else reading.value(name)
+            asked.append(f"count({value})")
+            asked.append("0" if typed else f"count(*) FILTER (WHERE {reading.unreadable(name)})")
             asked.append(f"coalesce(max(abs({value})), 0)" if reading.type == "DOUBLE" else "0")
     found = iter(first_row(rows.aggregate(", ".join(asked))))
     counts = {}
@@ -240,7 +266,7 @@ def _of_text(rows: duckdb.DuckDBPyRelation, name: str, reading: Reading, count: 
     """What is to be said of a column of words."""
     found = []
     if count.words and not reading.said:
-        condition = f"strlen({quoted(name)}) < 12 AND lower(trim({quoted(name)})) IN ({_MISSING})"
+        condition = f"({is_missing(quoted(name))} AND {quoted(name)} <> '')"
         if reading.missing:
             condition += f" AND {reading.known(name)}"
         if words := _examples(rows, name, condition):
@@ -270,6 +296,12 @@ def _in_a_land_of_commas(rows: duckdb.DuckDBPyRelation, readings: dict[str, Read
             found.append(notes.two_readings(name, ways, told[2 * at + 1]))
             readings[name] = replace(_TEXT, missing=readings[name].missing)
     return found
+
+
+def _word(cell: str) -> str:
+    """SQL: whether a cell is one of the words for "missing", few of which begin as other words do."""
+    begins = " OR ".join(f"({cell} >= '{first}' AND {cell} < '{after}')" for first, after in _BEGINNINGS)
+    return f"CASE WHEN {begins} OR {cell} < '!' THEN {is_missing(cell)} ELSE false END"
 
 
 def _examples(rows: duckdb.DuckDBPyRelation, name: str, condition: str) -> list[tuple[str, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,9 @@ from slipstream.data import delivered
 from slipstream.data.batch import PROBLEM, save_batch
 from slipstream.data.casts import Cast
 from slipstream.data.features import derivation, with_features
-from slipstream.data.read import native_columns, read_rows
+from slipstream.data.notes import Note
+from slipstream.data.read import Read, native_columns, read_rows
+from slipstream.data.schema_check import SchemaChange
 from slipstream.data.table_types import Base, settle
 from slipstream.duck import MEMORY, columns_of, duck, first_row, quoted, refuse_bulk, write_parquet
 from slipstream.slots import Delivery
@@ -92,31 +95,20 @@ def land(
         DataError: the files are malformed, larger than allowed, or hold a type that no table of inputs can.
         SpecError: the model file names a column or a function that is not there.
     """
-    raw = delivered.keep(store, delivery, folder)
     aside = _Aside(folder)
-    with duck() as connection:
-        with _errors_of(delivery):
-            read = read_rows(spec, connection, delivery, base)
-            if spec.data.features is not None:
-                # In a file of its own: what features.py does may need all memory, and read the rows many times.
-                typed = folder / "typed.parquet"
-                write_parquet(_parted(read.rows, read.casts, aside), typed)
+    # Packing what came takes one core, reading it the other.
+    with ThreadPoolExecutor(1) as pool, duck() as connection:
+        raw = pool.submit(delivered.keep, store, delivery, folder)
+        file, read = _typed(spec, connection, delivery, base, aside)
         if spec.data.features is not None:
-            connection.execute(f"SET memory_limit = '{MEMORY}'")
-            rows = with_features(spec, connection.read_parquet(str(typed)))
-            rows, left_out = native_columns(spec, rows)
+            file, left_out = _featured(spec, connection, file)
             read = dataclasses.replace(read, notes=(*read.notes, *left_out))
-        else:
-            with _errors_of(delivery):
-                rows = _parted(read.rows, read.casts, aside)
-        with _errors_of(delivery):
-            settled = settle(store, rows, base)
-            file = folder / "batch.parquet"
-            write_parquet(_parted(rows, settled.casts, aside), file)
+        file, changes = _settled(store, connection, file, base, aside)
         delivery.still()
         relation = connection.read_parquet(str(file))
         good, columns = refuse_bulk(relation, spec.data.max_rows), columns_of(relation)
         aside_file, bad = aside.keep(store, connection)
+        kept = raw.result()
     fields = {
         "model": spec.name,
         "columns": [list(column) for column in columns],
@@ -126,13 +118,49 @@ def land(
         "aside_rows": bad,
         "readings": {name: msgspec.to_builtins(reading) for name, reading in read.readings.items()},
         "notes": [msgspec.to_builtins(note) for note in read.notes],
-        "changes": [msgspec.to_builtins(change) for change in settled.changes],
-        "delivered": raw,
+        "changes": [msgspec.to_builtins(change) for change in changes],
+        "delivered": kept,
         "derived": derivation(spec),
         **told,
     }
     said = tuple(note.sentence for note in read.notes)
     return Landed(save_batch(store, fields), good + bad, len(columns), file.stat().st_size, said)
+
+
+def _typed(
+    spec: ModelSpec, connection: duckdb.DuckDBPyConnection, delivery: Delivery, base: Base, aside: _Aside
+) -> tuple[Path, Read]:
+    """The delivered rows in types, as a file."""
+    file = aside.folder / "typed.parquet"
+    with _errors_of(delivery):
+        read = read_rows(spec, connection, delivery, base, file)
+        if not read.written:
+            write_parquet(_parted(read.rows, read.casts, aside), file)
+        if delivery.form["type"] == "csv":
+            csv_reader.refuse_nul(connection.read_parquet(str(file)), delivery.files)
+    return file, read
+
+
+def _featured(spec: ModelSpec, connection: duckdb.DuckDBPyConnection, typed: Path) -> tuple[Path, list[Note]]:
+    """What features.py makes of the rows, as a file; it may need all memory, and read the rows many times."""
+    connection.execute(f"SET memory_limit = '{MEMORY}'")
+    rows, left_out = native_columns(spec, with_features(spec, connection.read_parquet(str(typed))))
+    file = typed.with_name("features.parquet")
+    write_parquet(rows, file)
+    return file, left_out
+
+
+def _settled(
+    store: Store, connection: duckdb.DuckDBPyConnection, file: Path, base: Base, aside: _Aside
+) -> tuple[Path, tuple[SchemaChange, ...]]:
+    """The rows in the types that the table has, or gets; the *file* itself where nothing is to do."""
+    rows = connection.read_parquet(str(file))
+    settled = settle(store, rows, base)
+    if all(cast.value == quoted(cast.name) for cast in settled.casts):
+        return file, settled.changes
+    target = file.with_name("batch.parquet")
+    write_parquet(_parted(rows, settled.casts, aside), target)
+    return target, settled.changes
 
 
 def _parted(rows: duckdb.DuckDBPyRelation, casts: Sequence[Cast], aside: _Aside) -> duckdb.DuckDBPyRelation:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slipstream.data import notes
+from slipstream.data.attempt import attempt
 from slipstream.data.casts import WIDER, Cast, cast, native
-from slipstream.data.infer import infer
+from slipstream.data.infer import infer, likely
 from slipstream.data.notes import Note
 from slipstream.data.schema_check import named
 from slipstream.data.table_types import Base
@@ -39,16 +41,20 @@ class Read:
         casts: How each column is read from them.
         readings: The same, to be kept for later batches and for requests.
         notes: What is to be said of the columns.
+        written: Whether they stand in the file that was named for it.
     """
 
     rows: duckdb.DuckDBPyRelation
     casts: tuple[Cast, ...]
     readings: Mapping[str, Reading]
     notes: tuple[Note, ...]
+    written: bool = False
 
 
-def read_rows(spec: ModelSpec, connection: duckdb.DuckDBPyConnection, delivery: Delivery, base: Base) -> Read:
-    """The rows of *delivery* and how their columns are read.
+def read_rows(
+    spec: ModelSpec, connection: duckdb.DuckDBPyConnection, delivery: Delivery, base: Base, typed: Path
+) -> Read:
+    """The rows of *delivery* and how their columns are read; what is quickly read is written to *typed* at once.
 
     Raises:
         DataError: the files are malformed, differ, or hold a type that no table of inputs can.
@@ -59,7 +65,8 @@ def read_rows(spec: ModelSpec, connection: duckdb.DuckDBPyConnection, delivery: 
         text = read_csv(connection, delivery.files, form, delivery.max_bytes)
         said = [notes.left_out(column, why) for column, why in text.left_out]
         said += [Note("", "reordered", f"{name}: its columns stand in another order.") for name in text.reordered]
-        found = _of_text(spec, _kept_columns(spec, text.rows), base, text.delimiter)
+        rows = _kept_columns(spec, text.rows)
+        found = _quickly(spec, connection, rows, base, typed) or _of_text(spec, rows, base, text.delimiter)
         return replace(found, notes=(*said, *found.notes))
     rows = _kept_columns(spec, read_parquet(connection, delivery.files))
     stream_within(connection, len(rows.columns))
@@ -150,6 +157,26 @@ def _before(spec: ModelSpec, base: Base, name: str) -> Reading | None:
     if found is None and base.readings is None and not spec.data.features and name in base.columns:
         found = Reading(base.columns[name])
     return replace(found, said=False, missing=_missing(spec, name)) if found and found.type else None
+
+
+def _quickly(
+    spec: ModelSpec,
+    connection: duckdb.DuckDBPyConnection,
+    rows: duckdb.DuckDBPyRelation,
+    base: Base,
+    typed: Path,
+) -> Read | None:
+    """Text rows that are what a look at some of them suggests: written already. None if they are not."""
+    known = {name: _said(spec, name) or _before(spec, base, name) for name in rows.columns}
+    new = [name for name, reading in known.items() if reading is None]
+    guess = likely(rows, new, {name: _missing(spec, name) for name in new}) if new else {}
+    readings = {name: reading or guess[name] for name, reading in known.items()}
+    inferred = attempt(connection, rows, readings, new, typed)
+    if inferred is None:
+        return None
+    written = connection.read_parquet(str(typed))
+    casts = [Cast(name, kind, quoted(name)) for name, kind in columns_of(written)]
+    return Read(written, tuple(casts), {**readings, **inferred.readings}, inferred.notes, written=True)
 
 
 def _of_text(spec: ModelSpec, rows: duckdb.DuckDBPyRelation, base: Base, delimiter: str) -> Read:

@@ -127,7 +127,7 @@ def _wanted(was: str, now: str, facts: _Facts, old: _Facts, declared: bool) -> t
         return was, "retyped"
     if facts.narrow:
         return was, ""
-    if declared or old.greatest > _WHOLE:
+    if declared or old.greatest >= _WHOLE:
         return was, "retyped"
     return now, "widened"
 

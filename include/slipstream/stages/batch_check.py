@@ -60,7 +60,7 @@ def check_values(spec: ModelSpec, batch: Batch, rows: duckdb.DuckDBPyRelation, s
         raise DataError(message, code="data_not_finite")
     judged = [name for rule in spec.contract.expectations for name in columns_judged(rule)]
     for name in dict.fromkeys((*spec.inputs, spec.target, *judged)):
-        if seen.missing[name] == batch.rows:
+        if batch.rows and seen.missing[name] == batch.rows:
             message = f"column '{name}' all null ({batch.rows} rows); mend the source, or take it out of model.yaml."
             raise DataError(message, code="data_column_degenerate")
     for name in spec.data.key:
@@ -84,7 +84,7 @@ def check_unreadable(spec: ModelSpec, batch: Batch, store: Store, connection: du
     if aside and share <= spec.contract.max_quarantine:
         return
     rows = connection.read_parquet(str(store.objects.path(batch.aside)))
-    said = "; ".join(str(row[0]) for row in rows.project(f"DISTINCT {PROBLEM}").order(PROBLEM).limit(3).fetchall())
+    said = "; ".join(str(row[0]) for row in rows.project(PROBLEM).distinct().order(PROBLEM).limit(3).fetchall())
     message = f"{batch.aside_rows:,} of {whole:,} rows hold values that their columns cannot: {said}. "
     if aside:
         message += f"That is {share:.1%}, more than contract.max_quarantine ({spec.contract.max_quarantine:.1%})."

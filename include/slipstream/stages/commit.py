@@ -103,7 +103,7 @@ def commit(spec: ModelSpec, store: Store, batch: Batch, result: Validated, key: 
         StageError: ``batch_stale`` or ``batch_committed``: other rows, or these, were committed since it was read.
         Conflict: other writers won every attempt.
     """
-    rejected = Rejected(result.rejected, result.quarantined)
+    rejected = Rejected(result.rejected, result.quarantined - batch.aside_rows)
     for _ in range(ATTEMPTS):
         state = store.ledger.state()
         base = _base(spec, store, state)

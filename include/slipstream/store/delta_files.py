@@ -81,6 +81,7 @@ def replace_files(
         name = f"{number:05d}-{file_name(file, properties)}"
         _place(location, uri, name, file)
         actions.append(AddAction(name, file.stat().st_size, {}, 0, True, json.dumps(statistics)))
+    _allow_times(table, schema)
     table.create_write_transaction(actions, "overwrite", schema, commit_properties=properties)
 
 
@@ -112,9 +113,24 @@ def _widened(table: DeltaTable, schema: Schema) -> DeltaTable:
     known = {field.name for field in table.schema().fields}
     new = [field for field in schema.fields if field.name not in known]
     if new:
+        _allow_times(table, schema)
         table.alter.add_columns(new, commit_properties=CommitProperties(max_commit_retries=0))
         table.update_incremental()
     return table
+
+
+def _allow_times(table: DeltaTable, schema: Schema) -> None:
+    """Let the table hold times without a zone, if it is to have its first column of them."""
+    from deltalake import CommitProperties, TableFeatures
+
+    times = any(str(field.type) == 'PrimitiveType("timestamp_ntz")' for field in schema.fields)
+    if times and "timestampNtz" not in (table.protocol().reader_features or ()):
+        table.alter.add_feature(
+            TableFeatures.TimestampWithoutTimezone,
+            allow_protocol_versions_increase=True,
+            commit_properties=CommitProperties(max_commit_retries=0),
+        )
+        table.update_incremental()
 
 
 def _place(location: Location, uri: str, name: str, file: Path) -> None:
