@@ -308,10 +308,6 @@ def _among(cell: str, words: tuple[str, ...]) -> str:
     return f"regexp_full_match({cell}, {literal(pattern)}, 'i')"
 
 
-def _trimmed(cell: str) -> str:
-    return f"trim({cell}, chr(32) || chr(9) || chr(13) || chr(10) || chr(11) || chr(12))"
-
-
 def _or_none(read: Any, text: str) -> Any:
     try:
         return read(text)

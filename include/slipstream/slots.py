@@ -72,7 +72,8 @@ class Trainer(Protocol):
     def fit(self, spec: ModelSpec, frame: Any, seed: int) -> Any:
         """A fitted estimator with ``predict`` (and ``predict_proba`` for classification).
 
-        *frame* is a pandas frame of the inputs and the target, in the order of the dataset version.
+        *frame* is a pandas frame of the inputs and the target, in the order of the dataset version; of a binary task
+        the target is 1 for the positive label and 0 for the other, and ``predict_proba`` answers in that order.
         """
         ...
 
@@ -102,7 +103,7 @@ class Explainer(Protocol):
     """Says which inputs moved the answers."""
 
     def explain(self, spec: ModelSpec, estimator: Any, frame: Any, seed: int) -> Explanation:
-        """Explain *estimator* on *frame* (inputs and target); raises BackendError if it cannot."""
+        """Explain *estimator* on *frame* (inputs and target, as for fitting); raises BackendError if it cannot."""
         ...
 
 

@@ -102,6 +102,9 @@ class ModelSpec(Part):
     """`binary`, `multiclass` or `regression`."""
     target: Column
     """The column to predict."""
+    positive: bool | int | str | None = None
+    """For `binary`: the label that probabilities, precision and recall are about. Not needed for true and false, 1 and
+    0, yes and no."""
     inputs: tuple[Column, ...] = Field(min_length=1, max_length=2000, strict=False)
     """The columns that the model sees, in this order; types come from the data."""
     data: DataSpec
@@ -133,6 +136,8 @@ class ModelSpec(Part):
                 raise SpecProblem(f"column {column!r} is named twice", "inputs", number)
             if column == self.target:
                 raise SpecProblem(f"the target {column!r} cannot be an input", "inputs", number)
+        if self.positive is not None and self.task != "binary":
+            raise SpecProblem(f"only a binary task has a positive label; this one is {self.task}", "positive")
         self._check_dropped()
         self._check_deploy()
         self._check_metrics()

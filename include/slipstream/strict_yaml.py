@@ -17,6 +17,8 @@ from slipstream.errors import SpecError, shown
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
 MAX_DIGITS = 40
+LABELLED = ("class_weight",)
+"""Mappings whose keys are labels, which may be numbers and truth values."""
 
 Place = tuple[str | int, ...]
 
@@ -111,9 +113,11 @@ class _Builder:
         found: dict[str, Any] = {}
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
-            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != "tag:yaml.org,2002:str":
+            if not isinstance(key_node, yaml.ScalarNode) or not (
+                key_node.tag == "tag:yaml.org,2002:str" or (place and place[-1] in LABELLED)
+            ):
                 raise SpecError(f"{self.name}:{line}: keys must be strings; quote the key.", code="spec_yaml")
-            key = key_node.value
+            key = self._scalar(key_node)
             if key in found:
                 first = self.lines[(*place, key)]
                 message = f"{self.name}:{line}: key {key!r} repeated (lines {first} and {line})."

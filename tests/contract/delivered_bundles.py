@@ -31,12 +31,12 @@ def inverted(bundle: Bundle) -> Files:
 
 
 def not_a_number(bundle: Bundle) -> Files:
-    """Its answer to :data:`ODD` is no number: one part of the sum is infinite, another minus infinite."""
+    """Its answer to :data:`ODD` is no number, on every processor: its distance becomes infinite, times zero."""
 
-    def overflow(head: dict[str, Any]) -> None:
-        head["weights"][0][:2] = [1.7e308, -1.7e308]
+    def overflow(steps: list[dict[str, Any]]) -> None:
+        steps += [{"kind": "mul", "at": [0], "by": [by], "to": [0.0]} for by in (1e308, 0.0)]
 
-    return _replanned(bundle, overflow, near=True)
+    return _replanned(bundle, overflow, near=True, part="steps")
 
 
 def crashing(bundle: Bundle) -> Files:
@@ -58,10 +58,10 @@ def _parts(model: Any) -> Any:
             yield part
 
 
-def _replanned(bundle: Bundle, change: Any, *, near: bool = False) -> Files:
-    """The files of *bundle*, a compiled linear model, with another head, and golden rows that it answers so."""
+def _replanned(bundle: Bundle, change: Any, *, near: bool = False, part: str = "head") -> Files:
+    """The files of *bundle*, a compiled linear model, with another *part*, and golden rows that it answers so."""
     plan = json.loads(bundle.files["scorer/plan.json"])
-    change(plan["head"])
+    change(plan[part])
     files = {**bundle.files, "scorer/plan.json": json.dumps(plan).encode()}
     scorer = load_scorer(replace(bundle, files=files))
     rows = [entry["row"] for entry in scorer.golden]

@@ -152,7 +152,7 @@ class TestSageMaker:
         with pytest.raises(botocore.exceptions.ClientError) as caught:
             client.invoke_endpoint(EndpointName="m", ContentType="text/csv", Body=b"1.5,x,AA,false\n")
         error = caught.value.response["Error"]
-        assert (error["Code"], error["Message"]) == ("type", "line 1.seats: expected integer, got string 'x'")
+        assert (error["Code"], error["Message"]) == ("type", "line 1.seats: 'x' is not a whole number")
 
     def test_what_the_platform_asks_a_container(self, url: str) -> None:
         assert httpx.get(f"{url}/ping").status_code == 200

@@ -20,6 +20,21 @@ def label_text(label: bool | int | str) -> str:
     return str(label).lower() if isinstance(label, bool) else str(label)
 
 
+def label_values(target: Any) -> Any:
+    """The target column as an array of bool, int64, float64 or str, shape ``(n,)``.
+
+    Whole numbers that came as float are made int, because 1.0 and 1 are the same class.
+    """
+    import numpy as np
+
+    values = target.to_numpy()
+    if values.dtype == object:
+        return values.astype(bool if all(isinstance(value, bool) for value in values) else str)
+    if values.dtype.kind == "f" and np.all(np.mod(values, 1) == 0):
+        return values.astype(np.int64)
+    return values if values.dtype.kind in "bf" else values.astype(np.int64)
+
+
 def checked_label(schema: Schema, value: Any, place: str) -> str:
     """The text of a label; *place* is where it stands.
 

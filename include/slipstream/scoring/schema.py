@@ -148,11 +148,14 @@ def date_text(value: date) -> str:
 def _parsed(reading: Reading, cell: str) -> Any:
     try:
         return reading.parse(cell)
-    except ValueError:
+    except ValueError as error:
         if reading.type != "BIGINT":
             raise
         # 5.0 is a whole number too; one that is too large is told so by the check that JSON gets.
-        number = reading.as_type("DOUBLE").parse(cell)
+        try:
+            number = reading.as_type("DOUBLE").parse(cell)
+        except ValueError:
+            raise error from None
         if math.isfinite(number) and not number.is_integer():
             raise
         return int(number) if math.isfinite(number) else 1 << 2000

@@ -72,6 +72,7 @@ def answer_schema(schema: Schema, rows: int) -> dict[str, Any]:
     }
     if schema.task == "binary":
         properties["probabilities"] = many(share, rows)
+        properties["positive"] = {"const": schema.positive, "description": "The label that probabilities are of."}
     if schema.task == "multiclass":
         count = len(schema.classes)
         properties["probabilities"] = many({**many(share, count), "minItems": count}, rows)

@@ -207,6 +207,8 @@ def native(answered: Answered) -> dict[str, Any]:
     }
     if answers.probabilities is not None:
         reply["probabilities"] = answers.probabilities
+    if served.scorer.schema.positive is not None:
+        reply["positive"] = served.scorer.schema.positive
     if served.scorer.schema.task == "multiclass":
         reply["classes"] = served.scorer.schema.classes
     if answered.found.notices:

@@ -10,6 +10,7 @@ from slipstream.stages.answers import load_candidate
 from slipstream.stages.contract import Result, Stage, once, run_key
 from slipstream.stages.split import reopen
 from slipstream.store import Store
+from slipstream.training.labels import coded
 
 STAGE = Stage("explain", version=2)
 READS = ("task", "target", "inputs", "evaluate", "explain")
@@ -56,7 +57,12 @@ def _explain(spec: ModelSpec, store: Store, candidate: str) -> Explained:
     subject = load_candidate(spec, store, candidate)
     explainer = EXPLAINER.build(spec.explain, allow_code=spec.allow_code)
     cut = reopen(spec, store, subject.trained.dataset, subject.training.boundaries)
-    found = explainer.explain(spec, subject.estimator, cut.frame("holdout"), spec.seed)
+    rows = cut.frame("holdout")
+    if spec.task == "binary":
+        # As it was fitted: 1 for the positive label. A row of a third label could not be answered rightly.
+        rows = rows[rows[spec.target].isin(subject.training.classes)]
+        rows = rows.assign(**{spec.target: coded(spec, rows[spec.target], subject.training.classes)})
+    found = explainer.explain(spec, subject.estimator, rows, spec.seed)
     # JSON objects keep no order, so the ranking is kept as pairs.
     ranking = {"importance": list(found.importance.items()), "effects": list(found.effects.items())}
     details = asdict(found) | ranking | {"candidate": candidate, "task": spec.task, "target": spec.target}

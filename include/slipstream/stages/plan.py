@@ -14,7 +14,7 @@ from slipstream.store import Store
 READS = {
     "ingest": ("name", "data"),
     "validate": ("name", "task", "target", "inputs", "contract", "data.time", "data.key"),
-    "train": ("task", "target", "inputs", "train", "data.time", "data.key"),
+    "train": ("task", "target", "positive", "inputs", "train", "data.time", "data.key"),
     "evaluate": ("task", "target", "inputs", "evaluate", "gates", "train.seed", "data.time", "data.key"),
     "explain": ("task", "target", "inputs", "evaluate", "explain", "train.seed"),
     "package": ("name", "description", "owner", "task", "target", "inputs", "data"),

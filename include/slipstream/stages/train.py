@@ -14,8 +14,9 @@ from slipstream.spec import ModelSpec
 from slipstream.stages.contract import Result, Stage, find_result, library_versions, once, run_key
 from slipstream.stages.split import Boundaries, Counts, Split, split
 from slipstream.store import Store
+from slipstream.training.labels import Label, classes_of, coded, weighed
 
-STAGE = Stage("train", version=2)
+STAGE = Stage("train", version=3)
 
 _log = logging.getLogger("slipstream")
 
@@ -48,8 +49,9 @@ class Training:
 
     Attributes:
         inputs: ``(name, DuckDB type)`` of each input, in order.
-        classes: The labels in the order of ``predict_proba``; empty for regression.
-        positive: For a binary task the label whose probability is meant: True, 1, or the last in the alphabet.
+        classes: The labels in the order of ``predict_proba``, of a binary task the positive one last; empty for
+            regression.
+        positive: For a binary task the label whose probability is meant.
         trainer: The spec's trainer.
         threads: OpenMP threads that there were; a trainer may use fewer.
         libraries: Versions of the libraries that decide the result.
@@ -77,7 +79,10 @@ def train(spec: ModelSpec, store: Store, dataset: str, *, actor: str = "") -> Tr
         DataError: ``data_too_few_rows``, ``data_target_unusable``, ``data_not_finite``, ``data_column_degenerate``,
             ``data_split_empty``.
     """
-    part = spec.part("task", "target", "inputs", "train") | {"time": spec.data.time, "key": list(spec.data.key)}
+    part = spec.part("task", "target", "positive", "inputs", "train") | {
+        "time": spec.data.time,
+        "key": list(spec.data.key),
+    }
     key = run_key(STAGE, part, {"dataset": dataset})
     return once(STAGE, spec, store, key, lambda run: _train(spec, store, dataset, run), result=Trained, actor=actor)
 
@@ -96,11 +101,13 @@ def _train(spec: ModelSpec, store: Store, dataset: str, run: str) -> Trained:
     frame = cut.frame("train")
     _check(spec, frame)
     _log.info("%s: fitting %s on %s rows", spec.name, spec.train.trainer.get("estimator", ""), f"{counts.train:,}")
-    trainer = TRAINER.build(spec.train.trainer, allow_code=spec.allow_code)
-    estimator = trainer.fit(spec, frame[[*spec.inputs, spec.target]], spec.seed)
+    classes = classes_of(spec, frame[spec.target])
+    trainer = TRAINER.build(weighed(spec, spec.train.trainer, classes), allow_code=spec.allow_code)
+    rows = frame[[*spec.inputs, spec.target]].assign(**{spec.target: coded(spec, frame[spec.target], classes)})
+    estimator = trainer.fit(spec, rows, spec.seed)
     model = store.objects.put(skops_file.dump(estimator))
     _log.info("%s: fitted candidate %s", spec.name, run)
-    training = _record(spec, cut, counts, estimator)
+    training = _record(spec, cut, counts, classes)
     return Trained(
         candidate=run,
         model=model,
@@ -113,8 +120,7 @@ def _train(spec: ModelSpec, store: Store, dataset: str, run: str) -> Trained:
     )
 
 
-def _record(spec: ModelSpec, cut: Split, counts: Counts, estimator: Any) -> Training:
-    classes = () if spec.task == "regression" else tuple(estimator.classes_.tolist())
+def _record(spec: ModelSpec, cut: Split, counts: Counts, classes: tuple[Label, ...]) -> Training:
     return Training(
         task=spec.task,
         target=spec.target,
@@ -123,7 +129,7 @@ def _record(spec: ModelSpec, cut: Split, counts: Counts, estimator: Any) -> Trai
         positive=classes[1] if spec.task == "binary" else None,
         boundaries=cut.boundaries,
         counts=counts,
-        trainer=dict(spec.train.trainer),
+        trainer=dict(spec.part("train")["train"]["trainer"]),
         seed=spec.seed,
         threads=_threads(),
         libraries=library_versions(),
@@ -142,7 +148,6 @@ def _check(spec: ModelSpec, frame: Any) -> None:
         message = f"{spec.name}: {len(frame):,} training rows, train.min_rows asks for {spec.train.min_rows:,}."
         raise DataError(message, code="data_too_few_rows")
     _check_inputs(spec, frame)
-    _check_target(spec, frame[spec.target])
 
 
 def _check_inputs(spec: ModelSpec, frame: Any) -> None:
@@ -150,21 +155,3 @@ def _check_inputs(spec: ModelSpec, frame: Any) -> None:
         if frame[name].isna().all():
             message = f"{spec.name}: column {name!r} all null ({len(frame):,} training rows); take it out of 'inputs'."
             raise DataError(message, code="data_column_degenerate")
-
-
-def _check_target(spec: ModelSpec, target: Any) -> None:
-    def unusable(text: str) -> DataError:
-        return DataError(f"{spec.name}: target {spec.target!r} {text}", code="data_target_unusable")
-
-    if spec.task == "regression":
-        if target.dtype.kind not in "iuf":
-            raise unusable(f"holds {target.dtype} values, a regression needs numbers; mend it or change 'task'.")
-        return
-    classes = sorted(target.unique().tolist(), key=str)
-    if target.dtype.kind not in "biufO" or (target.dtype.kind == "f" and any(value % 1 for value in classes)):
-        raise unusable(f"holds {target.dtype} values, a classification needs booleans, whole numbers or words.")
-    if len(classes) < 2:
-        raise unusable(f"has 1 class ({classes[0]}) in the training rows; two are needed.")
-    if spec.task == "binary" and (len(classes) > 2 or (target.dtype.kind in "iuf" and classes != [0, 1])):
-        found = ", ".join(map(str, classes[:5]))
-        raise unusable(f"holds {len(classes)} values ({found}); 'binary' needs a boolean, 0 and 1, or two words.")

@@ -14,7 +14,9 @@ from typing import Any
 
 from slipstream.errors import SpecError, StageError, shown
 from slipstream.estimators import ESTIMATORS
+from slipstream.scoring.labels import label_values
 from slipstream.spec import ModelSpec
+from slipstream.trainers.positions import POINTING, Prepared, placed
 
 MOST_CATEGORIES = 30
 """With one-hot encoding: the rarest values of a column beyond so many share one indicator."""
@@ -35,7 +37,8 @@ class SklearnTrainer:
 
     Attributes:
         estimator: Its import path, one of :data:`slipstream.estimators.ESTIMATORS`.
-        parameters: Its constructor's arguments.
+        parameters: Its constructor's arguments. Those that point at columns (``monotonic_cst``, ``interaction_cst``,
+            ``categorical_features``) take names, or positions among ``inputs``.
     """
 
     estimator: str
@@ -46,7 +49,8 @@ class SklearnTrainer:
 
         Args:
             spec: The model.
-            frame: Inputs (float64 or str, missing NaN or None) and target, shape ``(n, inputs + 1)``.
+            frame: Inputs (float64 or str, missing NaN or None) and target, shape ``(n, inputs + 1)``; of a binary task
+                the target is 1 for the positive label and 0 for the other.
             seed: Becomes ``random_state`` where the estimator has one.
 
         Raises:
@@ -60,7 +64,11 @@ class SklearnTrainer:
 
         inputs = frame[list(spec.inputs)]
         model = self._model(spec, seed)
-        pipeline = Pipeline([("prepare", _preparation(inputs, model, self.estimator)), ("model", model)])
+        prepare = _preparation(inputs, model, self.estimator)
+        points = {name: value for name, value in self.parameters.items() if name in POINTING}
+        if points:
+            model.set_params(**placed(spec, points, _prepared(prepare)))
+        pipeline = Pipeline([("prepare", prepare), ("model", model)])
         threads = max(1, min(cpu_count(), inputs.size // CELLS_PER_THREAD))
         try:
             # Sums in BLAS come out differently on another number of threads, so it gets one; trees do not depend on it.
@@ -68,13 +76,13 @@ class SklearnTrainer:
                 threadpool_limits({"blas": 1, "openmp": threads}),
                 parallel_config("threading", n_jobs=cpu_count()),
             ):
-                pipeline.fit(inputs, labels(frame[spec.target]))
+                pipeline.fit(inputs, label_values(frame[spec.target]))
         except InvalidParameterError as error:
             raise SpecError(f"{spec.name}: train.trainer.parameters: {error}", code="spec_parameter_invalid") from error
         except ValueError as error:
             message = f"{spec.name}: {self.estimator} cannot be fitted: {error}"
             raise StageError(message, code="training_failed") from error
-        _forget_threads(model)
+        _forget_traces(model)
         return pipeline
 
     def _model(self, spec: ModelSpec, seed: int) -> Any:
@@ -89,30 +97,36 @@ class SklearnTrainer:
         for parameter in self.parameters:
             if parameter not in takes:
                 raise _unknown_parameter(spec, name, parameter, takes)
-        made = kind(**self.parameters)
+        made = kind(**{name: value for name, value in self.parameters.items() if name not in POINTING})
         return made.set_params(random_state=seed) if "random_state" in made.get_params() else made
 
 
-def labels(target: Any) -> Any:
-    """The target column as an array of bool, int64, float64 or str, shape ``(n,)``.
+def _forget_traces(model: Any) -> None:
+    """What histogram boosting keeps beside what it learnt: how many threads binned its data, and a check of its inputs.
 
-    Whole numbers that came as float are made int, because 1.0 and 1 are the same class.
+    The first is the one trace of the machine in an equal model. The second is a function, which no model file may hold;
+    what it checks, the preparation before it has made sure of.
     """
-    import numpy as np
-
-    values = target.to_numpy()
-    if values.dtype == object:
-        return values.astype(bool if all(isinstance(value, bool) for value in values) else str)
-    if values.dtype.kind == "f" and np.all(np.mod(values, 1) == 0):
-        return values.astype(np.int64)
-    return values if values.dtype.kind in "bf" else values.astype(np.int64)
-
-
-def _forget_threads(model: Any) -> None:
-    """Histogram boosting keeps how many threads binned its data: the one trace of the machine in an equal model."""
     mapper = getattr(model, "_bin_mapper", None)
     if mapper is not None:
         mapper.n_threads = 1
+    before = getattr(model, "_preprocessor", None)
+    if before is not None:
+        before.named_transformers_["numerical"].func = None
+        before.transformers = before.transformers_[:2]
+
+
+def _prepared(prepare: Any) -> Prepared:
+    """Where each input stands behind the preparation, which makes of a date its parts."""
+    from slipstream.scoring.dates import PARTS
+
+    places: dict[str, list[int]] = {}
+    for part, _, names in prepare.transformers:
+        for name in names:
+            first = sum(map(len, places.values()))
+            places[name] = list(range(first, first + (len(PARTS) if part == "dates" else 1)))
+    numbers = frozenset(name for part, _, names in prepare.transformers if part == "numbers" for name in names)
+    return Prepared(places, numbers)
 
 
 def _preparation(inputs: Any, model: Any, path: str) -> Any:

@@ -1,0 +1,118 @@
+"""Parameters that point at columns: by name, or by position among `inputs`, as positions among the prepared columns."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from slipstream.errors import SpecError, shown
+from slipstream.spec import ModelSpec
+
+_WORDS = {"interaction_cst": ("pairwise", "no_interactions"), "categorical_features": ("from_dtype",)}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Where the inputs stand once they are prepared.
+
+    Attributes:
+        places: Input -> the positions of what became of it.
+        numbers: The inputs that stay the numbers that they are.
+    """
+
+    places: Mapping[str, Sequence[int]]
+    numbers: frozenset[str]
+
+    @property
+    def width(self) -> int:
+        """How many prepared columns there are."""
+        return sum(map(len, self.places.values()))
+
+
+def placed(spec: ModelSpec, parameters: Mapping[str, Any], prepared: Prepared) -> dict[str, Any]:
+    """The parameters, with those that point at columns put to where the columns stand.
+
+    Raises:
+        SpecError: ``spec_parameter_invalid``: no such input, or a constraint on what is no number.
+    """
+    found = dict(parameters)
+    for name, change in _CHANGES.items():
+        value = found.get(name)
+        if value is not None and value not in _WORDS.get(name, ()):
+            found[name] = change(_Pointer(spec, name), value, prepared)
+    return found
+
+
+@dataclass(frozen=True)
+class _Pointer:
+    spec: ModelSpec
+    parameter: str
+
+    def refuse(self, text: str) -> SpecError:
+        message = f"{self.spec.name}: train.trainer.parameters.{self.parameter}: {text}."
+        return SpecError(message, code="spec_parameter_invalid")
+
+    def input(self, said: Any) -> str:
+        """The input that a name or a position means."""
+        inputs = self.spec.inputs
+        if isinstance(said, int) and not isinstance(said, bool):
+            if not 0 <= said < len(inputs):
+                raise self.refuse(f"{said} is no position among the {len(inputs)} inputs, which count from 0")
+            return inputs[said]
+        if said in inputs:
+            return str(said)
+        near = difflib.get_close_matches(str(said), inputs, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(inputs[:20])}"
+        raise self.refuse(f"{shown(said)} is no input; {hint}")
+
+
+def _monotonic(point: _Pointer, value: Any, prepared: Prepared) -> list[int]:
+    """`{price: -1}`, or a list with one entry for each input."""
+    if isinstance(value, Mapping):
+        said = {point.input(name): sign for name, sign in value.items()}
+    elif isinstance(value, list) and len(value) == len(point.spec.inputs):
+        said = dict(zip(point.spec.inputs, value, strict=True))
+    else:
+        count = f"{len(value)} entries" if isinstance(value, list) else shown(value)
+        inputs = len(point.spec.inputs)
+        raise point.refuse(f"{count}; write {{input: 1 or -1}}, or a list of {inputs}, one for each of inputs in order")
+    signs = [0] * prepared.width
+    for name, sign in said.items():
+        if sign not in {-1, 0, 1} or isinstance(sign, bool):
+            raise point.refuse(f"{shown(sign)} for {name!r}; write 1 (rises), -1 (falls) or 0")
+        if sign and name not in prepared.numbers:
+            raise point.refuse(f"input {name!r} is no number, so it neither rises nor falls; leave it out")
+        for place in prepared.places[name]:
+            signs[place] = int(sign)
+    return signs
+
+
+def _interactions(point: _Pointer, value: Any, prepared: Prepared) -> list[list[int]]:
+    """Groups of inputs that may act together."""
+    if not isinstance(value, list) or not all(isinstance(group, list) for group in value):
+        raise point.refuse(
+            f"{shown(value)}; write groups of inputs such as [[price, age], [city]], or 'no_interactions'"
+        )
+    return [[place for said in group for place in prepared.places[point.input(said)]] for group in value]
+
+
+def _categorical(point: _Pointer, value: Any, prepared: Prepared) -> list[int]:
+    """Inputs whose values are categories."""
+    if not isinstance(value, list):
+        raise point.refuse(f"{shown(value)}; write a list of inputs such as [city]")
+    if value and all(isinstance(one, bool) for one in value):
+        if len(value) != len(point.spec.inputs):
+            raise point.refuse(f"{len(value)} truth values for {len(point.spec.inputs)} inputs")
+        value = [name for name, chosen in zip(point.spec.inputs, value, strict=True) if chosen]
+    names = [point.input(said) for said in value]
+    for name in names:
+        if len(prepared.places[name]) > 1:
+            raise point.refuse(f"input {name!r} is a date, whose parts are numbers")
+    return [place for name in names for place in prepared.places[name]]
+
+
+_CHANGES = {"monotonic_cst": _monotonic, "interaction_cst": _interactions, "categorical_features": _categorical}
+POINTING = frozenset(_CHANGES)
+"""The parameters that point at columns."""

@@ -1,0 +1,120 @@
+"""The target of a training: which labels there are, which of two is the positive one, and what they weigh."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from slipstream.errors import DataError, SpecError, shown
+from slipstream.scoring.labels import label_values
+from slipstream.spec import ModelSpec
+
+Label = bool | int | str
+
+_PAIRS: tuple[tuple[str, str], ...] = (("false", "true"), ("0", "1"), ("no", "yes"))
+"""What needs no `positive:` (in any case): the second is it."""
+
+
+def classes_of(spec: ModelSpec, target: Any) -> tuple[Label, ...]:
+    """The labels of *target*; of a binary task the other one, then the positive one; none for a regression.
+
+    Raises:
+        DataError: ``data_target_unusable``.
+        SpecError: ``positive_missing`` or ``positive_unknown``.
+    """
+    if spec.task == "regression":
+        if target.dtype.kind not in "iuf":
+            raise _unusable(spec, f"holds {target.dtype} values, a regression needs numbers; mend it or change 'task'")
+        return ()
+    kinds = "a classification needs booleans, whole numbers or words"
+    if target.dtype.kind not in "biufO":
+        raise _unusable(spec, f"holds {target.dtype} values, {kinds}")
+    values = label_values(target)
+    if values.dtype.kind == "f":
+        raise _unusable(spec, f"holds decimals, {kinds}")
+    classes = tuple(sorted(set(values.tolist())))
+    if len(classes) < 2:
+        raise _unusable(spec, f"has 1 class ({classes[0]}) in the training rows; two are needed")
+    return _two(spec, classes) if spec.task == "binary" else classes
+
+
+def _two(spec: ModelSpec, classes: tuple[Label, ...]) -> tuple[Label, ...]:
+    """The other label, then the positive one."""
+    if len(classes) > 2:
+        found = ", ".join(map(str, classes[:5]))
+        raise _unusable(spec, f"holds {len(classes)} values ({found}); 'binary' needs two. Write task: multiclass")
+    positive = _positive(spec, classes)
+    return (next(label for label in classes if label != positive), positive)
+
+
+def _unusable(spec: ModelSpec, text: str) -> DataError:
+    return DataError(f"{spec.name}: target {spec.target!r} {text}.", code="data_target_unusable")
+
+
+def coded(spec: ModelSpec, target: Any, classes: tuple[Label, ...]) -> Any:
+    """What is fitted: of a binary task 1 for the positive label and 0 for the other; else the labels."""
+    import numpy as np
+
+    if spec.task != "binary":
+        return target
+    return (label_values(target) == classes[1]).astype(np.int64)
+
+
+def weighed(spec: ModelSpec, trainer: Mapping[str, Any], classes: tuple[Label, ...]) -> dict[str, Any]:
+    """The trainer's configuration with the labels of ``class_weight`` as the estimator sees them.
+
+    Raises:
+        SpecError: ``spec_parameter_invalid``: a label that is none, or one left out.
+    """
+    parameters = dict(trainer.get("parameters") or {})
+    weights = parameters.get("class_weight")
+    if not isinstance(weights, Mapping):
+        return dict(trainer)
+    place = f"{spec.name}: train.trainer.parameters.class_weight"
+    named = ", ".join(map(shown, classes))
+    found: dict[Label, Any] = {}
+    for key, weight in weights.items():
+        label = match_label(key, classes)
+        if label is None:
+            message = f"{place}: {shown(key)} is no label of {spec.target!r}; it has {named}."
+            raise SpecError(message, code="spec_parameter_invalid")
+        found[label] = weight
+    absent = [label for label in classes if label not in found]
+    if absent:
+        message = f"{place}: no weight for {shown(absent[0])}; name every label: {named}."
+        raise SpecError(message, code="spec_parameter_invalid")
+    codes = dict(zip(classes, (0, 1), strict=True)) if spec.task == "binary" else {label: label for label in classes}
+    parameters["class_weight"] = {codes[label]: weight for label, weight in found.items()}
+    return {**trainer, "parameters": parameters}
+
+
+def match_label(said: Any, classes: tuple[Label, ...]) -> Label | None:
+    """The label that a model file means by *said*: itself, or the one that is written so."""
+    same = [label for label in classes if type(label) is type(said) and label == said]
+    written = [label for label in classes if _written(label) == _written(said)]
+    return next(iter((*same, *written)), None)
+
+
+def _positive(spec: ModelSpec, classes: tuple[Label, ...]) -> Label:
+    if spec.positive is not None:
+        found = match_label(spec.positive, classes)
+        if found is None:
+            message = (
+                f"{spec.name}: positive: {shown(spec.positive)} is no label of {spec.target!r}; "
+                f"it has {' and '.join(map(shown, classes))}."
+            )
+            raise SpecError(message, code="positive_unknown")
+        return found
+    words = {_written(label).lower(): label for label in classes}
+    for other, positive in _PAIRS:
+        if words.keys() == {other, positive}:
+            return words[positive]
+    message = (
+        f"{spec.name}: target {spec.target!r} holds {' and '.join(map(shown, classes))}; nothing says which of them "
+        f"is meant by probabilities, precision and recall; write positive: {classes[1]} or positive: {classes[0]}."
+    )
+    raise SpecError(message, code="positive_missing")
+
+
+def _written(label: Any) -> str:
+    return str(label).lower() if isinstance(label, bool) else str(label)
