@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
 from slipstream.estimators import CLASSIFIERS, ESTIMATORS, METRICS, REGRESSORS
 from slipstream.spec_data import ContractSpec, DataSpec, Expectation
@@ -21,6 +21,11 @@ __all__ = ["ContractSpec", "DataSpec", "Expectation", "GateSpec", "ModelSpec", "
 Task = Literal["binary", "multiclass", "regression"]
 
 
+def _listed(value: object) -> object:
+    """One name as a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
 class TrainSpec(Part):
     """How a candidate is made."""
 
@@ -32,6 +37,11 @@ class TrainSpec(Part):
     """The newest part, never trained on: a duration of event time, or a share of the rows."""
     gap: Duration | None = None
     """Event time left out between training and hold-out rows, for labels that look back."""
+    group: Annotated[tuple[Column, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])] = Field(
+        default=(), strict=False
+    )
+    """Columns whose equal rows (a customer, a patient) stand on one side of the split, with event time too. A missing
+    value is a group as any other."""
     min_rows: int = Field(default=100, gt=0)
     """With fewer training rows the stage fails."""
     seed: int = 7

@@ -10,6 +10,23 @@ Part = Literal["train", "holdout"]
 
 
 @dataclass(frozen=True)
+class Counts:
+    """Where the rows of a dataset version went.
+
+    Attributes:
+        train: Training rows.
+        holdout: Held-out rows.
+        unlabelled: Rows without a target (or without an event time): neither trained on nor judged.
+        outside: Rows before the window, in the gap, or of a group that stands on the other side.
+    """
+
+    train: int
+    holdout: int
+    unlabelled: int
+    outside: int
+
+
+@dataclass(frozen=True)
 class Boundaries:
     """What puts a row on one side. Times are ISO 8601 (UTC where the column has a zone).
 
@@ -19,7 +36,8 @@ class Boundaries:
         until: ... and before it. Between it and the cutoff lies the gap.
         cutoff: Held-out rows are at or after it.
         key: Without event time: the columns whose digest decides.
-        share: Without event time: the share of the rows that is held out.
+        share: The share of the keys, or groups, that is held out, by digest.
+        group: With event time: the columns of a group, which stands on one side only.
     """
 
     time: str = ""
@@ -28,15 +46,18 @@ class Boundaries:
     cutoff: str = ""
     key: tuple[str, ...] = ()
     share: float = 0.0
+    group: tuple[str, ...] = ()
 
     def condition(self, part: Part) -> str:
         """The rows of *part*, as a DuckDB condition."""
         if not self.time:
             return f"{_bucket(self.key)} {'<' if part == 'holdout' else '>='} {self.share!r}"
         time = clock(self.time)
+        sign = "<" if part == "holdout" else ">="
+        side = f" AND {_bucket(self.group)} {sign} {self.share!r}" if self.group else ""
         if part == "holdout":
-            return f"{time} >= TIMESTAMP '{self.cutoff}'"
-        return f"{time} >= TIMESTAMP '{self.start}' AND {time} < TIMESTAMP '{self.until}'"
+            return f"{time} >= TIMESTAMP '{self.cutoff}'{side}"
+        return f"{time} >= TIMESTAMP '{self.start}' AND {time} < TIMESTAMP '{self.until}'{side}"
 
 
 def quoted(name: str) -> str:

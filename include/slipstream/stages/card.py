@@ -75,6 +75,7 @@ def _limits(training: Training, evaluation: Evaluation) -> list[str]:
         said.append(
             "Its rows have no event time, so it was judged on rows of the same time as those that it learnt from."
         )
+    said += evaluation.warnings
     score = evaluation.scores[evaluation.metric].value
     base = evaluation.baseline.get(evaluation.metric)
     if score is not None and base is not None:

@@ -10,6 +10,7 @@ import msgspec
 
 from slipstream.errors import StageError
 from slipstream.estimators import LOWER_IS_BETTER
+from slipstream.evaluation.leaks import ROWS, Side, suspected_leaks
 from slipstream.scoring import curves
 from slipstream.scoring.metrics import Figure, figures, measure
 from slipstream.spec import ModelSpec
@@ -21,7 +22,7 @@ from slipstream.stages.slices import Slice, slice_metrics, slices
 from slipstream.stages.split import Split, reopen
 from slipstream.store import Store
 
-STAGE = Stage("evaluate", version=2)
+STAGE = Stage("evaluate", version=3)
 _log = logging.getLogger("slipstream")
 
 
@@ -63,6 +64,8 @@ class Evaluation:
         slices: The figures by the values of ``evaluate.slices``.
         plots: ``roc``, ``calibration``, ``confusion`` or ``residuals``, as the task has them.
         fairness: How the groups of each column of ``evaluate.sensitive`` are treated.
+        split: By what the rows are held out, in words.
+        warnings: What makes the figures doubtful: rows that are alike on both sides, inputs that tell the target alone.
     """
 
     candidate: str
@@ -81,6 +84,8 @@ class Evaluation:
     slices: tuple[Slice, ...]
     plots: dict[str, Any]
     fairness: tuple[Fairness, ...] = ()
+    split: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def evaluate(spec: ModelSpec, store: Store, candidate: str, *, actor: str = "") -> Evaluated:
@@ -141,6 +146,8 @@ def _evaluate(spec: ModelSpec, store: Store, candidate: str, champion: tuple[int
         slices=tuple(slices(spec, frame, truth, answer)),
         plots=_plots(spec.task, truth, answer, len(classes)),
         fairness=fairness(spec, frame, truth, answer),
+        split=subject.training.split,
+        warnings=(*subject.training.warnings, *_leaks(cut, subject, frame, truth)),
     )
     details = asdict(found)
     return Evaluated(
@@ -153,6 +160,20 @@ def _evaluate(spec: ModelSpec, store: Store, candidate: str, champion: tuple[int
         details=store.objects.put_json(details),
         report=store.objects.put(report.page(spec.name, details)),
     )
+
+
+def _leaks(cut: Split, subject: Candidate, frame: Any, truth: Any) -> list[str]:
+    """Inputs that alone tell the target, as sentences."""
+    training = subject.training
+    learnt = cut.sample("train", ROWS)
+    known, _ = truth_of(training, learnt[training.target])
+    step = max(1, -(-len(frame) // ROWS))
+    judged = Side(frame.iloc[::step], truth[::step])
+    found = suspected_leaks(training.task, subject.inputs, Side(learnt, known), judged)
+    said = [leak.sentence(training.target) for leak in found]
+    for sentence in said:
+        _log.warning("%s: %s", training.target, sentence)
+    return said
 
 
 def _champion(store: Store, spec: ModelSpec) -> tuple[int, str] | None:

@@ -10,15 +10,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from slipstream.errors import DataError, SpecError, shown
 from slipstream.spec import ModelSpec
-from slipstream.stages.boundaries import Boundaries, Part, clock, quoted
+from slipstream.stages.boundaries import Boundaries, Counts, Part, clock, quoted
 from slipstream.store import Store
 from slipstream.store.datasets import Dataset, load_dataset, read_dataset
+from slipstream.training.split_told import described, on_both_sides
 
 if TYPE_CHECKING:
     import duckdb
@@ -29,21 +30,8 @@ _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT"
 _NUMBERS = (*_INTEGERS, "UBIGINT", "HUGEINT", "UHUGEINT", "FLOAT", "DOUBLE", "BOOLEAN")
 
 
-@dataclass(frozen=True)
-class Counts:
-    """Where the rows of a dataset version went.
-
-    Attributes:
-        train: Training rows.
-        holdout: Held-out rows.
-        unlabelled: Rows without a target (or without an event time): neither trained on nor judged.
-        outside: Rows before the window or in the gap.
-    """
-
-    train: int
-    holdout: int
-    unlabelled: int
-    outside: int
+GROUPS_HELD = 0.2
+"""The share of the groups that is held out where the hold-out is a span of time."""
 
 
 @dataclass(frozen=True)
@@ -119,11 +107,29 @@ class Split:
         Returns:
             Array of shape ``(n,)`` of bool, or None.
         """
-        if not {other.time, *other.key} <= {"", *self.columns}:
+        if not {other.time, *other.key, *other.group} <= {"", *self.columns}:
             return None
         with self.open() as relation:
             rows = self.rows(relation, "holdout").project(f"({other.condition('train')}) AS seen")
             return rows.fetchnumpy()["seen"].astype(bool)
+
+    def sample(self, part: Part, at_most: int) -> Any:
+        """At most so many evenly spaced rows of *part*, as :meth:`frame` gives them."""
+        with self.open() as relation:
+            rows = self.rows(relation, part)
+            step = max(1, -(-int(rows.aggregate("count(*)").fetchall()[0][0]) // at_most))
+            numbered = rows.project("*, row_number() OVER () AS slipstream_row")
+            frame = numbered.filter(f"(slipstream_row - 1) % {step} = 0").order("slipstream_row").df()
+        return frame.drop(columns="slipstream_row")
+
+    def told(self, key: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+        """What the split does, and what stands on both sides of it that may be alike, in words."""
+        bounds = self.boundaries
+        said = described(bounds.time, bounds.cutoff, bounds.key, bounds.group, bounds.share)
+        if bounds.time or bounds.key != tuple(key):
+            return said, ()
+        with self.open() as relation:
+            return said, on_both_sides(relation, key, bounds.condition("train"), bounds.condition("holdout"))
 
     def counts(self) -> Counts:
         """How many rows are where."""
@@ -148,11 +154,11 @@ def split(spec: ModelSpec, store: Store, dataset: str, columns: Sequence[str] = 
     """
     whole = reopen(spec, store, dataset, Boundaries(), columns)
     if spec.data.time is None:
-        key = spec.data.key or tuple(dict.fromkeys((*spec.inputs, spec.target)))
+        key = spec.train.group or spec.data.key or tuple(dict.fromkeys((*spec.inputs, spec.target)))
         assert isinstance(spec.train.holdout, float)  # noqa: S101 - the spec refuses a duration without event time
         bounds = Boundaries(key=key, share=spec.train.holdout)
     else:
-        bounds = _by_time(spec, whole)
+        bounds = _grouped(spec, _by_time(spec, whole))
     cut = reopen(spec, store, dataset, bounds, columns)
     counts = cut.counts()
     if not counts.train or not counts.holdout:
@@ -176,9 +182,8 @@ def reopen(spec: ModelSpec, store: Store, dataset: str, boundaries: Boundaries, 
     types = dict(found.columns)
     time = spec.data.time or ""
     clock = (time,) if time else ()
-    names = dict.fromkeys(
-        (*spec.inputs, spec.target, *clock, *spec.data.key, *spec.evaluate.slices, *boundaries.key, *columns)
-    )
+    names = dict.fromkeys((*spec.inputs, spec.target, *clock, *spec.data.key, *spec.evaluate.slices, *columns))
+    names |= dict.fromkeys((*boundaries.key, *boundaries.group, *spec.train.group))
     for name in names:
         _check_column(spec, name, types)
     for name in spec.inputs:
@@ -213,6 +218,14 @@ def _by_time(spec: ModelSpec, whole: Split) -> Boundaries:
         start = ask(f"min({time})", inside)
     until = cutoff - (spec.train.gap or timedelta())
     return Boundaries(str(spec.data.time), start.isoformat(), until.isoformat(), cutoff.isoformat())
+
+
+def _grouped(spec: ModelSpec, bounds: Boundaries) -> Boundaries:
+    """The boundaries in time, each group on one side of them."""
+    if not spec.train.group:
+        return bounds
+    share = spec.train.holdout if isinstance(spec.train.holdout, float) else GROUPS_HELD
+    return replace(bounds, group=spec.train.group, share=share)
 
 
 def _back(newest: Any, span: timedelta) -> str:

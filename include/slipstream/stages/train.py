@@ -55,6 +55,8 @@ class Training:
         trainer: The spec's trainer.
         threads: OpenMP threads that there were; a trainer may use fewer.
         libraries: Versions of the libraries that decide the result.
+        split: By what rows are held out, in words.
+        warnings: What makes the figures on them doubtful.
     """
 
     task: str
@@ -68,6 +70,8 @@ class Training:
     seed: int
     threads: int
     libraries: dict[str, str]
+    split: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def train(spec: ModelSpec, store: Store, dataset: str, *, actor: str = "") -> Trained:
@@ -108,6 +112,9 @@ def _train(spec: ModelSpec, store: Store, dataset: str, run: str) -> Trained:
     model = store.objects.put(skops_file.dump(estimator))
     _log.info("%s: fitted candidate %s", spec.name, run)
     training = _record(spec, cut, counts, classes)
+    _log.info("%s: %s", spec.name, training.split)
+    for warning in training.warnings:
+        _log.warning("%s: %s", spec.name, warning)
     return Trained(
         candidate=run,
         model=model,
@@ -121,6 +128,7 @@ def _train(spec: ModelSpec, store: Store, dataset: str, run: str) -> Trained:
 
 
 def _record(spec: ModelSpec, cut: Split, counts: Counts, classes: tuple[Label, ...]) -> Training:
+    said, warnings = cut.told(spec.data.key)
     return Training(
         task=spec.task,
         target=spec.target,
@@ -133,6 +141,8 @@ def _record(spec: ModelSpec, cut: Split, counts: Counts, classes: tuple[Label, .
         seed=spec.seed,
         threads=_threads(),
         libraries=library_versions(),
+        split=said,
+        warnings=warnings,
     )
 
 

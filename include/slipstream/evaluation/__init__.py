@@ -1,0 +1,1 @@
+"""How good a candidate is, and whether the figures can be trusted."""
