@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from enum import StrEnum
+from typing import Annotated, Literal
 
 import typer
 
@@ -23,6 +24,13 @@ from slipstream.errors import SpecError, shown
 from slipstream.stages.contract import newest_version
 
 loop = typer.Typer()
+
+
+class LabelledBy(StrEnum):
+    """How a delivery of labels tells predictions."""
+
+    key = "key"
+    prediction = "prediction"
 
 
 @loop.command()
@@ -48,6 +56,9 @@ def labels(
             help="CSV, Parquet or JSON lines: columns id (or those of data.key), label, and if wanted time."
         ),
     ],
+    by: Annotated[
+        LabelledBy | None, typer.Option(help="How predictions are told, where the key of the model is called id.")
+    ] = None,
     json_: AsJson = False,
 ) -> None:
     """Add what turned out to be true of predictions; labels that are there already are not added again."""
@@ -57,7 +68,8 @@ def labels(
 
     # Relative to where the command is given.
     path = file if "://" in file else str(Path(file).absolute())
-    show(stage(spec_of(model), open_store(), path, actor=ACTOR), json_)
+    chosen: Literal["key", "prediction"] | None = by.value if by else None
+    show(stage(spec_of(model), open_store(), path, by=chosen, actor=ACTOR), json_)
 
 
 @loop.command()

@@ -427,6 +427,27 @@ class TestTheStage:
         assert details(store, joined)["strangers"] == ['["Z","10.0"]']
 
     @pytest.mark.parametrize(
+        "ids", [[700, 701, 702], [f"{number:032x}" for number in (7, 8, 9)]], ids=["numbers", "32 digits"]
+    )
+    def test_a_key_called_id(
+        self, ids: list[Any], make_spec: MakeSpec, release: Release, store: Store, tmp_path: Path, committed: Any
+    ) -> None:
+        source = {"type": "files", "path": "*.csv"}
+        spec = make_spec(inputs=["id", "distance"], data={"source": source, "key": ["id"]})
+        _release_keyed(spec, store, tmp_path, committed, words=isinstance(ids[0], str))
+        predict(store, [0.9, 0.2, 0.8], inputs=[{"id": one, "distance": 1.0} for one in ids])
+        file = self.write(tmp_path, "id,label\n" + "".join(f"{one},{n % 2}\n" for n, one in enumerate(ids)))
+        with pytest.raises(DataError, match="could be the id of the prediction, or the key of the model") as said:
+            labels(spec, store, file)
+        assert said.value.code == "labels_ambiguous"
+        assert not store.tables.paths("small", TABLE)
+        assert labels(spec, store, file, by="key").new == 3
+        joined = join(spec, store)
+        assert (joined.labelled, joined.unknown) == (3, 0)
+        ours = self.write(tmp_path, f"id,label\n{name(1)},1\n", "ours.csv")
+        assert labels(spec, store, ours, by="prediction").new == 1
+
+    @pytest.mark.parametrize(
         ("changes", "what"),
         [
             ({"key": ["id"]}, "the key column 'id' is no input that is captured"),
@@ -505,6 +526,21 @@ class TestTheStage:
     def test_without_a_champion(self, make_spec: MakeSpec, store: Store, tmp_path: Path) -> None:
         with pytest.raises(NotFound, match="no champion"):
             labels(make_spec(), store, self.write(tmp_path, "id,late\n"))
+
+
+def _release_keyed(spec: ModelSpec, store: Store, folder: Path, committed: Any, *, words: bool) -> None:
+    """A first version that serves, of a model whose key is an input called id."""
+    from slipstream.stages.evaluate import evaluate
+    from slipstream.stages.explain import explain
+    from slipstream.stages.package import package
+    from slipstream.stages.train import train
+
+    x = np.random.default_rng(0).normal(size=400)
+    ids = [f"{number:032x}" for number in range(400)] if words else list(range(400))
+    trained = train(spec, store, committed(spec, pa.table({"id": ids, "distance": x, "late": x > 0})).id)
+    runs = evaluate(spec, store, trained.candidate).run, explain(spec, store, trained.candidate).run
+    package(spec, store, trained.candidate, *runs, keys=folder / "keys", bentos=folder / "bentos")
+    serve(store)
 
 
 def _run_and_die(folder: Path, url: str, file: Path, stage: str, point: str) -> None:

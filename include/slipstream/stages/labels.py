@@ -10,10 +10,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from slipstream.duck import columns_of, duck, literal
-from slipstream.errors import DataError
+from slipstream.errors import DataError, SpecError, shown
 from slipstream.spec import ModelSpec
 from slipstream.stages.contract import Result, Stage, champion_of, once, run_key
-from slipstream.stages.truth.delivered import Given, Read, columns_given, read
+from slipstream.stages.truth.delivered import By, Given, Read, columns_given, read
 from slipstream.stages.truth.joined import schema_of
 from slipstream.store import Store
 from slipstream.store.labels import TABLE, deliver, digest
@@ -51,7 +51,14 @@ class Labelled(Result):
     problems: tuple[str, ...] = field(default=())
 
 
-def labels(spec: ModelSpec, store: Store, rows: duckdb.DuckDBPyRelation | Path | str, *, actor: str = "") -> Labelled:
+def labels(
+    spec: ModelSpec,
+    store: Store,
+    rows: duckdb.DuckDBPyRelation | Path | str,
+    *,
+    by: By | None = None,
+    actor: str = "",
+) -> Labelled:
     """Add the labels of a file or a relation; what was added before is not added again.
 
     The columns are ``id`` (of the prediction) or those of ``data.key``, ``label`` or the target's name, and if wanted
@@ -61,18 +68,21 @@ def labels(spec: ModelSpec, store: Store, rows: duckdb.DuckDBPyRelation | Path |
         spec: The model.
         store: The store.
         rows: A CSV, Parquet or JSON-lines file (local or ``s3://``), or a DuckDB relation.
+        by: ``prediction``: predictions are told by ``id``; ``key``: by the columns of ``data.key``; None: by what is
+            there, which is refused where the key itself is called ``id``.
         actor: Who brings them; kept with each label.
 
     Raises:
         NotFound: ``champion_missing``: nothing says yet what a label can be.
         SourceError: the file cannot be read.
-        DataError: ``labels_unreadable``, ``labels_columns_missing``, or ``labels_all_bad``: no row is usable.
+        DataError: ``labels_unreadable``, ``labels_columns_missing``, ``labels_ambiguous``, or ``labels_all_bad``: no
+            row is usable.
         StageError: ``key_not_kept``: captured predictions do not hold the key.
     """
     number, _ = champion_of(store, spec)
     schema = schema_of(spec, store, number)
     with TemporaryDirectory(prefix="slipstream-") as folder, _relation(spec, rows, Path(folder)) as relation:
-        found = read(Given(spec, schema, columns_given(spec, schema, relation)), relation, Path(folder))
+        found = read(Given(spec, schema, columns_given(spec, schema, relation, by)), relation, Path(folder))
         if found.rows and not found.good:
             message = f"{spec.name}: none of {found.rows:,} labels is usable: {'; '.join(found.problems[:3])}."
             raise DataError(message, code="labels_all_bad")
@@ -89,6 +99,15 @@ def labels(spec: ModelSpec, store: Store, rows: duckdb.DuckDBPyRelation | Path |
             result=Labelled,
             actor=actor,
         )
+
+
+def said_by(word: str | None) -> By | None:
+    """How predictions are told, as a template or a form says it; raises SpecError ``labels_by`` for another word."""
+    if word in {"key", "prediction"}:
+        return word  # type: ignore[return-value]
+    if word:
+        raise SpecError(f"by: {shown(word)} is neither key nor prediction.", code="labels_by")
+    return None
 
 
 def _kept(spec: ModelSpec, store: Store, found: Read, actor: str, key: str) -> Labelled:

@@ -15,21 +15,23 @@ class LabelsOperator(SlipstreamOperator):
 
     Args:
         path: A CSV, Parquet or JSON-lines file, or a glob: absolute, relative to the model's folder, or ``s3://``.
+        by: ``key`` or ``prediction``: how predictions are told, where the key of the model is called ``id``.
         **kwargs: As for :class:`SlipstreamOperator`.
     """
 
-    template_fields = (*SlipstreamOperator.template_fields, "path")
+    template_fields = (*SlipstreamOperator.template_fields, "path", "by")
 
-    def __init__(self, *, model: str, path: str, **kwargs: Any) -> None:
+    def __init__(self, *, model: str, path: str, by: str | None = None, **kwargs: Any) -> None:
         super().__init__(model=model, **kwargs)
         self.path = path
+        self.by = by
 
     def execute(self, context: Context) -> dict[str, Any]:
         """How many labels are new, and what is wrong with the bad ones."""
-        from slipstream.stages.labels import labels
+        from slipstream.stages.labels import labels, said_by
 
         with self.job(context) as job:
-            result = labels(job.spec, job.store, self.path, actor=job.actor)
+            result = labels(job.spec, job.store, self.path, by=said_by(self.by), actor=job.actor)
         for problem in result.problems:
             self.log.warning("left out: %s", problem)
         return result.figures()

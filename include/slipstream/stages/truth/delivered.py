@@ -6,19 +6,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from slipstream.duck import duck, literal, quoted
 from slipstream.errors import DataError, RequestError
 from slipstream.scoring.labels import read_label
 from slipstream.scoring.schema import Schema
 from slipstream.spec import ModelSpec
-from slipstream.stages.truth.joined import check_key, key_sql
+from slipstream.stages.truth.joined import check_key, key_is_kept, key_sql
 from slipstream.store.labels import Label
 
 if TYPE_CHECKING:
     import duckdb
 
+By = Literal["key", "prediction"]
 BATCH = 50_000
 LISTED = 20
 """So many bad rows are told."""
@@ -65,31 +66,47 @@ class Read:
                 yield [Label(*row) for row in zip(*(column.to_pylist() for column in batch.columns), strict=True)]
 
 
-def columns_given(spec: ModelSpec, schema: Schema, relation: duckdb.DuckDBPyRelation) -> str:
+def columns_given(spec: ModelSpec, schema: Schema, relation: duckdb.DuckDBPyRelation, by: By | None = None) -> str:
     """SQL for the columns of *relation* that say which prediction, which label and since when.
 
+    Args:
+        spec: The model.
+        schema: What the champion answers.
+        relation: The delivered rows.
+        by: Whether predictions are told by the model's key or by their ids; None: by what is there.
+
     Raises:
-        DataError: ``labels_columns_missing``.
+        DataError: ``labels_columns_missing``, ``labels_ambiguous``.
         StageError: ``key_not_kept``.
     """
     kinds = dict(zip(relation.columns, map(str, relation.types), strict=True))
-    label = next((name for name in ("label", spec.target) if name in kinds), None)
     key = spec.data.key
-    if label is None or not ("id" in kinds or (key and set(key) <= kinds.keys())):
-        by_key = f" or the key ({', '.join(key)})" if key else ""
+    there = {"prediction": "id" in kinds, "key": bool(key) and set(key) <= kinds.keys()}
+    if by is None and all(there.values()) and "id" in key and key_is_kept(spec):
         message = (
-            f"{spec.name}: labels need the id of the prediction in a column 'id'{by_key}, and the label in a column "
+            f"{spec.name}: column 'id' could be the id of the prediction, or the key of the model "
+            f"(data.key: {', '.join(key)}); say which: by: key or by: prediction (--by on the command line)."
+        )
+        raise DataError(message, code="labels_ambiguous")
+    chosen = by or ("prediction" if there["prediction"] else "key")
+    taken = set(key) if chosen == "key" else {"id"}
+    label = next((name for name in ("label", spec.target) if name in kinds and name not in taken), None)
+    if label is None or not there[chosen]:
+        ways = {"prediction": "the id of the prediction in a column 'id'", "key": f"the key ({', '.join(key)})"}
+        wanted = ways[by] if by else " or ".join(ways[way] for way in ways if way == "prediction" or key)
+        message = (
+            f"{spec.name}: labels need {wanted}, and the label in a column "
             f"'label' or {spec.target!r}; there are: {', '.join(relation.columns[:30])}."
         )
         raise DataError(message, code="labels_columns_missing")
     which = f"{quoted('id')}::VARCHAR, ''"
-    if "id" not in kinds:
+    if chosen == "key":
         check_key(spec)
         texts = [one.name for one in schema.inputs if one.type == "string"]
-        there = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in key)
-        which = f"'', CASE WHEN {there} THEN {key_sql(key, texts)} END"
+        whole = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in key)
+        which = f"'', CASE WHEN {whole} THEN {key_sql(key, texts)} END"
     said = f"{quoted(label)}{'::DOUBLE' if kinds[label] in _FLOATS else ''}::VARCHAR"
-    time = '"time"::VARCHAR' if "time" in kinds else "NULL::VARCHAR"
+    time = '"time"::VARCHAR' if "time" in kinds and "time" not in taken else "NULL::VARCHAR"
     return f"{which}, {said}, {time}, epoch_us(TRY_CAST({time} AS TIMESTAMPTZ))"
 
 

@@ -104,6 +104,15 @@ def key_sql(columns: Sequence[str], texts: Sequence[str], of: str = "") -> str:
     return f"to_json([{', '.join(parts)}])::VARCHAR"
 
 
+def key_is_kept(spec: ModelSpec) -> bool:
+    """Whether captured predictions hold the key."""
+    try:
+        check_key(spec)
+    except StageError:
+        return False
+    return True
+
+
 def check_key(spec: ModelSpec) -> None:
     """Refuse labels by key where captured predictions do not hold the key.
 
