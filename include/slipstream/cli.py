@@ -136,6 +136,14 @@ def validate(
 
 
 @app.command()
+def rebuild(model: Model, json_: AsJson = False) -> None:
+    """Derive the data table anew from the kept deliveries, after an edit of features.py or data.schema."""
+    from slipstream.stages.rebuild import rebuild as stage
+
+    show(stage(spec_of(model), open_store(), actor=ACTOR), json_)
+
+
+@app.command()
 def train(
     model: Model,
     dataset: Annotated[str | None, typer.Option(help="Dataset version; default: the newest.")] = None,

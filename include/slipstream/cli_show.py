@@ -88,5 +88,7 @@ def print_plan(made: Plan) -> None:
     for change in made.changes:
         anew = ", ".join(change.anew) or "nothing"
         line(f"changed {change.key}: {change.before!r} -> {change.after!r}; works anew: {anew}")
+    if made.rebuild:
+        line(made.rebuild)
     if made.compared and not made.changes:
         line(f"unchanged since {made.compared}")

@@ -43,6 +43,7 @@ class Batch:
         changes: Types of the data table that the batch changes, or would have to.
         delivered: Which objects hold the files as they came; None in batches of an earlier time.
         derived: Digest of what decided how the rows follow from those files.
+        table: The dataset version whose types it was brought to; "" before the first.
     """
 
     id: str
@@ -59,6 +60,7 @@ class Batch:
     changes: tuple[SchemaChange, ...] = ()
     delivered: dict[str, Any] | None = None
     derived: str = ""
+    table: str = ""
 
     def read(self, store: Store, connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
         """The rows, verified, with their position (from 0) in column :data:`POSITION` after all others."""

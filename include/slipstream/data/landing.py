@@ -88,7 +88,7 @@ def land(
         store: Where it is kept.
         delivery: The files.
         base: The data table that it is to join.
-        told: ``after`` and ``watermark``, as events carry them.
+        told: ``after`` and ``watermark``, as events carry them, and ``table``: the dataset version of *base*.
         folder: For files on the way.
 
     Raises:
@@ -103,7 +103,7 @@ def land(
         if spec.data.features is not None:
             file, left_out = _featured(spec, connection, file)
             read = dataclasses.replace(read, notes=(*read.notes, *left_out))
-        file, changes = _settled(store, connection, file, base, aside)
+        file, changes = _settled(connection, file, base, aside)
         delivery.still()
         relation = connection.read_parquet(str(file))
         good, columns = refuse_bulk(relation, spec.data.max_rows), columns_of(relation)
@@ -151,11 +151,11 @@ def _featured(spec: ModelSpec, connection: duckdb.DuckDBPyConnection, typed: Pat
 
 
 def _settled(
-    store: Store, connection: duckdb.DuckDBPyConnection, file: Path, base: Base, aside: _Aside
+    connection: duckdb.DuckDBPyConnection, file: Path, base: Base, aside: _Aside
 ) -> tuple[Path, tuple[SchemaChange, ...]]:
     """The rows in the types that the table has, or gets; the *file* itself where nothing is to do."""
     rows = connection.read_parquet(str(file))
-    settled = settle(store, rows, base)
+    settled = settle(rows, base)
     if all(cast.value == quoted(cast.name) for cast in settled.casts):
         return file, settled.changes
     target = file.with_name("batch.parquet")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from slipstream.duck import columns_of, duck, first_row, quoted
 from slipstream.reading import Reading
 from slipstream.spec import ModelSpec
 from slipstream.store import Store
-from slipstream.store.datasets import Dataset, load_dataset, read_dataset
+from slipstream.store.datasets import load_dataset, read_dataset
 from slipstream.store.state import State
 
 if TYPE_CHECKING:
@@ -27,19 +27,21 @@ class Base:
     """The data table that a batch is to join.
 
     Attributes:
-        dataset: Its newest version; None before the first.
-        readings: Column -> how it was read from what was delivered.
+        named: ``(name, type)`` of its columns; none before the first batch.
+        read: Its rows, on a connection.
+        readings: Column -> how it was read from what was delivered; None if nobody knows.
         declared: Columns whose type the model file says.
     """
 
-    dataset: Dataset | None = None
+    named: tuple[tuple[str, str], ...] = ()
+    read: Callable[[Any], Any] | None = None
     readings: Mapping[str, Reading] | None = None
     declared: frozenset[str] = frozenset()
 
     @property
     def columns(self) -> dict[str, str]:
         """Column -> type."""
-        return dict(self.dataset.columns) if self.dataset else {}
+        return dict(self.named)
 
 
 def newest_base(spec: ModelSpec, store: Store, state: State) -> Base:
@@ -48,8 +50,10 @@ def newest_base(spec: ModelSpec, store: Store, state: State) -> Base:
     if newest is None:
         return Base()
     batch = state.model(spec.name).datasets[newest].data.get("batch")
+    dataset = load_dataset(store.objects, state, spec.name, newest)
     return Base(
-        load_dataset(store.objects, state, spec.name, newest),
+        dataset.columns,
+        lambda connection: read_dataset(store.tables, dataset, connection),
         (load_batch(store, spec.name, batch).readings or None) if batch else None,
         frozenset(name for name, column in spec.data.columns.items() if column.type),
     )
@@ -82,14 +86,14 @@ class Settled:
     changes: tuple[SchemaChange, ...] = ()
 
 
-def settle(store: Store, rows: duckdb.DuckDBPyRelation, base: Base) -> Settled:
+def settle(rows: duckdb.DuckDBPyRelation, base: Base) -> Settled:
     """The types of *rows*, which are of our six, in the table: as the table has them, wider where no value changes."""
     kinds, table = dict(columns_of(rows)), base.columns
     differing = [name for name, kind in kinds.items() if name in table and table[name] != kind]
     if not differing:
         return Settled(tuple(Cast(name, kind, quoted(name)) for name, kind in kinds.items()))
     facts = _facts(rows, differing, kinds)
-    old = _table_facts(store, base, [name for name in differing if facts[name].known])
+    old = _table_facts(base, [name for name in differing if facts[name].known])
     wanted: dict[str, str] = {}
     changes = []
     for name in differing:
@@ -142,9 +146,9 @@ def _facts(rows: duckdb.DuckDBPyRelation, names: Sequence[str], kinds: Mapping[s
     return {name: _Facts(int(next(found)), bool(next(found))) for name in names}
 
 
-def _table_facts(store: Store, base: Base, names: Sequence[str]) -> dict[str, _Facts]:
+def _table_facts(base: Base, names: Sequence[str]) -> dict[str, _Facts]:
     """How many values the table has in each column, and the greatest whole number."""
-    if not names or base.dataset is None:
+    if not names or base.read is None:
         return {}
     asked: list[Any] = []
     for name in names:
@@ -152,5 +156,5 @@ def _table_facts(store: Store, base: Base, names: Sequence[str]) -> dict[str, _F
         asked += [f"count({column})"]
         asked += [f"coalesce(max(abs({column}::DOUBLE)), 0)" if base.columns[name] == "BIGINT" else "0"]
     with duck() as connection:
-        found = iter(first_row(read_dataset(store.tables, base.dataset, connection).aggregate(", ".join(asked))))
+        found = iter(first_row(base.read(connection).aggregate(", ".join(asked))))
     return {name: _Facts(int(next(found)), True, float(next(found))) for name in names}

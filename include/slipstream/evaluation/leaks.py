@@ -18,6 +18,8 @@ ROWS = 5_000
 """So many rows of each side are enough."""
 FEW = 50
 """With fewer rows to judge on, chance alone may be perfect."""
+SEEN = 10
+"""Of a class that was seen less often nothing can be said."""
 _LEAVES = 32
 
 
@@ -67,6 +69,9 @@ def suspected_leaks(task: str, inputs: Sequence[str], learnt: Side, judged: Side
     """
     if len(judged.truth) < FEW or len(learnt.truth) < FEW or len(np.unique(judged.truth)) < 2:
         return ()
+    rarest = [np.bincount(side.truth.astype(int), minlength=2).min() for side in (learnt, judged) if task == "binary"]
+    if min(rarest, default=SEEN) < SEEN:
+        return ()
     if task == "multiclass" and np.bincount(judged.truth.astype(int)).max() / len(judged.truth) > LIMIT - 0.04:
         return ()
     metric = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "r2"}[task]
@@ -79,6 +84,8 @@ def _alone(task: str, name: str, learnt: Side, judged: Side) -> float:
     from slipstream.trainers.date_parts import holds_dates
 
     learnt_column, judged_column = learnt.frame[name], judged.frame[name]
+    if learnt_column.dtype != object and np.array_equal(judged_column.to_numpy(), judged.truth):
+        return 1.0
     if learnt_column.dtype != object:
         cells = _numbers(learnt_column), _numbers(judged_column)
     elif holds_dates(learnt_column):

@@ -223,8 +223,7 @@ def _refuse_stale(spec: ModelSpec, store: Store, batch: Batch, state: State) -> 
                 f"batch {batch.id[:12]} is already in dataset {event.data['dataset'][:12]}; ingest for what is newer."
             )
             raise StageError(message, code="batch_committed")
-    if state.model(spec.name).watermark != batch.after:
-        message = (
-            f"batch {batch.id[:12]} was read before another batch was committed, and may repeat its rows; ingest again."
-        )
+    model = state.model(spec.name)
+    if model.watermark != batch.after or batch.table != (model.dataset or ""):
+        message = f"batch {batch.id[:12]} was read before the table changed, and may repeat rows of it or differ in types; ingest again."
         raise StageError(message, code="batch_stale")

@@ -14,6 +14,7 @@ from slipstream.stages.fairness import Fairness, fairness
 from slipstream.stages.slices import Pair, SlicePair, pairs, slice_pairs
 from slipstream.stages.split import Split, reopen
 from slipstream.store import Store
+from slipstream.store.datasets import load_dataset
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,17 @@ def _common_rows(spec: ModelSpec, store: Store, candidate: Candidate, other: Can
     if mine.task == "binary" and mine.classes != theirs.classes:
         return None, f"it tells {theirs.classes} apart, the candidate {mine.classes}"
     try:
-        columns = [*other.inputs, *spec.evaluate.sensitive]
+        columns = [*other.inputs, *spec.evaluate.sensitive, *_decides(spec, store, candidate, other)]
         return reopen(spec, store, candidate.trained.dataset, mine.boundaries, columns), ""
     except DataError as error:
         return None, str(error)
+
+
+def _decides(spec: ModelSpec, store: Store, candidate: Candidate, other: Candidate) -> list[str]:
+    """The columns by which the champion was split, as far as the candidate's data has them."""
+    found = load_dataset(store.objects, store.ledger.state(), spec.name, candidate.trained.dataset)
+    bounds = other.training.boundaries
+    return [name for name in (*bounds.key, *bounds.group) if name in dict(found.columns)]
 
 
 def _unseen(spec: ModelSpec, cut: Split, other: Candidate, rows: int) -> tuple[Any, int, str]:

@@ -147,7 +147,7 @@ def _evaluate(spec: ModelSpec, store: Store, candidate: str, champion: tuple[int
         plots=_plots(spec.task, truth, answer, len(classes)),
         fairness=fairness(spec, frame, truth, answer),
         split=subject.training.split,
-        warnings=(*subject.training.warnings, *_leaks(cut, subject, frame, truth)),
+        warnings=(*subject.training.warnings, *_leaks(spec, cut, subject, (frame, truth))),
     )
     details = asdict(found)
     return Evaluated(
@@ -162,9 +162,9 @@ def _evaluate(spec: ModelSpec, store: Store, candidate: str, champion: tuple[int
     )
 
 
-def _leaks(cut: Split, subject: Candidate, frame: Any, truth: Any) -> list[str]:
+def _leaks(spec: ModelSpec, cut: Split, subject: Candidate, held: tuple[Any, Any]) -> list[str]:
     """Inputs that alone tell the target, as sentences."""
-    training = subject.training
+    training, (frame, truth) = subject.training, held
     learnt = cut.sample("train", ROWS)
     known, _ = truth_of(training, learnt[training.target])
     step = max(1, -(-len(frame) // ROWS))
@@ -172,7 +172,7 @@ def _leaks(cut: Split, subject: Candidate, frame: Any, truth: Any) -> list[str]:
     found = suspected_leaks(training.task, subject.inputs, Side(learnt, known), judged)
     said = [leak.sentence(training.target) for leak in found]
     for sentence in said:
-        _log.warning("%s: %s", training.target, sentence)
+        _log.warning("%s: %s", spec.name, sentence)
     return said
 
 

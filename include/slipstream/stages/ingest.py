@@ -73,7 +73,8 @@ def ingest(spec: ModelSpec, store: Store, *, actor: str = "") -> Ingested:
                 return Ingested(watermark=start, empty=True)
             digests = " ".join(map(sha256_file, delivered[0].files))
             fingerprint = f"{digests} {delivered[0].watermark}"
-        inputs = {"after": start, "fingerprint": fingerprint, "features": features_digest(spec)}
+        table = store.ledger.state().model(spec.name).dataset or ""
+        inputs = {"after": start, "fingerprint": fingerprint, "features": features_digest(spec), "table": table}
 
         def work(run: str) -> Ingested:
             delivery = delivered[0] if delivered else source.deliver(spec, after, folder)
@@ -88,8 +89,9 @@ def _land(spec: ModelSpec, store: Store, start: str, delivery: Delivery, folder:
     if not delivery.files:
         raise SourceError("the source changed while it was read; run again.", code="source_changed")
     watermark = recorded(store, delivery.watermark)
-    base = newest_base(spec, store, store.ledger.state())
-    landed = land(spec, store, delivery, base, {"after": start, "watermark": watermark}, folder)
+    state = store.ledger.state()
+    told = {"after": start, "watermark": watermark, "table": state.model(spec.name).dataset or ""}
+    landed = land(spec, store, delivery, newest_base(spec, store, state), told, folder)
     return Ingested(
         batch=landed.batch,
         rows=landed.rows,

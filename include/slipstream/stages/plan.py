@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from slipstream.data.batch import load_batch
+from slipstream.data.features import derivation
+from slipstream.data.lineage import COMMITTED, batches_of
 from slipstream.spec import ModelSpec
 from slipstream.stages.policies.outlook import outlook
 from slipstream.store import Store
@@ -78,6 +81,7 @@ class Plan:
         loop: Trigger of a retraining, or what stands around it -> when it acts, with today's state.
         changes: What differs from the model file that the last run read; empty if nothing does.
         compared: The run whose model file was compared; "" if nothing ran yet.
+        rebuild: That the rows in the table were derived by another features.py or data.schema; "" if they were not.
     """
 
     model: str
@@ -88,6 +92,7 @@ class Plan:
     loop: tuple[tuple[str, str], ...]
     changes: tuple[Change, ...]
     compared: str
+    rebuild: str = ""
 
 
 def plan(spec: ModelSpec, store: Store, now: datetime | None = None) -> Plan:
@@ -109,6 +114,23 @@ def plan(spec: ModelSpec, store: Store, now: datetime | None = None) -> Plan:
         loop=outlook(spec, store, now or datetime.now(UTC)),
         changes=changes,
         compared=newest.data["run"] if newest is not None else "",
+        rebuild=_rebuild(spec, store),
+    )
+
+
+def _rebuild(spec: ModelSpec, store: Store) -> str:
+    """Whether the rows in the table follow from today's features.py and data.schema."""
+    model = store.ledger.state().model(spec.name)
+    if model.dataset is None:
+        return ""
+    batches = batches_of(store.ledger.read(model=spec.name, kind=COMMITTED))
+    known = [load_batch(store, spec.name, batch) for batch in batches if batch]
+    if all(batch.derived in {"", derivation(spec)} for batch in known):
+        return ""
+    rows = int(model.datasets[model.dataset].data["rows"])
+    return (
+        f"the rows in the table ({len(batches):,} batches, {rows:,} rows) were derived by another features.py or "
+        f"data.schema; they stay so until slipstream rebuild {spec.name}"
     )
 
 

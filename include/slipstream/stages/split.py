@@ -152,6 +152,7 @@ def split(spec: ModelSpec, store: Store, dataset: str, columns: Sequence[str] = 
         DataError: ``data_schema_changed`` for a column that is not there, ``data_split_empty`` when a side has no rows.
         SpecError: ``spec_input_type`` for an input that is neither number nor word.
     """
+    columns = (*columns, *spec.train.group)
     whole = reopen(spec, store, dataset, Boundaries(), columns)
     if spec.data.time is None:
         key = spec.train.group or spec.data.key or tuple(dict.fromkeys((*spec.inputs, spec.target)))
@@ -183,7 +184,7 @@ def reopen(spec: ModelSpec, store: Store, dataset: str, boundaries: Boundaries, 
     time = spec.data.time or ""
     clock = (time,) if time else ()
     names = dict.fromkeys((*spec.inputs, spec.target, *clock, *spec.data.key, *spec.evaluate.slices, *columns))
-    names |= dict.fromkeys((*boundaries.key, *boundaries.group, *spec.train.group))
+    names |= dict.fromkeys((*boundaries.key, *boundaries.group))
     for name in names:
         _check_column(spec, name, types)
     for name in spec.inputs:

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from slipstream.data.batch import POSITION, Batch, load_batch
-from slipstream.data.schema_check import SchemaChange, check_changes, check_doubtful, check_named, compare
+from slipstream.data.schema_check import (
+    Columns,
+    SchemaChange,
+    check_changes,
+    check_doubtful,
+    check_named,
+    compare,
+)
 from slipstream.duck import duck, quoted
 from slipstream.errors import ContractFailed, DataError
 from slipstream.spec import ModelSpec
@@ -27,6 +34,7 @@ if TYPE_CHECKING:
     import duckdb
 
 VALIDATE = Stage("validate", 2, event="validation.finished")
+READS = ("name", "task", "target", "inputs", "contract")
 _NOTES = 20
 
 
@@ -42,7 +50,7 @@ def validate(spec: ModelSpec, store: Store, batch: str, *, actor: str = "") -> V
         StageError: no such batch, or the table moved on since it was read.
     """
     landed = load_batch(store, spec.name, batch)
-    part = spec.part("name", "task", "target", "inputs", "contract") | {
+    part = spec.part(*READS) | {
         "time": spec.data.time,
         "key": list(spec.data.key),
     }
@@ -67,7 +75,7 @@ def _refusal(found: Validated) -> DataError:
 
 
 @dataclass(frozen=True)
-class _Findings:
+class Findings:
     """What judging a batch found; the parts fill up as far as judging got."""
 
     changes: tuple[SchemaChange, ...] = ()
@@ -78,10 +86,10 @@ class _Findings:
 
 def _judged(spec: ModelSpec, store: Store, batch: Batch, run: str) -> Validated:
     """Judge, set bad rows aside, and write the result and the report."""
-    findings = _Findings()
+    findings = Findings()
     refusal: DataError | None = None
     try:
-        for findings in _steps(spec, store, batch):  # noqa: B007 - each step's findings are kept should the next one raise
+        for findings in _steps(spec, store, batch, base_columns(spec, store)):  # noqa: B007 - each step's findings are kept should the next one raise
             pass
     except DataError as error:
         refusal = error
@@ -104,13 +112,21 @@ def _judged(spec: ModelSpec, store: Store, batch: Batch, run: str) -> Validated:
     return _reported(spec, store, batch, findings, result)
 
 
-def _steps(spec: ModelSpec, store: Store, batch: Batch) -> Iterator[_Findings]:
+def judge_batch(spec: ModelSpec, store: Store, batch: Batch, table: Columns) -> Findings:
+    """What judging the batch finds against a *table* of these columns; raises the first reason to refuse it."""
+    findings = Findings()
+    for findings in _steps(spec, store, batch, table):  # noqa: B007 - the last step's findings hold all
+        pass
+    return findings
+
+
+def _steps(spec: ModelSpec, store: Store, batch: Batch, table: Columns) -> Iterator[Findings]:
     """Judge step by step, yielding what is known after each; raises DataError at the first reason to refuse."""
     with duck() as connection:
         rows = batch.read(store, connection)
         seen = scan(batch, rows)
-        changes = (*compare(base_columns(spec, store), batch.columns), *batch.changes)
-        findings = _Findings(changes=changes, missing=dict(seen.missing))
+        changes = (*compare(table, batch.columns), *batch.changes)
+        findings = Findings(changes=changes, missing=dict(seen.missing))
         yield findings
         check_changes(spec, changes)
         check_named(spec, batch.columns)
@@ -191,7 +207,7 @@ def _kept(store: Store, broken: Sequence[Judgement], connection: duckdb.DuckDBPy
         return Rejected(store.objects.put_file(file), len(positions))
 
 
-def _reported(spec: ModelSpec, store: Store, batch: Batch, findings: _Findings, result: Validated) -> Validated:
+def _reported(spec: ModelSpec, store: Store, batch: Batch, findings: Findings, result: Validated) -> Validated:
     """Keep the result as JSON and as a page."""
     from slipstream.reports.validation import page
 

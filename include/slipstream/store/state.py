@@ -153,6 +153,9 @@ def _fold_key(keys: dict[str, IssuedKey], event: Event) -> None:
 
 def _dataset_committed(model: ModelState, event: Event) -> None:
     model.watermark = event.data["watermark"]
+    if event.data.get("batches") is not None:
+        # Derived anew, it may be what an earlier version was, and is the newest all the same.
+        model.datasets.pop(event.data["dataset"], None)
     model.datasets.setdefault(event.data["dataset"], event)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from slipstream.duck import first_row, quoted
+from slipstream.duck import columns_of, first_row, quoted
 
 if TYPE_CHECKING:
     import duckdb
 
+FEW = 20
+"""A part of a key with fewer values, such as a year, is no entity."""
 MANY = 0.1
 """A part of a key is told of where more than this share of its values stand on both sides."""
 
@@ -37,12 +39,15 @@ def on_both_sides(rows: duckdb.DuckDBPyRelation, key: Sequence[str], train: str,
         holdout: SQL of which are held out.
     """
     said = []
+    dates = {name for name, kind in columns_of(rows) if kind in {"DATE", "TIMESTAMP"}}
     for name in key if len(key) > 1 else ():
+        if name in dates:
+            continue
         sides = rows.aggregate(
             f"bool_or({train}) AS trained, bool_or({holdout}) AS held, count(*) AS n", quoted(name)
-        ).aggregate("count(*) FILTER (WHERE held AND trained), count(*) FILTER (WHERE held), max(n)")
-        both, held, most = first_row(sides)
-        if held and most > 1 and both > MANY * held:
+        ).aggregate("count(*) FILTER (WHERE held AND trained), count(*) FILTER (WHERE held), max(n), count(*)")
+        both, held, most, values = first_row(sides)
+        if held and most > 1 and values >= FEW and both > MANY * held:
             said.append(
                 f"{both:,} of {held:,} held-out values of {name!r} stand among the training rows too. If rows of one "
                 f"{name} are alike, the figures flatter the model; write train.group: {name} to keep them on one side."

@@ -6,10 +6,11 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from slipstream.data.lineage import derived_files, origins
 from slipstream.duck import columns_of, duck, first_row, literal, quoted
 from slipstream.errors import StageError
 from slipstream.scoring.profile import ANSWER, Profile
@@ -114,17 +115,27 @@ def origin_of(spec: ModelSpec, store: Store, champion: int, trained_on: str) -> 
     state = store.ledger.state()
     since = load_dataset(store.objects, state, spec.name, trained_on)
     newest = load_dataset(store.objects, state, spec.name, state.model(spec.name).dataset or trained_on)
-    return Committed(spec, store, newest, since)
+    derived = derived_files(store, spec.name)
+    return Committed(
+        spec, store, newest, since, derived, origins(store, spec.name, trained_on) if derived else frozenset()
+    )
 
 
 @dataclass(frozen=True)
 class Committed:
-    """Rows committed to the data table since the champion's training."""
+    """Rows committed to the data table since the champion's training.
+
+    Attributes:
+        derived: File that was derived anew -> what tells its delivery.
+        origins: What tells the deliveries that the champion was trained on.
+    """
 
     spec: ModelSpec
     store: Store
     newest: Dataset
     since: Dataset
+    derived: Mapping[str, str] = field(default_factory=dict)
+    origins: frozenset[str] = frozenset()
 
     @property
     def id(self) -> str:
@@ -134,7 +145,9 @@ class Committed:
     @property
     def _new(self) -> tuple[TableFile, ...]:
         known = {file.path for file in self.since.files}
-        return tuple(file for file in self.newest.files if file.path not in known)
+        new = (file for file in self.newest.files if file.path not in known)
+        # Rows that were derived anew from an old delivery are no new ones.
+        return tuple(file for file in new if self.derived.get(file.path, "") not in self.origins)
 
     @contextmanager
     def open(self, profile: Profile) -> Iterator[Window]:

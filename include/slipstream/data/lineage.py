@@ -1,0 +1,46 @@
+"""Which deliveries a dataset version is made of, also after the table was derived anew from them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+from slipstream.data.batch import load_batch
+from slipstream.store import Store
+from slipstream.store.objects import canonical_json
+from slipstream.store.state import Event
+
+COMMITTED = "dataset.committed"
+
+
+def batches_of(events: Iterable[Event]) -> tuple[str, ...]:
+    """The batches that the newest of these ``dataset.committed`` *events* is made of, in order."""
+    found: tuple[str, ...] = ()
+    for event in events:
+        rebuilt = event.data.get("batches")
+        found = tuple(rebuilt) if rebuilt is not None else (*found, str(event.data.get("batch") or ""))
+    return found
+
+
+def origin(store: Store, model: str, batch: str) -> str:
+    """What tells a delivery, whatever was derived from it: a digest of its files; "" if they were not kept."""
+    told = load_batch(store, model, batch).delivered if batch else None
+    return hashlib.sha256(canonical_json([told["files"]])).hexdigest() if told else ""
+
+
+def origins(store: Store, model: str, dataset: str) -> frozenset[str]:
+    """What tells the deliveries of that dataset version."""
+    events = []
+    for event in store.ledger.read(model=model, kind=COMMITTED):
+        events.append(event)
+        if event.data["dataset"] == dataset:
+            break
+    return frozenset(filter(None, (origin(store, model, batch) for batch in batches_of(events))))
+
+
+def derived_files(store: Store, model: str) -> Mapping[str, str]:
+    """File of the data table that a rebuild wrote -> what tells the delivery that it was derived from."""
+    found: dict[str, str] = {}
+    for event in store.ledger.read(model=model, kind=COMMITTED):
+        found |= dict(event.data.get("derived") or {})
+    return found

@@ -1,0 +1,185 @@
+"""Rebuild: derives the data table anew from the kept deliveries, by today's features.py and data.schema.
+
+Old dataset versions stay as they are: the new one is a version of its own, in files of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import msgspec
+
+from slipstream.data import delivered
+from slipstream.data.batch import Batch, load_batch
+from slipstream.data.features import derivation
+from slipstream.data.landing import land
+from slipstream.data.lineage import COMMITTED, batches_of, origin
+from slipstream.data.schema_check import conformed, widened
+from slipstream.data.table_types import Base
+from slipstream.duck import columns_of, duck, quoted, write_parquet
+from slipstream.errors import Conflict, DataError, StageError
+from slipstream.spec import ModelSpec
+from slipstream.stages.commit import Rejected, good_rows, set_aside
+from slipstream.stages.contract import Result, Stage, run_key
+from slipstream.stages.validate import READS, judge_batch
+from slipstream.store import Store
+from slipstream.store.datasets import DATA, save_dataset
+from slipstream.store.state import State
+
+STAGE = Stage("rebuild", 1, event=COMMITTED)
+_log = logging.getLogger("slipstream")
+
+
+@dataclass(frozen=True)
+class Rebuilt(Result):
+    """A data table that was derived anew.
+
+    Attributes:
+        dataset: Id of the dataset version.
+        before: The dataset version that it takes the place of.
+        batches: How many batches it was derived from.
+        rows: Its rows.
+        quarantined: Rows that were set aside on the way.
+    """
+
+    dataset: str
+    before: str
+    batches: int
+    rows: int
+    quarantined: int = 0
+
+
+@dataclass
+class _Table:
+    """The table as far as it is derived: a file for each batch, and the columns of all of them."""
+
+    folder: Path
+    files: list[Path] = dataclasses.field(default_factory=list)
+    columns: tuple[tuple[str, str], ...] = ()
+    batches: list[Batch] = dataclasses.field(default_factory=list)
+    rejected: list[Rejected] = dataclasses.field(default_factory=list)
+
+    def base(self, spec: ModelSpec) -> Base:
+        """What the next batch is to join."""
+        if not self.batches:
+            return Base()
+        declared = frozenset(name for name, column in spec.data.columns.items() if column.type)
+        return Base(self.columns, self.read, self.batches[-1].readings or None, declared)
+
+    def read(self, connection: Any) -> Any:
+        """All rows so far."""
+        return connection.read_parquet([str(file) for file in self.files], union_by_name=True)
+
+
+def rebuild(spec: ModelSpec, store: Store, *, actor: str = "") -> Rebuilt:
+    """Derive the data table anew; the newest version itself where nothing that decides it has changed.
+
+    Raises:
+        StageError: ``run_not_found``: there is no data yet; ``delivery_not_kept``: a batch is of a time when deliveries
+            were not kept.
+        DataError, ContractFailed: a batch is refused by today's contract; nothing is changed.
+        Conflict: another batch was committed meanwhile.
+    """
+    state = store.ledger.state()
+    before = state.model(spec.name).dataset
+    if before is None:
+        raise StageError(f"{spec.name} has no data yet; ingest and validate a batch first.", code="run_not_found")
+    batches = batches_of(store.ledger.read(model=spec.name, kind=COMMITTED))
+    derived = derivation(spec)
+    part = spec.part(*READS) | {"time": spec.data.time, "key": list(spec.data.key)}
+    key = run_key(STAGE, part, {"batches": list(batches), "derived": derived, "before": before})
+    run = f"{STAGE.name}-{key[:16]}"
+    known = store.ledger.find(COMMITTED, spec.name, key)
+    if known is not None:
+        return dataclasses.replace(msgspec.convert(known.data["result"], Rebuilt), reused=True)
+    if all(load_batch(store, spec.name, batch).derived == derived for batch in batches if batch):
+        rows = int(state.model(spec.name).datasets[before].data["rows"])
+        return Rebuilt(before, before, len(batches), rows, run=run, reused=True)
+    with TemporaryDirectory(prefix="slipstream-rebuild-") as name:
+        table = _Table(Path(name))
+        for number, batch in enumerate(batches):
+            _log.info("%s: batch %d of %d", spec.name, number + 1, len(batches))
+            _derive(spec, store, batch, table, Path(name) / str(number))
+        return _commit(spec, store, table, (before, run, key), actor)
+
+
+def _derive(spec: ModelSpec, store: Store, batch: str, table: _Table, folder: Path) -> None:
+    """One batch anew: landed, judged, and its new rows added to the table."""
+    if not batch:
+        raise StageError(f"{spec.name}: a batch of an earlier time cannot be derived anew.", code="delivery_not_kept")
+    old = load_batch(store, spec.name, batch)
+    folder.mkdir()
+    base = table.base(spec)
+    with delivered.kept(store, batch, old.delivered, old.watermark) as delivery:
+        told = {"after": old.after, "watermark": old.watermark, "table": ""}
+        landed = load_batch(store, spec.name, land(spec, store, delivery, base, told, folder).batch)
+    try:
+        rejected = judge_batch(spec, store, landed, tuple(base.columns.items())).rejected
+    except DataError as error:
+        error.args = (f"batch {batch[:12]}, derived anew: {error}",)
+        raise
+    columns = widened(table.columns, landed.columns)
+    file = folder / "new.parquet"
+    with duck() as connection:
+        rows = good_rows(store, landed, rejected, connection)
+        if table.files and spec.data.key:
+            known = table.read(connection).project(", ".join(map(quoted, spec.data.key)))
+            rows = rows.join(known, list(spec.data.key), how="anti")
+        names = ", ".join(quoted(column) for column, _ in landed.columns)
+        write_parquet(rows.order("file_row_number").project(names), file)
+    table.columns = columns
+    table.files.append(file)
+    table.batches.append(landed)
+    table.rejected.append(rejected)
+
+
+def _commit(spec: ModelSpec, store: Store, table: _Table, about: tuple[str, str, str], actor: str) -> Rebuilt:
+    """Put the derived files in place of the table's, and record the new version."""
+    before, run, key = about
+    files = [_whole(file, table.columns, number) for number, file in enumerate(table.files)]
+    for batch, rejected in zip(table.batches, table.rejected, strict=True):
+        set_aside(spec, store, batch, rejected, run)
+    kept = store.tables.replace(spec.name, DATA, files, run)
+    dataset, manifest = save_dataset(store.objects, spec.name, table.columns, kept)
+    aside = sum(batch.aside_rows for batch in table.batches) + sum(found.rows for found in table.rejected)
+    result = Rebuilt(dataset.id, before, len(table.batches), dataset.rows, aside, run=run)
+    origins = [origin(store, spec.name, batch.id) for batch in table.batches]
+    payload = {
+        "stage": STAGE.name,
+        "run": run,
+        "dataset": dataset.id,
+        "manifest": manifest,
+        "watermark": store.ledger.state().model(spec.name).watermark,
+        "batch": table.batches[-1].id,
+        "batches": [batch.id for batch in table.batches],
+        "derived": {file.path: told for file, told in zip(kept, origins, strict=True)},
+        "rows": dataset.rows,
+        "added": 0,
+        "spec": store.objects.put_json(spec.model_dump(mode="json")),
+        "result": result.figures(),
+    }
+
+    def check(state: State) -> None:
+        if state.model(spec.name).dataset != before:
+            message = f"{spec.name}: another batch was committed while the table was derived anew; run again."
+            raise Conflict(message, code="dataset_moved")
+
+    event = store.ledger.append(COMMITTED, spec.name, payload, key=key, actor=actor, check=check)
+    return msgspec.convert(event.data["result"], Rebuilt)
+
+
+def _whole(file: Path, columns: tuple[tuple[str, str], ...], number: int) -> Path:
+    """The file with all columns of the table, in its types."""
+    with duck() as connection:
+        rows = connection.read_parquet(str(file))
+        projection = conformed(columns, columns_of(rows))
+        if projection is None:
+            return file
+        target = file.with_name(f"whole-{number}.parquet")
+        write_parquet(rows.project(projection), target)
+    return target

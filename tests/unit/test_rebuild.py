@@ -1,0 +1,160 @@
+"""The data table derived anew: what features.py and data.schema say now holds for the rows that are there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from slipstream.errors import DataError, StageError
+from slipstream.spec import ModelSpec
+from slipstream.stages.ingest import ingest
+from slipstream.stages.plan import plan
+from slipstream.stages.rebuild import rebuild
+from slipstream.stages.validate import validate
+from slipstream.stages.validated import Validated
+from slipstream.store import Store
+from slipstream.store.datasets import load_dataset, read_dataset
+
+MakeSpec = Callable[..., ModelSpec]
+ADD = "def add(rows):\n    return rows.project('id, zip, x, x * {} AS more, y')\n"
+
+
+def spec_of(make_spec: MakeSpec, factor: int = 2, **data: Any) -> ModelSpec:
+    source = {"type": "files", "path": "*.csv"}
+    contract = data.pop("contract", {})
+    said = {"source": source, "features": "add", "key": ["id"], **data}
+    spec = make_spec(target="y", inputs=["x", "more"], data=said, contract=contract)
+    (spec.folder / "features.py").write_text(ADD.format(factor))
+    return spec
+
+
+def deliver(spec: ModelSpec, store: Store, name: str, *rows: str) -> Validated:
+    (spec.folder / name).write_text("id,zip,x,y\n" + "\n".join(rows) + "\n")
+    return validate(spec, store, ingest(spec, store).batch)
+
+
+def rows_of(store: Store, spec: ModelSpec, dataset: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect() as connection:
+        version = load_dataset(store.objects, store.ledger.state(), spec.name, dataset)
+        return read_dataset(store.tables, version, connection).order("id").fetchall()
+
+
+def test_an_edited_feature_reaches_the_rows_that_are_there(store: Store, make_spec: MakeSpec) -> None:
+    spec = spec_of(make_spec)
+    deliver(spec, store, "1.csv", "1,501,1,true", "2,502,2,false")
+    before = deliver(spec, store, "2.csv", "2,502,9,true", "3,503,3.5,true")
+    old = [(1, 501, 1, 2, True), (2, 502, 2, 4, False), (3, 503, 3.5, 7, True)]
+    assert rows_of(store, spec, before.dataset) == old
+    assert plan(spec, store).rebuild == ""
+
+    spec = spec_of(make_spec, 10)
+    assert "2 batches, 3 rows" in plan(spec, store).rebuild
+    assert "slipstream rebuild small" in plan(spec, store).rebuild
+    made = rebuild(spec, store, actor="ann")
+    assert (made.batches, made.rows, made.before, made.reused) == (2, 3, before.dataset, False)
+    assert rows_of(store, spec, made.dataset) == [
+        (1, 501, 1, 10, True),
+        (2, 502, 2, 20, False),
+        (3, 503, 3.5, 35, True),
+    ]
+    assert rows_of(store, spec, before.dataset) == old
+    assert store.ledger.state().model(spec.name).dataset == made.dataset
+    assert plan(spec, store).rebuild == ""
+    again = rebuild(spec, store)
+    assert (again.dataset, again.reused) == (made.dataset, True)
+    assert len(store.ledger.read(kind="dataset.committed")) == 3
+
+    assert ingest(spec, store).empty
+    later = deliver(spec, store, "3.csv", "4,504,4,true", "1,501,7,true")
+    assert (later.added, later.known) == (1, 1)
+    assert rows_of(store, spec, later.dataset)[-1] == (4, 504, 4, 40, True)
+    assert duckdb.read_parquet(store.tables.paths(spec.name, "data")).aggregate("count(*)").fetchall() == [(4,)]
+
+
+def test_leading_zeros_come_back_once_the_schema_says_text(store: Store, make_spec: MakeSpec) -> None:
+    spec = spec_of(make_spec, contract={"on_schema_change": "warn"})
+    deliver(spec, store, "1.csv", "1,501,1,true")
+    spec = spec_of(make_spec, schema={"zip": "text"})
+    (spec.folder / "2.csv").write_text("id,zip,x,y\n2,00502,2,false\n")
+    batch = ingest(spec, store).batch
+    with pytest.raises(DataError, match="slipstream rebuild small"):
+        validate(spec, store, batch)
+    made = rebuild(spec, store)
+    assert [row[1] for row in rows_of(store, spec, made.dataset)] == ["501"]
+    found = validate(spec, store, ingest(spec, store).batch)
+    assert [row[1] for row in rows_of(store, spec, found.dataset)] == ["501", "00502"]
+
+
+def test_a_batch_that_todays_contract_refuses_changes_nothing(store: Store, make_spec: MakeSpec) -> None:
+    spec = spec_of(make_spec)
+    before = deliver(spec, store, "1.csv", "1,501,1,true", "2,502,2,false")
+    rule = {"type": "expect_column_values_to_be_between", "column": "more", "max_value": 15}
+    strict = spec_of(make_spec, 10, contract={"expectations": [rule]})
+    events = len(store.ledger.read())
+    with pytest.raises(DataError, match=r"derived anew: .*1 of 2 rows, e\.g\. 20"):
+        rebuild(strict, store)
+    assert store.ledger.state().model(spec.name).dataset == before.dataset
+    assert len(store.ledger.read()) == events
+
+    lenient = spec_of(
+        make_spec, 10, contract={"on_failure": "quarantine", "max_quarantine": 0.6, "expectations": [rule]}
+    )
+    made = rebuild(lenient, store)
+    assert (made.rows, made.quarantined) == (1, 1)
+    assert len(duckdb.read_parquet(store.tables.paths(spec.name, "quarantine")).fetchall()) == 1
+
+
+def test_without_data_there_is_nothing_to_derive(store: Store, make_spec: MakeSpec) -> None:
+    with pytest.raises(StageError, match="has no data yet"):
+        rebuild(spec_of(make_spec), store)
+
+
+def test_rows_derived_anew_are_no_new_rows_to_monitoring(store: Store, make_spec: MakeSpec) -> None:
+    from slipstream.stages.monitoring.window import Committed, origin_of
+
+    spec = spec_of(make_spec)
+    trained_on = deliver(spec, store, "1.csv", "1,501,1,true", "2,502,2,false").dataset
+    deliver(spec, store, "2.csv", "3,503,3,true")
+    spec = spec_of(make_spec, 10)
+    rebuild(spec, store)
+    found = origin_of(spec, store, 1, trained_on)
+    assert isinstance(found, Committed)
+    assert sum(file.rows for file in found._new) == 1
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from slipstream.model_file import load_spec
+from slipstream.stages.rebuild import rebuild
+from slipstream.store import Store
+rebuild(load_spec(Path(sys.argv[1])), Store.open(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize(
+    "point",
+    ["files.rename:1", "tables.before_commit", "tables.after_commit", "ledger.before_commit", "ledger.after_commit"],
+)
+def test_killed_anywhere_a_rerun_ends_as_if_nothing_had_happened(
+    point: str, store: Store, make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    spec = spec_of(make_spec)
+    deliver(spec, store, "1.csv", "1,501,1,true")
+    spec = spec_of(make_spec, 10)
+    command = [sys.executable, "-c", KILLED, str(spec.folder), store.url]
+    died = subprocess.run(command, env={**os.environ, "SLIPSTREAM_FAULTPOINT": point}, check=False)
+    assert died.returncode == -signal.SIGKILL
+    again = Store.open(store.url)
+    made = rebuild(spec, again)
+    assert rows_of(again, spec, made.dataset) == [(1, 501, 1, 10, True)]
+    assert len(again.ledger.read(kind="dataset.committed")) == 2
+    assert again.ledger.verify() > 0
