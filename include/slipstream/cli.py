@@ -16,8 +16,11 @@ import typer
 from slipstream import model_file
 from slipstream.cli_endpoint import endpoint
 from slipstream.cli_history import past
+from slipstream.cli_init import beginning
 from slipstream.cli_keys import keys
 from slipstream.cli_loop import loop
+from slipstream.cli_predict import asking
+from slipstream.cli_run import whole
 from slipstream.cli_show import (
     ACTOR,
     AsJson,
@@ -51,6 +54,9 @@ app.add_typer(keys)
 app.add_typer(loop)
 app.add_typer(past)
 app.add_typer(endpoint)
+app.add_typer(beginning)
+app.add_typer(whole)
+app.add_typer(asking)
 
 
 def main() -> None:

@@ -1,14 +1,12 @@
-"""The commands around the endpoint: run it, and ask it."""
+"""The command that runs the endpoint."""
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Annotated
 
 import typer
 
-from slipstream.cli_show import AsJson, Model, print_value, settings_now
+from slipstream.cli_show import settings_now
 
 endpoint = typer.Typer()
 
@@ -38,40 +36,3 @@ def serve(
     from slipstream.serving.start import start
 
     start(settings_now(), host, port, workers)
-
-
-@endpoint.command()
-def predict(
-    model: Model,
-    rows: Annotated[
-        str, typer.Argument(help='JSON: {"rows": [...]}, a list of rows, or one row; "-" reads standard input.')
-    ],
-    json_: AsJson = False,
-) -> None:
-    """Ask the running endpoint for predictions."""
-    import httpx
-
-    from slipstream.errors import DeployError, RequestError
-    from slipstream.targets.endpoint import key_header
-
-    try:
-        given = json.loads(sys.stdin.read() if rows == "-" else rows)
-    except ValueError as error:
-        raise RequestError(f"rows: not JSON: {error}.", code="json_invalid") from error
-    body = (
-        given
-        if isinstance(given, dict) and ({"rows", "columns"} & given.keys())
-        else {"rows": given if isinstance(given, list) else [given]}
-    )
-    settings = settings_now()
-    url = f"{settings.endpoint}/models/{model}/predict"
-    try:
-        reply = httpx.post(url, json=body, timeout=30, trust_env=False, headers=key_header(settings.endpoint_key))
-    except httpx.HTTPError as error:
-        raise DeployError(
-            f"{url}: {error}; start the endpoint with `make up` or `slipstream serve`.", code="endpoint_unreachable"
-        ) from error
-    if reply.status_code != 200:
-        said = reply.json().get("error", {})
-        raise RequestError(said.get("message", reply.text[:200]), code=said.get("code"), status=reply.status_code)
-    print_value(reply.json(), json_)

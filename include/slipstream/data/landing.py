@@ -141,6 +141,14 @@ def _typed(
     return file, read
 
 
+def typed_rows(
+    spec: ModelSpec, connection: duckdb.DuckDBPyConnection, delivery: Delivery, base: Base, folder: Path
+) -> tuple[duckdb.DuckDBPyRelation, Read]:
+    """The delivered rows in types, and how they were read; errors as for :func:`land`. *folder* takes the file."""
+    file, read = _typed(spec, connection, delivery, base, _Aside(folder))
+    return connection.read_parquet(str(file)), read
+
+
 def _featured(spec: ModelSpec, connection: duckdb.DuckDBPyConnection, typed: Path) -> tuple[Path, list[Note]]:
     """What features.py makes of the rows, as a file; it may need all memory, and read the rows many times."""
     connection.execute(f"SET memory_limit = '{MEMORY}'")

@@ -67,13 +67,18 @@ def read_rows(
         said += [Note("", "reordered", f"{name}: its columns stand in another order.") for name in text.reordered]
         rows = _kept_columns(spec, text.rows)
         found = _quickly(spec, connection, rows, base, typed) or _of_text(spec, rows, base, text.delimiter)
-        return replace(found, notes=(*said, *found.notes))
+        return replace(found, notes=(*said, *_worth_saying(spec, found.notes)))
     rows = _kept_columns(spec, read_parquet(connection, delivery.files))
     stream_within(connection, len(rows.columns))
     refuse_bulk(rows, spec.data.max_rows)
     kept, left_out = native_columns(spec, rows, whole=spec.data.features is not None)
     found = _of_types(spec, kept, base)
-    return replace(found, notes=(*left_out, *found.notes))
+    return replace(found, notes=(*left_out, *_worth_saying(spec, found.notes)))
+
+
+def _worth_saying(spec: ModelSpec, said: Sequence[Note]) -> list[Note]:
+    """That a key has a value of its own in every row is as it should be."""
+    return [note for note in said if note.kind != "mostly_distinct" or note.column not in spec.data.key]
 
 
 def native_columns(

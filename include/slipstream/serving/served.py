@@ -141,15 +141,24 @@ def load_served(bundle: Bundle, version: int | str, max_rows: int, policy: Polic
 
 def _warm(served: Served) -> None:
     """Answer a golden row the way requests are answered: what is made at first use is made now."""
-    from slipstream.serving.routes import Routes
-
     body = msgspec.json.encode({"rows": [served.scorer.golden[0]["row"]]})
     for _ in range(WARM):
-        answer(Routes(served), Native(), Call({}, {}, _nothing, ""), body)
+        native_answer(served, body)
 
 
 async def _nothing() -> dict[str, Any]:
     return {}
+
+
+def native_answer(served: Served, body: bytes) -> bytes:
+    """The native reply of one version to one request, in this process.
+
+    Raises:
+        RequestError: the request is wrong.
+    """
+    from slipstream.serving.routes import Routes
+
+    return answer(Routes(served), Native(), Call({}, {}, _nothing, ""), body).body
 
 
 def answer(routes: Routes, codec: Codec, call: Call, body: bytes) -> Answered:

@@ -225,5 +225,5 @@ def _refuse_stale(spec: ModelSpec, store: Store, batch: Batch, state: State) -> 
             raise StageError(message, code="batch_committed")
     model = state.model(spec.name)
     if model.watermark != batch.after or batch.table != (model.dataset or ""):
-        message = f"batch {batch.id[:12]} was read before the table changed, and may repeat rows of it or differ in types; ingest again."
+        message = f"batch {batch.id[:12]} was read before the table changed, and may repeat its rows; ingest again."
         raise StageError(message, code="batch_stale")

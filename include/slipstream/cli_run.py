@@ -1,0 +1,183 @@
+"""The command that does the whole way: from what the source has to a version that serves."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from slipstream.cli_show import ACTOR, AsJson, Model, err, open_store, out, settings_now, spec_of
+from slipstream.errors import SlipstreamError, StageError
+from slipstream.settings import Settings
+from slipstream.spec import ModelSpec
+from slipstream.stages.contract import Result
+from slipstream.store import Store
+
+whole = typer.Typer()
+
+
+@whole.command()
+def run(model: Model, json_: AsJson = False) -> None:
+    """Ingest, validate, train, evaluate, explain, package, gate and deploy; each step that is done already is reused.
+
+    Without a running endpoint the version is proved in this process and becomes the champion; the endpoint serves it as
+    soon as it runs. Ends with exit code 2 where a gate refuses, or a person has to decide first.
+    """
+    spec, store = spec_of(model), open_store()
+    way = _Way(spec, store, settings_now(), quiet=json_)
+    code = way.go()
+    if json_:
+        out.file.write(json.dumps(way.told) + "\n")
+    raise typer.Exit(code)
+
+
+class _Way:
+    """One run through all stages."""
+
+    def __init__(self, spec: ModelSpec, store: Store, settings: Settings, *, quiet: bool) -> None:
+        self.spec, self.store, self.settings, self.quiet = spec, store, settings, quiet
+        self.told: dict[str, Any] = {}
+
+    def go(self) -> int:
+        """Run all stages; returns the exit code."""
+        dataset = self._data()
+        version = self._version(dataset)
+        verdict = self._step("gate", lambda: _gate(self, version))
+        if not verdict.passed:
+            self._say("The version does not serve: a gate refused it." + self._champion())
+            return 2
+        if self.spec.approval.mode == "manual":
+            said = f"A person decides now: Required Actions of {self.spec.name}__train in Airflow, or "
+            self._say(f"{said}slipstream approve {self.spec.name}; then slipstream deploy {self.spec.name}.")
+            return 2
+        self._deploy(version)
+        return 0
+
+    def _data(self) -> str:
+        from slipstream.stages.ingest import ingest
+        from slipstream.stages.validate import validate
+
+        landed = self._step("ingest", lambda: ingest(self.spec, self.store, actor=ACTOR))
+        if landed.empty:
+            dataset = self.store.ledger.state().model(self.spec.name).dataset
+            if dataset is None:
+                raise StageError(f"{self.spec.name}: the source has nothing, and there is no data yet.")
+            self._say("nothing new; the newest dataset version is taken")
+            return dataset
+        for note in landed.notes:
+            self._say(f"  {note}")
+        checked = self._step("validate", lambda: validate(self.spec, self.store, landed.batch, actor=ACTOR))
+        return str(checked.dataset)
+
+    def _version(self, dataset: str) -> int:
+        from slipstream.stages.evaluate import evaluate
+        from slipstream.stages.explain import explain
+        from slipstream.stages.package import package
+        from slipstream.stages.train import train
+
+        spec, store = self.spec, self.store
+        trained = self._step("train", lambda: train(spec, store, dataset, actor=ACTOR))
+        judged = self._step("evaluate", lambda: evaluate(spec, store, trained.candidate, actor=ACTOR))
+        explained = self._step("explain", lambda: explain(spec, store, trained.candidate, actor=ACTOR))
+        ids = (trained.candidate, judged.run, explained.run)
+        places: dict[str, Any] = {"keys": self.settings.keys, "bentos": self.settings.bentos}
+        packaged = self._step("package", lambda: package(spec, store, *ids, **places, actor=ACTOR))
+        if any(gate.type == "replay" for gate in spec.gates):
+            from slipstream.stages.replay import replay
+
+            self._step("replay", lambda: replay(spec, store, packaged.version, actor=ACTOR))
+        return int(packaged.version)
+
+    def _deploy(self, version: int) -> None:
+        from slipstream.stages.delivery import deliver
+
+        spec, settings = self.spec, self.settings
+        running = endpoint_answers(settings)
+        if spec.deploy.target["type"] == "endpoint" and not running:
+            local = spec.deploy.model_copy(update={"target": {"type": "local"}})
+            spec = spec.model_copy(update={"deploy": local}).at(spec.folder, allow_code=spec.allow_code)
+        place: dict[str, Any] = {"endpoint": settings.endpoint, "endpoint_key": settings.endpoint_key, "actor": ACTOR}
+        self._step("deploy", lambda: deliver(spec, self.store, version, **place, said=self._say))
+        name = f"{spec.name}/{version}"
+        if running:
+            self._say(f"{name} serves at {settings.endpoint}/models/{spec.name}/predict.")
+        else:
+            self._say(
+                f"{name} is the champion. No endpoint answers at {settings.endpoint}: slipstream serve starts one."
+            )
+        self._say(f"Ask it: slipstream predict {spec.name} '{self._example()}'")
+        self._say(f"Or for a file: slipstream predict {spec.name} --file rows.csv")
+
+    def _example(self) -> str:
+        """A row that it was packaged with."""
+        from slipstream.scoring.bundle import open_bundle
+
+        model = self.store.ledger.state().model(self.spec.name)
+        bundle = open_bundle(self.store, str(model.versions[model.champion or 0].data["result"]["bundle"]))
+        line = bundle.files["golden.jsonl"].splitlines()[0]
+        return json.dumps(json.loads(line)["row"], ensure_ascii=False).replace("'", "'\\''")
+
+    def _champion(self) -> str:
+        champion = self.store.ledger.state().model(self.spec.name).champion
+        return f" {self.spec.name}/{champion} serves on." if champion else ""
+
+    def _step(self, stage: str, work: Callable[[], Any]) -> Any:
+        began = time.monotonic()
+        try:
+            result: Result = work()
+        except SlipstreamError as error:
+            self._say(f"{stage:<9} failed after {time.monotonic() - began:.1f} s")
+            error.args = (f"{stage}: {error}",)
+            raise
+        self.told[stage] = result.figures()
+        how = "reused" if result.reused else f"{time.monotonic() - began:.1f} s"
+        self._say(f"{stage:<9} {how:>7}  {_FIGURES[stage](result)}")
+        return result
+
+    def _say(self, line: str) -> None:
+        if not self.quiet:
+            err.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _gate(way: _Way, version: int) -> Any:
+    from slipstream.stages.gate import gate
+
+    return gate(way.spec, way.store, version, actor=ACTOR)
+
+
+def endpoint_answers(settings: Settings) -> bool:
+    """Whether an endpoint runs where the settings say."""
+    import httpx
+
+    try:
+        return httpx.get(f"{settings.endpoint}/livez", timeout=2, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def _score(result: Any) -> str:
+    value = result.scores.get(result.metric)
+    said = f"{result.metric} {value:.4f}" if value is not None else f"{result.metric} is not defined on these rows"
+    against = f", {result.gain:+.4f} against champion version {result.champion}" if result.gain is not None else ""
+    return f"{said} on {result.rows:,} held-out rows{against}"
+
+
+def _verdict(result: Any) -> str:
+    said = [verdict.sentence for verdict in result.verdicts if not verdict.passed]
+    return "passed" if result.passed else f"refused: {'; '.join(said)}"
+
+
+_FIGURES: dict[str, Callable[[Any], str]] = {
+    "ingest": lambda found: "nothing new" if found.empty else f"{found.rows:,} rows, {found.columns} columns",
+    "validate": lambda found: f"{found.good:,} good, {found.quarantined:,} set aside, {found.added:,} added",
+    "train": lambda found: f"{found.rows_train:,} rows, {found.rows_holdout:,} held out",
+    "evaluate": _score,
+    "explain": lambda found: "most important: " + ", ".join(name for name, _ in found.importance[:3]),
+    "package": lambda found: f"version {found.version}",
+    "replay": lambda found: "captured requests answered again",
+    "gate": _verdict,
+    "deploy": lambda found: f"version {found.version}",
+}

@@ -1,0 +1,1 @@
+"""From a file of rows to a commented model file: look at all of it, choose, write."""

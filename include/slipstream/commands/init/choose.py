@@ -1,0 +1,203 @@
+"""What a model of that file could be: its task, its inputs and why not the others, key, time and group."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from slipstream.commands.init.look import Column, Look
+from slipstream.errors import SpecError, shown
+from slipstream.evaluation.leaks import Side, suspected_leaks
+
+FEW_LABELS = 10
+MOST_LABELS = 50
+_PLAIN = ({"false", "true"}, {"0", "1"}, {"no", "yes"})
+_ID = re.compile(r"(^|[^a-z])(id|ids|uuid|key|nr|no|num|number|index|rownames?|kennung)$|Id$|ID$", re.IGNORECASE)
+_GROUP = re.compile("customer|client|person|patient|user|account|member|firm|company|kunde|household", re.IGNORECASE)
+_TIME = re.compile(r"date|time|day|when|stamp|created|month|period|datum|zeit|(^|_)at$", re.IGNORECASE)
+_BIRTH = re.compile(r"birth|dob|geburt", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the model file will say.
+
+    Attributes:
+        task: ``binary``, ``multiclass`` or ``regression``.
+        target: The target.
+        positive: The positive label, where it is not plain which one is.
+        sure: Whether task and positive label are beyond doubt.
+        inputs: The inputs.
+        left_out: Column -> why it is no input; those that are doubtful begin with "?".
+        key: The key; empty if none is seen.
+        time: The event time; "" for none.
+        groups: Columns that may group rows.
+    """
+
+    task: str
+    target: str
+    positive: Any
+    sure: bool
+    inputs: tuple[str, ...]
+    left_out: dict[str, str]
+    key: tuple[str, ...]
+    time: str
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command was told: each empty where init is to choose."""
+
+    task: str = ""
+    positive: str = ""
+    key: tuple[str, ...] = ()
+    time: str = ""
+
+
+def choose(found: Look, target: str, asked: Asked) -> Choice:
+    """Choose for that *target*.
+
+    Raises:
+        SpecError: ``init_column_unknown``, ``init_target_unusable``, ``positive_unknown``.
+    """
+    for name in (target, *asked.key, *filter(None, [asked.time])):
+        if name not in found.columns:
+            near = difflib.get_close_matches(name, found.columns, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has: {', '.join(list(found.columns)[:30])}."
+            raise SpecError(f"the file has no column {shown(name)}; {hint}", code="init_column_unknown")
+    task, sure = _task(found.columns[target], asked)
+    positive, plain = _positive(found.columns[target], asked) if task == "binary" else (None, True)
+    key = asked.key or _key(found, target)
+    time = asked.time or _time(found, target)
+    groups = tuple(name for name, one in found.columns.items() if name not in {target, *key} and _groups(found, one))
+    left_out: dict[str, str] = {}
+    for name, column in found.columns.items():
+        why = _why_not(found, column, (key, time, groups)) if name != target else ""
+        if why:
+            left_out[name] = why
+    inputs = [name for name in found.columns if name != target and name not in left_out]
+    for leak in _leaks(found, target, task, inputs):
+        left_out[leak.input] = f"? alone it tells the target ({leak.metric} {leak.value:.3f}): known only afterwards?"
+    inputs = [name for name in inputs if name not in left_out]
+    if not inputs:
+        message = f"no column of the file can be an input for {target!r}: {left_out}."
+        raise SpecError(message, code="init_target_unusable")
+    return Choice(task, target, positive, sure and plain, tuple(inputs), left_out, key, time, groups)
+
+
+def _task(column: Column, asked: Asked) -> tuple[str, bool]:
+    """The task, and whether it is beyond doubt."""
+    why = _no_target(column, asked)
+    if why:
+        raise SpecError(f"target {column.name!r} {why}", code="init_target_unusable")
+    if asked.task:
+        return asked.task, True
+    if column.distinct == 2:
+        return "binary", True
+    if column.type == "VARCHAR":
+        return "multiclass", True
+    few = column.type == "BIGINT" and column.distinct <= FEW_LABELS
+    return ("multiclass", False) if few else ("regression", True)
+
+
+def _no_target(column: Column, asked: Asked) -> str:
+    """Why the column can be no target; "" if it can."""
+    if column.distinct < 2:
+        return f"has {column.distinct} different values; a model needs two."
+    if column.type in {"DATE", "TIMESTAMP"}:
+        return "is a date; a model predicts numbers or classes."
+    if asked.task:
+        return ""
+    if column.doubtful:
+        return column.doubtful[0].text
+    many = column.type == "VARCHAR" and column.distinct > MOST_LABELS
+    return f"holds {column.distinct:,} different words, too many to be classes." if many else ""
+
+
+def _positive(column: Column, asked: Asked) -> tuple[Any, bool]:
+    """The positive label where it has to be said, and whether it is beyond doubt; of two words the rarer one."""
+    labels = [word for word, _ in column.words]
+    if asked.positive:
+        said = next((label for label in labels if str(label).lower() == asked.positive.lower()), None)
+        if said is None:
+            message = f"--positive {shown(asked.positive)}: {column.name!r} holds {' and '.join(map(str, labels))}."
+            raise SpecError(message, code="positive_unknown")
+        return said, True
+    if {str(label).lower() for label in labels} in _PLAIN:
+        return None, True
+    return labels[-1], False
+
+
+def _key(found: Look, target: str) -> tuple[str, ...]:
+    """A column that tells every row, and is called or counted like one."""
+    for name, column in found.columns.items():
+        whole = column.known == column.distinct == found.rows
+        if name == target or not whole or column.type not in {"BIGINT", "VARCHAR"}:
+            continue
+        counted = column.type == "BIGINT" and column.high - column.low + 1 == found.rows
+        if _ID.search(name) or (counted and next(iter(found.columns)) == name):
+            return (name,)
+    return ()
+
+
+def _time(found: Look, target: str) -> str:
+    """The one date that is always there and called like one."""
+    dates = [
+        name
+        for name, column in found.columns.items()
+        if name != target and column.type in {"DATE", "TIMESTAMP"} and column.known == found.rows
+    ]
+    named = [name for name in dates if _TIME.search(name) and not _BIRTH.search(name)]
+    return named[0] if len(named) == 1 and found.columns[named[0]].distinct > 5 else ""
+
+
+def _groups(found: Look, column: Column) -> bool:
+    """Whether rows of one value belong together, as far as its name and its repetition tell."""
+    repeats = 20 < column.distinct < 0.9 * found.rows and column.known == found.rows
+    named = _ID.search(column.name) or _GROUP.search(column.name)
+    named = _ID.search(column.name) or _GROUP.search(column.name)
+    return repeats and column.type in {"BIGINT", "VARCHAR"} and bool(named)
+
+
+def _why_not(found: Look, column: Column, roles: tuple[Sequence[str], str, Sequence[str]]) -> str:
+    """Why a column is no input; "" if it is one."""
+    key, time, groups = roles
+    if column.name in key:
+        return "it tells each row from the others (data.key)"
+    if column.name == time:
+        return "it is the event time (data.time)"
+    if not column.known:
+        return "it holds no value"
+    if column.distinct == 1:
+        return f"it is always {shown(column.low)}"
+    if column.name in groups:
+        return "? it tells whom a row is about, not what is the case"
+    if column.doubtful:
+        return f"? it {column.doubtful[0].text}"
+    if column.known < 0.02 * found.rows:
+        return f"? it has a value in {column.known:,} of {found.rows:,} rows"
+    return ""
+
+
+def _leaks(found: Look, target: str, task: str, inputs: Sequence[str]) -> Any:
+    import numpy as np
+
+    frame = found.sample[found.sample[target].notna()]
+    truth = frame[target]
+    if task != "regression":
+        classes = {label: place for place, label in enumerate(sorted(truth.unique().tolist(), key=str))}
+        truth = truth.map(classes)
+    values = truth.to_numpy(dtype=np.float64 if task == "regression" else np.int64)
+    plain = frame[list(inputs)].copy()
+    for name in inputs:
+        words = found.columns[name].type in {"VARCHAR", "DATE", "TIMESTAMP"}
+        column = plain[name]
+        plain[name] = column.astype(str).where(column.notna(), None) if words else column.astype(np.float64)
+    order = np.random.default_rng(0).permutation(len(plain))
+    half = len(order) // 2
+    sides = [Side(plain.iloc[part].reset_index(drop=True), values[part]) for part in (order[:half], order[half:])]
+    return suspected_leaks(task, inputs, *sides)

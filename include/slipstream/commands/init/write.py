@@ -1,0 +1,164 @@
+"""The model file as a text that one can read and change: what was chosen, why, and what is doubtful."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from slipstream.commands.init.choose import Choice
+from slipstream.commands.init.look import Column, Look
+from slipstream.data.notes import schema_of
+
+FEW_ROWS = 300
+SET = 12
+_PLAIN = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+_RESERVED = {"true", "false", "null", "yes", "no", "on", "off", "y", "n", "drop"}
+
+
+def model_file(name: str, path: str, found: Look, choice: Choice) -> str:
+    """The text of model.yaml."""
+    return "\n".join(_lines(name, path, found, choice)) + "\n"
+
+
+def _lines(name: str, path: str, found: Look, choice: Choice) -> Iterator[str]:
+    yield f"# Made from {found.rows:,} rows. Lines that begin with '# ?' are doubtful: read them first."
+    yield f"name: {name}"
+    yield f"task: {choice.task}"
+    if choice.task == "multiclass" and not choice.sure:
+        yield "# ? task: regression   # the target is a few whole numbers: classes, or an amount?"
+    yield f"target: {_text(choice.target)}"
+    yield from _positive(found, choice)
+    yield f"inputs: [{', '.join(map(_text, choice.inputs))}]"
+    yield from _left_out(found, choice)
+    yield ""
+    yield "data:"
+    yield f"  source: {{type: files, path: {_text(path)}}}"
+    yield from _schema(found)
+    yield from _key_and_time(found, choice)
+    yield from _contract(found, choice)
+    yield from _training(found, choice)
+
+
+def _left_out(found: Look, choice: Choice) -> Iterator[str]:
+    if choice.left_out or found.left_out:
+        yield "# Left out:"
+    for name, why in choice.left_out.items():
+        mark = "? " if why.startswith("?") else "  "
+        yield f"# {mark}{_text(name)}: {_one_line(why.removeprefix('? '))}"
+    for why in found.left_out:
+        yield f"#   {_one_line(why)}"
+
+
+def _key_and_time(found: Look, choice: Choice) -> Iterator[str]:
+    if choice.key:
+        yield f"  key: [{', '.join(map(_text, choice.key))}]"
+    else:
+        yield "  # ? key: [...]   # what tells one row from another; without it a row that comes again is added again"
+    if choice.time:
+        yield f"  time: {_text(choice.time)}"
+    for column in found.columns.values():
+        if column.type in {"DATE", "TIMESTAMP"} and column.name not in {choice.time, choice.target}:
+            yield f"  # ? time: {_text(column.name)}   # if it says when the row happened, judge on the newest rows"
+
+
+def _positive(found: Look, choice: Choice) -> Iterator[str]:
+    if choice.task != "binary" or choice.positive is None:
+        return
+    labels = dict(found.columns[choice.target].words)
+    other = next(label for label in labels if label != choice.positive)
+    share = labels[choice.positive] / sum(labels.values())
+    yield f"positive: {_value(choice.positive)}   # in {share:.1%} of the rows"
+    if not choice.sure:
+        yield f"# ? positive: {_value(other)}   # which of the two do probabilities, precision and recall speak of?"
+
+
+def _schema(found: Look) -> Iterator[str]:
+    said = [line for column in found.columns.values() for line in _of_column(column)]
+    if not said:
+        return
+    # A mapping needs an entry that is none of the comments.
+    yield "  schema:" if any(not line.lstrip().startswith("#") for line in said) else "  # schema:"
+    yield from said
+
+
+def _of_column(column: Column) -> Iterator[str]:
+    name = _text(column.name)
+    for note in column.notes:
+        if note.kind == "recognised":
+            yield f"    {name}: {{{schema_of(column.reading)}}}   # {_one_line(note.text)}"
+        elif note.kind in {"leading_zeros", "too_long"}:
+            yield f"    {name}: text   # {_one_line(note.text)}"
+        elif note.kind == "missing_words":
+            yield f"    # ? {name}: {_one_line(note.text)}"
+
+
+def _contract(found: Look, choice: Choice) -> Iterator[str]:
+    rules = [rule for name in (*choice.inputs, choice.target) for rule in _rules(found, found.columns[name], choice)]
+    yield ""
+    yield "# What the rows of the file keep to, with some room; rows that break it are set aside."
+    yield "contract:"
+    yield "  on_failure: quarantine"
+    if rules:
+        yield "  expectations:"
+        yield from rules
+
+
+def _rules(found: Look, column: Column, choice: Choice) -> Iterator[str]:
+    name = _text(column.name)
+    if column.known == found.rows and column.name != choice.target:
+        yield f"    - {{type: expect_column_values_to_not_be_null, column: {name}}}"
+    if column.type in {"BIGINT", "DOUBLE"} and column.name != choice.target and math.isfinite(column.low + column.high):
+        room = (column.high - column.low) or 1
+        low = 0 if 0 <= column.low <= room else _round(column.low - room, math.floor)
+        bounds = f"min_value: {low}, max_value: {_round(column.high + room, math.ceil)}"
+        yield f"    - {{type: expect_column_values_to_be_between, column: {name}, {bounds}}}"
+    if column.type == "VARCHAR" and column.words and len(column.words) <= SET and min(n for _, n in column.words) > 4:
+        words = ", ".join(sorted(_value(word) for word, _ in column.words))
+        yield f"    - {{type: expect_column_values_to_be_in_set, column: {name}, value_set: [{words}]}}"
+
+
+def _round(value: float, to: Any) -> Any:
+    """A bound as people write it: two digits, outwards."""
+    if value == 0:
+        return 0
+    scale = 10 ** (math.floor(math.log10(abs(value))) - 1)
+    found = to(value / scale) * scale
+    return int(found) if scale >= 1 else float(f"{found:.12g}")
+
+
+def _training(found: Look, choice: Choice) -> Iterator[str]:
+    few = found.rows < FEW_ROWS
+    kind = "Regressor" if choice.task == "regression" else "Classifier"
+    plain = "Ridge" if choice.task == "regression" else "LogisticRegression"
+    estimator = f"sklearn.linear_model.{plain}" if few else f"sklearn.ensemble.HistGradientBoosting{kind}"
+    metrics = {
+        "binary": "{metric: roc_auc, metrics: [log_loss, average_precision]}",
+        "multiclass": "{metric: log_loss, metrics: [accuracy]}",
+        "regression": "{metric: rmse, metrics: [mae, r2]}",
+    }
+    yield ""
+    yield "train:"
+    yield f"  trainer: {{type: sklearn, estimator: {estimator}}}"
+    if found.rows < 200:
+        yield f"  min_rows: {max(10, found.rows // 2)}   # the file has {found.rows:,} rows"
+    for column in choice.groups:
+        yield f"  # ? group: {_text(column)}   # keep all rows of one {_one_line(column)} on one side of the split"
+    yield f"evaluate: {metrics[choice.task]}"
+    yield "gates: [{type: champion, margin: 0.01}]   # a challenger may be worse by no more than this"
+
+
+def _text(word: str) -> str:
+    """A name as YAML writes it."""
+    return word if _PLAIN.match(word) and word.lower() not in _RESERVED else json.dumps(word, ensure_ascii=False)
+
+
+def _value(value: Any) -> str:
+    """A label as YAML writes it, of the type that it has."""
+    return json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else _text(value)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,211 @@
+"""The rows of a file, answered: read as the files of training were, asked in parts, written whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from slipstream.errors import DataError, shown
+from slipstream.scoring.schema import Field, Schema, date_text, read_cell
+from slipstream.spec import ModelSpec
+from slipstream.stages.contract import champion_of
+from slipstream.stages.truth.joined import schema_of
+from slipstream.store import Store
+
+PART = 500
+Row = Mapping[str, Any]
+Ask = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The answers to the rows of a file.
+
+    Attributes:
+        rows: How many.
+        version: The version that answered the last of them.
+        columns: Name -> values: the key of each row, or its number; the prediction; probabilities.
+        notes: What is to be said beside.
+    """
+
+    rows: int
+    version: Any
+    columns: dict[str, list[Any]]
+    notes: tuple[str, ...]
+
+    def lines(self, as_json: bool) -> str:
+        """The answers as CSV, or as JSON lines."""
+        rows = list(zip(*self.columns.values(), strict=True))
+        if as_json:
+            return "".join(
+                json.dumps(dict(zip(self.columns, row, strict=True)), ensure_ascii=False) + "\n" for row in rows
+            )
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(self.columns)
+        writer.writerows([str(cell).lower() if isinstance(cell, bool) else cell for cell in row] for row in rows)
+        return text.getvalue()
+
+
+def predict_file(spec: ModelSpec, store: Store, file: str, into: Path | None, ask: Ask) -> Answered:
+    """Answer the rows of *file*, and write the answers to *into* if it is given.
+
+    Raises:
+        DataError: ``rows_unreadable``, or ``rows_columns_missing``: an input is not there.
+        RequestError: a row is wrong, with its line and value.
+    """
+    version, _ = champion_of(store, spec)
+    schema = schema_of(spec, store, version)
+    columns, rows = _read(file, schema)
+    missing = [name for name in schema.names if name not in columns]
+    if missing:
+        message = f"{file}: input {shown(missing[0])} is not among its columns: {', '.join(columns[:30])}."
+        raise DataError(message, code="rows_columns_missing")
+    extra = [name for name in columns if name not in schema.names and name not in spec.data.key]
+    notes = (f"not asked about, because they are no inputs: {', '.join(extra)}",) if extra else ()
+    key = spec.data.key if spec.data.key and set(spec.data.key) <= set(columns) else ()
+    found: dict[str, list[Any]] = {name: [] for name in (key or ("row",))}
+    said, part, count = _Said(schema), [], 0
+    for given, row in rows:
+        count += 1
+        for name in found:
+            found[name].append(given.get(name) if key else count)
+        part.append(row)
+        if len(part) == PART:
+            said.take(ask({"rows": part}))
+            part = []
+    if part:
+        said.take(ask({"rows": part}))
+    if not count:
+        raise DataError(f"{file}: holds no rows.", code="rows_unreadable")
+    done = Answered(count, said.version, found | said.columns, notes)
+    if into is not None:
+        _write(done, into)
+    return done
+
+
+class _Said:
+    """The replies, put together."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self.version: Any = None
+        self.columns: dict[str, list[Any]] = {"prediction": []}
+        if schema.task == "binary":
+            self.columns["probability"] = []
+        if schema.task == "multiclass":
+            self.columns |= {f"probability {label}": [] for label in schema.classes}
+
+    def take(self, reply: dict[str, Any]) -> None:
+        self.version = reply["version"]
+        self.columns["prediction"] += reply["predictions"]
+        if self.schema.task == "binary":
+            self.columns["probability"] += reply["probabilities"]
+        if self.schema.task == "multiclass":
+            for place, label in enumerate(reply["classes"]):
+                self.columns.setdefault(f"probability {label}", []).extend(row[place] for row in reply["probabilities"])
+
+
+def _read(file: str, schema: Schema) -> tuple[list[str], Iterator[tuple[Row, dict[str, Any]]]]:
+    """The columns of *file*, and its rows: as they stand, and as JSON has their inputs."""
+    kind = "csv" if file == "-" else Path(file).suffix.lower().lstrip(".")
+    if file != "-" and not Path(file).is_file():
+        raise DataError(f"{file}: there is no such file.", code="rows_unreadable")
+    if kind in {"csv", "tsv", "txt"}:
+        return _of_text(sys.stdin.read() if file == "-" else _text(file), schema)
+    if kind in {"parquet", "pq"}:
+        return _of_parquet(file, schema)
+    if kind in {"jsonl", "ndjson"}:
+        return _of_json(file, schema)
+    raise DataError(f"{file}: expected .csv, .tsv, .parquet or .jsonl.", code="rows_unreadable")
+
+
+def _text(file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: not UTF-8: byte {error.start}.", code="rows_unreadable") from error
+
+
+def _of_text(text: str, schema: Schema) -> tuple[list[str], Iterator[tuple[Row, dict[str, Any]]]]:
+    head = text.partition("\n")[0]
+    delimiter = max(",;\t|", key=head.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    columns = [column.strip() for column in next(reader, [])]
+
+    def rows() -> Iterator[tuple[Row, dict[str, Any]]]:
+        for cells in reader:
+            if not cells:
+                continue
+            if len(cells) != len(columns):
+                message = f"line {reader.line_num} has {len(cells)} fields, expected {len(columns)}."
+                raise DataError(message, code="rows_unreadable")
+            given = dict(zip(columns, cells, strict=True))
+            place = f"line {reader.line_num}"
+            yield given, {one.name: read_cell(one, given[one.name], f"{place}.{one.name}") for one in schema.inputs}
+
+    return columns, rows()
+
+
+def _of_parquet(file: str, schema: Schema) -> tuple[list[str], Iterator[tuple[Row, dict[str, Any]]]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        opened = pq.ParquetFile(file)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{file}: not a whole Parquet file: {error}.", code="rows_unreadable") from error
+
+    def rows() -> Iterator[tuple[Row, dict[str, Any]]]:
+        for batch in opened.iter_batches(PART):
+            for given in batch.to_pylist():
+                yield given, {one.name: _plain(one, given[one.name]) for one in schema.inputs}
+
+    return list(opened.schema_arrow.names), rows()
+
+
+def _of_json(file: str, schema: Schema) -> tuple[list[str], Iterator[tuple[Row, dict[str, Any]]]]:
+    lines = [line for line in _text(file).splitlines() if line.strip()]
+    try:
+        given = [json.loads(line) for line in lines]
+    except ValueError as error:
+        raise DataError(f"{file}: not JSON lines: {error}.", code="rows_unreadable") from error
+    if not given or not all(isinstance(row, dict) for row in given):
+        raise DataError(f"{file}: expected an object in each line.", code="rows_unreadable")
+    return list(given[0]), ((row, {one.name: row.get(one.name) for one in schema.inputs}) for row in given)
+
+
+def _plain(field: Field, value: Any) -> Any:
+    """A value of Arrow as JSON has it."""
+    if isinstance(value, float) and value != value:
+        return None
+    if isinstance(value, date) and field.type == "string":
+        return date_text(value)
+    return float(value) if field.type == "number" and value is not None else value
+
+
+def _write(done: Answered, into: Path) -> None:
+    from slipstream.store.files import atomic_copy, atomic_write
+
+    kind = into.suffix.lower()
+    if kind == ".parquet":
+        import tempfile
+
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "answers.parquet"
+            pq.write_table(pa.table(done.columns), file)
+            atomic_copy(file, into)
+        return
+    if kind not in {".csv", ".jsonl"}:
+        raise DataError(f"{into}: expected a file that ends in .csv, .parquet or .jsonl.", code="rows_unreadable")
+    atomic_write(into, done.lines(kind == ".jsonl").encode())
