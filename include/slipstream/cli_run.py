@@ -44,7 +44,11 @@ class _Way:
     def go(self) -> int:
         """Run all stages; returns the exit code."""
         dataset = self._data()
-        version = self._version(dataset)
+        candidate = self._candidate(dataset)
+        if candidate == self._served():
+            self._say("Nothing has changed." + self._champion())
+            return 0
+        version = self._version(candidate)
         verdict = self._step("gate", lambda: _gate(self, version))
         if not verdict.passed:
             self._say("The version does not serve: a gate refused it." + self._champion())
@@ -72,17 +76,25 @@ class _Way:
         checked = self._step("validate", lambda: validate(self.spec, self.store, landed.batch, actor=ACTOR))
         return str(checked.dataset)
 
-    def _version(self, dataset: str) -> int:
+    def _candidate(self, dataset: str) -> str:
+        from slipstream.stages.train import train
+
+        return str(self._step("train", lambda: train(self.spec, self.store, dataset, actor=ACTOR)).candidate)
+
+    def _served(self) -> str:
+        """The candidate that the champion was."""
+        model = self.store.ledger.state().model(self.spec.name)
+        return str(model.versions[model.champion].data["result"]["candidate"]) if model.champion else ""
+
+    def _version(self, candidate: str) -> int:
         from slipstream.stages.evaluate import evaluate
         from slipstream.stages.explain import explain
         from slipstream.stages.package import package
-        from slipstream.stages.train import train
 
         spec, store = self.spec, self.store
-        trained = self._step("train", lambda: train(spec, store, dataset, actor=ACTOR))
-        judged = self._step("evaluate", lambda: evaluate(spec, store, trained.candidate, actor=ACTOR))
-        explained = self._step("explain", lambda: explain(spec, store, trained.candidate, actor=ACTOR))
-        ids = (trained.candidate, judged.run, explained.run)
+        judged = self._step("evaluate", lambda: evaluate(spec, store, candidate, actor=ACTOR))
+        explained = self._step("explain", lambda: explain(spec, store, candidate, actor=ACTOR))
+        ids = (candidate, judged.run, explained.run)
         places: dict[str, Any] = {"keys": self.settings.keys, "bentos": self.settings.bentos}
         packaged = self._step("package", lambda: package(spec, store, *ids, **places, actor=ACTOR))
         if any(gate.type == "replay" for gate in spec.gates):

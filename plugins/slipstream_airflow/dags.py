@@ -41,6 +41,7 @@ from slipstream_airflow.operators import (
     JoinOperator,
     MonitorOperator,
     PackageOperator,
+    RebuildOperator,
     ReplayOperator,
     RollbackOperator,
     TrainOperator,
@@ -77,6 +78,17 @@ TRAIN_FORM = ParamsDict(
     }
 )
 TRAIN_FORM.validate()
+INGEST_FORM = ParamsDict(
+    {
+        "rebuild": Param(
+            False,
+            type="boolean",
+            title="Rebuild",
+            description="Derive the data table anew first, after an edit of features.py or data.schema.",
+        ),
+    }
+)
+INGEST_FORM.validate()
 ROLLBACK_FORM = ParamsDict(
     {
         "reason": Param(
@@ -113,10 +125,13 @@ def dags_of(spec: ModelSpec) -> list[DAG]:
 
 
 def ingest(spec: ModelSpec) -> DAG:
-    """``ingest -> validate``: the next batch is landed, checked and committed."""
+    """``ingest -> validate``: the next batch is landed, checked and committed; the form can rebuild the table first."""
     with _dag(spec, "ingest", spec.schedule.ingest) as dag:
-        batch = IngestOperator(task_id="ingest", model=spec.name)
+        rebuilt = RebuildOperator(task_id="rebuild", model=spec.name, wanted="{{ params.rebuild }}", pool=spec.pool)
+        batch = IngestOperator(task_id="ingest", model=spec.name, trigger_rule="none_failed")
+        rebuilt >> batch
         ValidateOperator(task_id="validate", model=spec.name, batch=batch.output, pool=spec.pool)
+    object.__setattr__(dag, "params", INGEST_FORM)
     return dag
 
 

@@ -26,6 +26,7 @@ from slipstream_airflow.operators import (
     DeployOperator,
     EvaluateOperator,
     IngestOperator,
+    RebuildOperator,
     RollbackOperator,
     TrainOperator,
     ValidateOperator,
@@ -70,6 +71,19 @@ def test_nothing_new_is_a_skip_with_its_reason(project: Project) -> None:
     ValidateOperator(task_id="v", model="tiny").execute(context())
     with pytest.raises(AirflowSkipException, match="source of tiny has nothing new"):
         IngestOperator(task_id="i", model="tiny").execute(context())
+
+
+def test_a_rebuild_tells_of_its_dataset_version(project: Project) -> None:
+    folder = project()
+    IngestOperator(task_id="i", model="tiny").execute(context())
+    ValidateOperator(task_id="v", model="tiny").execute(context())
+    with pytest.raises(AirflowSkipException, match="up to date"):
+        RebuildOperator(task_id="r", model="tiny").execute(context())
+    (folder / "features.py").write_text("# edited\n")
+    told = context()
+    done = RebuildOperator(task_id="r", model="tiny").execute(told)
+    assert (done["batches"], done["rows"]) == (1, 400)
+    assert told["outlet_events"][data_asset("tiny")].extra["dataset"] == done["dataset"]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +151,7 @@ def _run(dag_file: Path, dag_id: str) -> dict[str, str]:
 def test_the_generated_dags_run_from_batch_to_champion(database: None, project: Project) -> None:
     project()
     models = Path(__file__).parents[2] / "dags" / "models.py"
-    assert set(_run(models, "tiny__ingest").values()) == {"success"}
+    assert _run(models, "tiny__ingest") == {"rebuild": "skipped", "ingest": "success", "validate": "success"}
     states = _run(models, "tiny__train")
     assert set(states) == {"train", "evaluate", "explain", "package", "gate", "deploy"}
     assert set(states.values()) == {"success"}

@@ -68,7 +68,7 @@ def predict_file(spec: ModelSpec, store: Store, file: str, into: Path | None, as
     if missing:
         message = f"{file}: input {shown(missing[0])} is not among its columns: {', '.join(columns[:30])}."
         raise DataError(message, code="rows_columns_missing")
-    extra = [name for name in columns if name not in schema.names and name not in spec.data.key]
+    extra = [name for name in columns if name and name not in schema.names and name not in spec.data.key]
     notes = (f"not asked about, because they are no inputs: {', '.join(extra)}",) if extra else ()
     key = spec.data.key if spec.data.key and set(spec.data.key) <= set(columns) else ()
     found: dict[str, list[Any]] = {name: [] for name in (key or ("row",))}

@@ -139,7 +139,7 @@ def _dags(spec: ModelSpec) -> tuple[Dag, ...]:
     approval = " -> approve" if spec.approval.mode == "manual" else ""
     watched = dict.fromkeys((*spec.schedule.monitor, *filter(None, [spec.retrain.cron])))
     return (
-        Dag(f"{spec.name}__ingest", _starts(spec.schedule.ingest), "ingest -> validate"),
+        Dag(f"{spec.name}__ingest", _starts(spec.schedule.ingest), "(rebuild ->) ingest -> validate"),
         Dag(
             f"{spec.name}__train",
             "each request for retraining",

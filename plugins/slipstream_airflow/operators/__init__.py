@@ -21,6 +21,7 @@ from slipstream_airflow.operators.ingest import IngestOperator
 from slipstream_airflow.operators.labels import JoinOperator, LabelsOperator
 from slipstream_airflow.operators.monitor import MonitorOperator
 from slipstream_airflow.operators.package import PackageOperator
+from slipstream_airflow.operators.rebuild import RebuildOperator
 from slipstream_airflow.operators.replay import ReplayOperator
 from slipstream_airflow.operators.train import TrainOperator
 from slipstream_airflow.operators.validate import ValidateOperator
@@ -37,6 +38,7 @@ __all__ = [
     "LabelsOperator",
     "MonitorOperator",
     "PackageOperator",
+    "RebuildOperator",
     "ReplayOperator",
     "RollbackOperator",
     "TrainOperator",

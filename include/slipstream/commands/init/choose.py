@@ -15,7 +15,9 @@ from slipstream.evaluation.leaks import Side, suspected_leaks
 FEW_LABELS = 10
 MOST_LABELS = 50
 _PLAIN = ({"false", "true"}, {"0", "1"}, {"no", "yes"})
-_ID = re.compile(r"(^|[^a-z])(id|ids|uuid|key|nr|no|num|number|index|rownames?|kennung)$|Id$|ID$", re.IGNORECASE)
+_ID = re.compile(
+    r"(^|[^a-z])(id|ids|uuid|key|nr|no|num|number|index|rownames?|kennung)$|Id$|ID$|^Unnamed: [0-9]+$", re.IGNORECASE
+)
 _GROUP = re.compile("customer|client|person|patient|user|account|member|firm|company|kunde|household", re.IGNORECASE)
 _TIME = re.compile(r"date|time|day|when|stamp|created|month|period|datum|zeit|(^|_)at$", re.IGNORECASE)
 _BIRTH = re.compile(r"birth|dob|geburt", re.IGNORECASE)
