@@ -83,7 +83,7 @@ def make_spec(tmp_path: Path) -> MakeSpec:
         model = _MODEL | overrides
         folder = tmp_path / "models" / model["name"]
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "model.yaml").write_text(json.dumps(model))
+        (folder / "model.yaml").write_text(json.dumps(model, ensure_ascii=False), encoding="utf-8")
         return load_spec(folder)
 
     return make

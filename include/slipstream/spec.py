@@ -144,6 +144,9 @@ class ModelSpec(Part):
         for number, column in enumerate(self.inputs):
             if column in self.inputs[:number]:
                 raise SpecProblem(f"column {column!r} is named twice", "inputs", number)
+            same = [one for one in (*self.inputs[:number], self.target) if one.lower() == column.lower()]
+            if same and column not in same:
+                raise SpecProblem(f"{column!r} and {same[0]!r} differ by case only; rename one", "inputs", number)
             if column == self.target:
                 raise SpecProblem(f"the target {column!r} cannot be an input", "inputs", number)
         if self.positive is not None and self.task != "binary":

@@ -203,7 +203,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "time missing": ({"day": pa.array([None] + [0] * (ROWS - 1), pa.timestamp("us"))}, "data_time_invalid", "missing"),
     "time is text": ({"day": ["Monday"] * ROWS}, "data_time_invalid", "column 'day' is VARCHAR"),
-    "reserved name": ({"batch": [1] * ROWS}, "data_column_reserved", "'batch'"),
+    "reserved name": ({"file_row_number": [1] * ROWS}, "data_column_reserved", "'file_row_number'"),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,8 @@ from slipstream.expectations import BATCH_EXPECTATIONS
 from slipstream.spec import Expectation, ModelSpec
 
 Columns = Sequence[tuple[str, str]]
-RESERVED = ("failed_expectation", "batch", "run", "file_row_number")
+RESERVED = re.compile("^(file_row_number|slipstream_.*)$", re.IGNORECASE)
+"""Names that our own queries use."""
 _COLUMN_KEYS = ("column", "column_A", "column_B", "column_list")
 
 
@@ -104,10 +106,9 @@ def check_named(spec: ModelSpec, batch: Columns) -> None:
         DataError: ``data_column_missing``, ``data_type_unsupported`` or ``data_column_reserved``.
     """
     kinds = dict(batch)
-    for name in RESERVED:
-        if name in kinds:
-            message = f"column '{name}' has a name that Slipstream uses itself; rename it in features.py."
-            raise DataError(message, code="data_column_reserved")
+    for name in filter(RESERVED.match, kinds):
+        message = f"column '{name}' has a name that Slipstream uses itself; rename it in features.py."
+        raise DataError(message, code="data_column_reserved")
     for place, name in named(spec):
         if name not in kinds:
             near = difflib.get_close_matches(name, kinds, n=1)

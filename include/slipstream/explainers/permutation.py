@@ -136,7 +136,7 @@ def _cases(spec: ModelSpec, estimator: Any, inputs: Any) -> list[dict[str, Any]]
     cases = []
     for place in case_rows(predictions):
         one = inputs.iloc[[place] * len(others)]
-        changed = [one.assign(**{name: others[name].to_numpy()}) for name in inputs.columns]
+        changed = [_with(one, 1, name, others[name].to_numpy()) for name in inputs.columns]
         told = answers(spec, estimator, pd.concat(changed, ignore_index=True)).reshape(len(changed), len(others))
         case = {
             "row": {str(name): plain(value) for name, value in inputs.iloc[place].items()},

@@ -180,7 +180,9 @@ def _thinned(frame: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     words = {
         name: kept[name].astype("string").astype(object).where(kept[name].notna(), None) for name in settings.words
     }
-    return kept[[]].assign(**numbers, **words)
+    for name, values in {**numbers, **words}.items():
+        kept[name] = values
+    return kept[[*numbers, *words]]
 
 
 def _steady(html: str, known: set[str]) -> str:

@@ -17,6 +17,7 @@ from slipstream.errors import RequestError, shown
 from slipstream.scoring.schema import MAX_TEXT, Field, Schema, check_value, read_value
 from slipstream.serving.notices import SMALL
 
+_ESCAPED = re.compile(r'[\\"\x00-\x1f]')
 _START = re.compile(rb"\s*\[\s*(.)", re.DOTALL)
 
 Columns = dict[str, Any]
@@ -52,8 +53,13 @@ class Inputs:
         self.cells = [cell_type(field) for field in self.fields]
         names = {f"field{number}": name for number, name in enumerate(self.names)}
         options: dict[str, Any] = {"rename": names, "forbid_unknown_fields": True}
-        self.row = msgspec.defstruct("Row", list(zip(names, self.cells, strict=True)), **options)
-        self.lists = msgspec.defstruct("Lists", list(zip(names, map(list_of, self.cells), strict=True)), **options)
+        # A name that JSON escapes is none that msgspec takes: such rows always get the closer look.
+        self.plain = not any(_ESCAPED.search(name) for name in self.names)
+        self.row: Any = dict[str, Any]
+        self.lists: Any = self.row
+        if self.plain:
+            self.row = msgspec.defstruct("Row", list(zip(names, self.cells, strict=True)), **options)
+            self.lists = msgspec.defstruct("Lists", list(zip(names, map(list_of, self.cells), strict=True)), **options)
         self.listed = self.listed_as(self.names)
         self._read = [field for field in self.fields if field.date or field.absent]
         self._numbers = [field.name for field in self.fields if field.type != "string"]
@@ -160,6 +166,8 @@ class Objects:
 
     def take(self, value: Any) -> tuple[list[Any], int] | None:
         """One list a column."""
+        if not self.inputs.plain:
+            return None
         return transposed(map(msgspec.structs.astuple, value)), len(value) * self._colons
 
     def check(self, value: Any, place: str) -> list[Any]:
@@ -177,6 +185,8 @@ class Lists:
 
     def take(self, value: Any) -> tuple[list[Any], int] | None:
         """The lists."""
+        if not self.inputs.plain:
+            return None
         return list(msgspec.structs.astuple(value)), self._colons
 
     def check(self, value: Any, place: str) -> list[Any]:

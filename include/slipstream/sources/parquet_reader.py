@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slipstream.duck import columns_of, quoted
-from slipstream.errors import DataError
+from slipstream.errors import DataError, shown
 
 if TYPE_CHECKING:
     import duckdb
@@ -20,12 +20,15 @@ def read_parquet(connection: duckdb.DuckDBPyConnection, files: Mapping[Path, str
         DataError: ``data_parquet_malformed``, or ``data_schema_changed`` if the files have different columns.
     """
     import duckdb
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     first: tuple[str, frozenset[tuple[str, str]]] | None = None
     for path, name in files.items():
         try:
             columns = columns_of(connection.read_parquet(str(path)))
-        except duckdb.Error as error:
+            refuse_twice(pq.read_schema(path).names, name)
+        except (duckdb.Error, pa.ArrowException) as error:
             raise malformed(name, error) from error
         first = first or (name, frozenset(columns))
         if set(columns) != first[1]:
@@ -38,6 +41,16 @@ def read_parquet(connection: duckdb.DuckDBPyConnection, files: Mapping[Path, str
     # By name: files of one batch may have their columns in different orders.
     named = connection.read_parquet(paths, union_by_name=True)
     return named.project(", ".join(map(quoted, named.columns)))
+
+
+def refuse_twice(names: Sequence[str], file: str) -> None:
+    """Two columns whose names differ by case only are one to a table; raises DataError ``data_column_twice``."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if name.lower() in seen:
+            message = f"{file}: columns {shown(seen[name.lower()])} and {shown(name)} differ by case only; rename one."
+            raise DataError(message, code="data_column_twice")
+        seen[name.lower()] = name
 
 
 def malformed(names: str, error: Exception) -> DataError:

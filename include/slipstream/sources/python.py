@@ -21,6 +21,7 @@ from slipstream.duck import duck, quoted, write_parquet
 from slipstream.errors import SlipstreamError, SourceError, SpecError, shown
 from slipstream.project import load_function
 from slipstream.slots import Delivery
+from slipstream.sources.parquet_reader import refuse_twice
 from slipstream.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -83,8 +84,10 @@ def _relation(rows: Any, connection: duckdb.DuckDBPyConnection, place: str) -> d
         found: duckdb.DuckDBPyRelation = rows
         return found
     if kind in {"Table", "RecordBatchReader"}:
+        refuse_twice(rows.schema.names, place)
         return connection.from_arrow(rows)
     if kind == "DataFrame":
+        refuse_twice([str(name) for name in rows.columns], place)
         return connection.from_df(rows)
     message = f"{place}: rows are of type {kind!r}; give a DuckDB relation, an Arrow table, a pandas frame or a Path."
     raise SourceError(message, code="source_function_answer")

@@ -77,16 +77,21 @@ def set_aside(spec: ModelSpec, store: Store, batch: Batch, rejected: Rejected, r
         parts = []
         if batch.aside_rows:
             rows = connection.read_parquet(str(store.objects.path(batch.aside)))
-            names = ", ".join(quoted(name) for name in rows.columns if name != PROBLEM)
+            names = ", ".join(f"{quoted(name)} AS {_aside(name)}" for name in rows.columns if name != PROBLEM)
             parts.append(("unreadable", rows.project(f"{names}, {PROBLEM} AS failed_expectation, {told}")))
         if rejected.rows:
             rows = batch.read(store, connection).join(_listed(store, rejected, connection), [POSITION]).order(POSITION)
-            names = ", ".join(f"CAST({quoted(name)} AS VARCHAR) AS {quoted(name)}" for name, _ in batch.columns)
+            names = ", ".join(f"CAST({quoted(name)} AS VARCHAR) AS {_aside(name)}" for name, _ in batch.columns)
             parts.append(("rejected", rows.project(f"{names}, failed_expectation, {told}")))
         for part, rows in parts:
             file = Path(folder) / f"{part}.parquet"
             write_parquet(rows, file)
             store.tables.append(spec.name, QUARANTINE, file, f"{run}-{batch.id[:16]}-{part}")
+
+
+def _aside(name: str) -> str:
+    """What a delivered column is called in the quarantine table, whose own columns come first."""
+    return quoted(f"{name} (delivered)" if name.lower() in {"failed_expectation", "batch", "run"} else name)
 
 
 def find_commit(spec: ModelSpec, store: Store, key: str) -> Event | None:

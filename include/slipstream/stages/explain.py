@@ -60,8 +60,8 @@ def _explain(spec: ModelSpec, store: Store, candidate: str) -> Explained:
     rows = cut.frame("holdout")
     if spec.task == "binary":
         # As it was fitted: 1 for the positive label. A row of a third label could not be answered rightly.
-        rows = rows[rows[spec.target].isin(subject.training.classes)]
-        rows = rows.assign(**{spec.target: coded(spec, rows[spec.target], subject.training.classes)})
+        rows = rows[rows[spec.target].isin(subject.training.classes)].copy()
+        rows[spec.target] = coded(spec, rows[spec.target], subject.training.classes)
     found = explainer.explain(spec, subject.estimator, rows, spec.seed)
     # JSON objects keep no order, so the ranking is kept as pairs.
     ranking = {"importance": list(found.importance.items()), "effects": list(found.effects.items())}
