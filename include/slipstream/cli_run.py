@@ -165,9 +165,10 @@ def endpoint_answers(settings: Settings) -> bool:
     import httpx
 
     try:
-        return httpx.get(f"{settings.endpoint}/livez", timeout=2, trust_env=False).status_code == 200
+        httpx.get(f"{settings.endpoint}/livez", timeout=2, trust_env=False)
     except httpx.HTTPError:
         return False
+    return True  # also one that wants a key, or has no time
 
 
 def _score(result: Any) -> str:

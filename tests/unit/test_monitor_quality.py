@@ -98,6 +98,7 @@ def test_a_class_that_training_never_saw(
 
     spec = make_spec(
         target="outcome",
+        positive="late",
         deploy={"target": {"type": "local"}},
         monitor={"min_rows": 100, "evidently": False},
     )

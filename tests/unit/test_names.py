@@ -37,7 +37,8 @@ ROWS = 400
 WORDS = ["a", 'it\'s "q"', "<b>&"]
 ODD = """self|class|index|rows|model|it's|say "hi"|a.b|a b|emoji 🚲|SELECT|back\\slash|100%|a,b
 <script>alert(1)</script>|&amp;|__proto__|None|id|label|prediction|probability|time|version|ids|columns|\u00e9|e\u0301
-$y|{z}|answer|target|inputs|run|batch|__name__|0|1e5|true|null|-|latency|v0|row|field|name|failed_expectation|predictions|warnings|line\tend|'; DROP TABLE x; --"""
+$y|{z}|answer|target|inputs|run|batch|__name__|0|1e5|true|null|-|latency|v0|row|field|name|failed_expectation
+predictions|warnings|line\tend|'; DROP TABLE x; --"""
 NAMES = [*ODD.replace("\n", "|").split("|"), "x" * 128]
 HIST, LINE = "sklearn.ensemble.HistGradientBoostingClassifier", "sklearn.linear_model.LogisticRegression"
 
