@@ -274,6 +274,17 @@ def test_a_column_that_was_empty_takes_the_type_of_its_first_values(
     assert [row[2] for row in rows] == [None, None, dt.date(2024, 2, 1)]
 
 
+@pytest.mark.parametrize("key", [[], ["qty"]])
+def test_a_file_that_grows_without_a_key_is_told(
+    key: list[str], store: Store, make_spec: MakeSpec, deliver: Deliver
+) -> None:
+    spec = regression(make_spec, {**CSV, "key": key})
+    deliver(spec, "qty,label\n1,1\n")
+    (spec.folder / "batch0.csv").write_text("qty,label\n1,1\n2,2\n")
+    told = ingest(spec, store).notes
+    assert [("all of its rows come again" in note) for note in told] == ([] if key else [True])
+
+
 def test_marks_and_formats_are_kept(store: Store, make_spec: MakeSpec, deliver: Deliver) -> None:
     spec = regression(make_spec)
     deliver(spec, "qty;label;day\n1.234,5;1;31.12.2024\n")

@@ -310,8 +310,12 @@ def test_wrong_arguments_of_an_expectation_are_a_spec_error(
 
 def test_times_bound_a_column_of_times(make_spec: MakeSpec, make_rows: MakeRows, deliver: Deliver) -> None:
     rule = {"type": BETWEEN["type"], "column": "day", "min_value": "2024-01-01", "max_value": "2024-01-01 05:00:00"}
-    spec = make_spec(data=DATA, contract={"on_failure": "quarantine", "max_quarantine": 0.5, "expectations": [rule]})
+    contract = {"on_failure": "quarantine", "max_quarantine": 0.5}
+    spec = make_spec(data=DATA, contract={**contract, "expectations": [rule]})
     assert deliver(spec, make_rows(10)).quarantined == 4
+    zoned = {**rule, "max_value": "2024-01-01T16:00:00+01:00"}
+    spec = make_spec(data=DATA, contract={**contract, "expectations": [zoned]})
+    assert deliver(spec, make_rows(10, first=10)).quarantined == 4
 
 
 def test_values_are_shown_escaped(store: Store, make_spec: MakeSpec, make_rows: MakeRows, deliver: Deliver) -> None:

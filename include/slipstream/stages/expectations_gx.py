@@ -10,7 +10,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -107,13 +107,14 @@ def _first_problem(error: ValueError) -> str:
 
 
 def _moment(value: object) -> object:
-    """YAML has no dates: a text that is one bounds a column of times."""
+    """YAML has no dates: a text that is one bounds a column of times, which are in UTC."""
     if not isinstance(value, str):
         return value
     try:
-        return datetime.fromisoformat(value)
+        found = datetime.fromisoformat(value)
     except ValueError:
         return value
+    return found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo else found
 
 
 def _judged(spec: ModelSpec, number: int, batch: Any, expectation: Any, rows: int) -> Judgement:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from slipstream.data.batch import in_full, recorded
+from slipstream.data.batch import in_full, load_batch, recorded
 from slipstream.data.landing import land
+from slipstream.data.lineage import COMMITTED, batches_of
 from slipstream.data.table_types import newest_base
 from slipstream.errors import SourceError
 from slipstream.project import features_digest
@@ -92,6 +93,7 @@ def _land(spec: ModelSpec, store: Store, start: str, delivery: Delivery, folder:
     state = store.ledger.state()
     told = {"after": start, "watermark": watermark, "table": state.model(spec.name).dataset or ""}
     landed = land(spec, store, delivery, newest_base(spec, store, state), told, folder)
+    said = (*_grown(spec, store, delivery), *landed.notes)
     return Ingested(
         batch=landed.batch,
         rows=landed.rows,
@@ -99,5 +101,19 @@ def _land(spec: ModelSpec, store: Store, start: str, delivery: Delivery, folder:
         bytes=landed.bytes,
         watermark=watermark,
         origin=tuple(delivery.files.values())[:_NAMES],
-        notes=landed.notes[:_NAMES],
+        notes=said[:_NAMES],
     )
+
+
+def _grown(spec: ModelSpec, store: Store, delivery: Delivery) -> list[str]:
+    """That a file of the newest batch comes again with other content, and no key tells its old rows from new ones."""
+    batches = batches_of(store.ledger.read(model=spec.name, kind=COMMITTED))
+    last = load_batch(store, spec.name, batches[-1]).delivered if batches and batches[-1] else None
+    known = {name for name, *_ in last["files"]} if last else set()
+    again = [name for name in delivery.files.values() if Path(name).name in known]
+    if spec.data.key or not again or spec.data.source["type"] != "files":
+        return []
+    return [
+        f"{again[0]}: was read before and has changed: all of its rows come again. Name data.key, so that rows that "
+        "are known are not added twice."
+    ]
