@@ -83,6 +83,9 @@ def test_leading_zeros_come_back_once_the_schema_says_text(store: Store, make_sp
     spec = spec_of(make_spec, contract={"on_schema_change": "warn"})
     deliver(spec, store, "1.csv", "1,501,1,true")
     spec = spec_of(make_spec, schema={"zip": "text"})
+    assert [(change.key, change.anew) for change in plan(spec, store).changes if change.key.startswith("data.")] == [
+        ("data.schema.zip", ("rebuild",))
+    ]
     (spec.folder / "2.csv").write_text("id,zip,x,y\n2,00502,2,false\n")
     batch = ingest(spec, store).batch
     with pytest.raises(DataError, match="slipstream rebuild small"):

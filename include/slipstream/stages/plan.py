@@ -37,6 +37,9 @@ READS = {
 }
 """Stage -> the parts of the model file that its runs depend on; after a change elsewhere its runs are reused."""
 
+DERIVING = ("data.features", "data.schema", "data.missing")
+"""What decides the rows of the table: those that are there change by a rebuild only."""
+
 _AFTER = {
     "ingest": ("validate",),
     "train": ("evaluate", "explain", "package", "gate"),
@@ -157,6 +160,9 @@ def _starts(schedule: tuple[str, ...]) -> str:
 
 def _changes(before: Any, after: Any) -> Iterator[Change]:
     for key, old, new in _differences(before, after, ()):
+        if any(_within(key, part) for part in DERIVING):
+            yield Change(key, old, new, ("rebuild",))
+            continue
         direct = [stage for stage, parts in READS.items() if any(_within(key, part) for part in parts)]
         anew = {*direct, *(later for stage in direct for later in _AFTER.get(stage, ()))}
         yield Change(key, old, new, tuple(stage for stage in READS if stage in anew))
