@@ -11,7 +11,7 @@ import typer
 
 from slipstream.cli_run import endpoint_answers
 from slipstream.cli_show import AsJson, Model, err, open_store, out, print_value, settings_now, spec_of
-from slipstream.errors import DeployError, RequestError, SpecError
+from slipstream.errors import DeployError, RequestError, SpecError, shown
 from slipstream.settings import Settings
 
 asking = typer.Typer()
@@ -78,8 +78,13 @@ def _endpoint(settings: Settings, model: str) -> Any:
             hint = "start the endpoint with `make up` or `slipstream serve`"
             raise DeployError(f"{url}: {error}; {hint}.", code="endpoint_unreachable") from error
         if reply.status_code != 200:
-            said = reply.json().get("error", {})
-            raise RequestError(said.get("message", reply.text[:200]), code=said.get("code"), status=reply.status_code)
+            try:
+                said = reply.json()["error"]
+                message, code = said["message"], said.get("code")
+            except (ValueError, KeyError, TypeError) as error:
+                message = f"{url}: {reply.status_code}: {shown(reply.text[:80])}: no Slipstream endpoint answers there."
+                raise DeployError(message, code="endpoint_unreachable") from error
+            raise RequestError(message, code=code, status=reply.status_code)
         found: dict[str, Any] = reply.json()
         return found
 

@@ -24,7 +24,8 @@ def run(model: Model, json_: AsJson = False) -> None:
     """Ingest, validate, train, evaluate, explain, package, gate and deploy; each step that is done already is reused.
 
     Without a running endpoint the version is proved in this process and becomes the champion; the endpoint serves it as
-    soon as it runs. Ends with exit code 2 where a gate refuses, or a person has to decide first.
+    soon as it runs. A model that callers ask already waits for the endpoint. Ends with exit code 2 where a gate refuses
+    or a person has to decide first, and for a version that was taken out of service by a rollback.
     """
     spec, store = spec_of(model), open_store()
     way = _Way(spec, store, settings_now(), quiet=json_)
@@ -46,16 +47,17 @@ class _Way:
         dataset = self._data()
         candidate = self._candidate(dataset)
         if candidate == self._served():
-            self._say("Nothing has changed." + self._champion())
+            said = "Nothing has changed: this candidate serves already."
+            self._say(f"{said}{self._champion()} What evaluate, explain, gates and deploy say is for the next version.")
             return 0
         version = self._version(candidate)
         verdict = self._step("gate", lambda: _gate(self, version))
         if not verdict.passed:
             self._say("The version does not serve: a gate refused it." + self._champion())
             return 2
-        if self.spec.approval.mode == "manual":
-            said = f"A person decides now: Required Actions of {self.spec.name}__train in Airflow, or "
-            self._say(f"{said}slipstream approve {self.spec.name}; then slipstream deploy {self.spec.name}.")
+        refused = self._refused(version)
+        if refused:
+            self._say(refused + self._champion())
             return 2
         self._deploy(version)
         return 0
@@ -102,6 +104,27 @@ class _Way:
 
             self._step("replay", lambda: replay(spec, store, packaged.version, actor=ACTOR))
         return int(packaged.version)
+
+    def _refused(self, version: int) -> str:
+        """Why a version that passed its gates is not put into service by this command; "" if it is."""
+        from slipstream.stages.approve import require_approval
+        from slipstream.stages.monitoring.window import PREDICTIONS
+
+        spec, store = self.spec, self.store
+        model = store.ledger.state().model(spec.name)
+        if version in model.left:
+            again = f"slipstream deploy {spec.name} {version} puts it into service all the same."
+            return f"{spec.name}/{version} was taken out of service by a rollback; {again}"
+        try:
+            require_approval(spec, store, version)
+        except StageError as error:
+            return str(error)
+        asked = model.champion is not None and bool(store.tables.files(spec.name, PREDICTIONS))
+        if asked and spec.deploy.target["type"] == "endpoint" and not endpoint_answers(self.settings):
+            # Callers are on the champion: its successor is not to take over unwatched because the endpoint is down.
+            start = f"start it (slipstream serve), then slipstream run {spec.name} goes on from here."
+            return f"{self.settings.endpoint}: no endpoint answers, to watch {spec.name}/{version} by; {start}"
+        return ""
 
     def _deploy(self, version: int) -> None:
         from slipstream.stages.delivery import deliver

@@ -118,6 +118,42 @@ def test_answers_into_a_file(ending: str, slipstream: Command, tmp_path: Path) -
     assert isinstance(wrong.exception, SlipstreamError)
     assert "line 2.charges: 'cheap' is not a number" in str(wrong.exception)
     assert into.read_bytes() == before
+    late = rows.astype({"charges": object})
+    late.loc[ROWS - 1, "charges"] = "cheap"
+    late.to_json(tmp_path / "late.jsonl", orient="records", lines=True)
+    wrong = slipstream("predict", "churn", "--file", str(tmp_path / "late.jsonl"))
+    assert f"row {ROWS}.charges" in str(wrong.exception)
+    late.astype({"charges": str}).to_parquet(tmp_path / "late.parquet")
+    wrong = slipstream("predict", "churn", "--file", str(tmp_path / "late.parquet"))
+    assert isinstance(wrong.exception, SlipstreamError)
+    assert "row 1.charges" in str(wrong.exception)
+
+
+def test_what_a_person_took_back_stays_back(slipstream: Command, tmp_path: Path) -> None:
+    churn().drop(columns=["note", "refund", "region"]).to_parquet(tmp_path / "churn.parquet")
+    assert slipstream("init", "churn", "--from", str(tmp_path / "churn.parquet"), "--target", "Churn").exit_code == 0
+    assert slipstream("run", "churn").exit_code == 0
+    file = tmp_path / "models" / "churn" / "model.yaml"
+    changed = file.read_text().replace("\ntrain:\n", "\ntrain:\n  seed: 5\n")
+    file.write_text(changed + "deploy: {target: {type: local}}\n")
+    ran = slipstream("run", "churn")
+    assert ran.exit_code == 0, ran.output
+    assert "churn/2 is the champion" in ran.stderr
+    assert slipstream("rollback", "churn").exit_code == 0
+    again = slipstream("run", "churn")
+    assert again.exit_code == 2, again.output
+    assert "churn/2 was taken out of service by a rollback" in again.stderr
+    assert "churn/1 serves on." in again.stderr
+
+
+def test_where_a_person_decides_run_stops(slipstream: Command, tmp_path: Path) -> None:
+    churn().drop(columns=["note", "refund", "region"]).to_parquet(tmp_path / "churn.parquet")
+    assert slipstream("init", "churn", "--from", str(tmp_path / "churn.parquet"), "--target", "Churn").exit_code == 0
+    file = tmp_path / "models" / "churn" / "model.yaml"
+    file.write_text(file.read_text() + "approval: {mode: manual}\n")
+    ran = slipstream("run", "churn")
+    assert ran.exit_code == 2, ran.output
+    assert "churn/1 waits for approval; decide in Airflow under Required Actions." in ran.stderr
 
 
 TASKS: dict[str, tuple[list[Any], str, Any, bool]] = {

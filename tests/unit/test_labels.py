@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from slipstream.errors import DataError, NotFound, RequestError, StageError
+from slipstream.errors import DataError, NotFound, RequestError, SpecError, StageError
 from slipstream.model_file import load_spec
 from slipstream.scoring.labels import checked_label, moment, read_label
 from slipstream.scoring.schema import Schema
@@ -408,7 +408,7 @@ class TestTheStage:
         with duckdb.connect() as connection:
             rows = connection.sql(f"SELECT '{name(1)}' AS id, true AS label UNION ALL SELECT NULL, false")
             found = labels(spec, store, rows)
-        assert (found.rows, found.new, found.problems) == (2, 1, ("row 2: id or key is missing",))
+        assert (found.rows, found.new, found.problems) == (2, 1, ("row 2: id or key is missing or unreadable",))
 
     def test_by_key(self, make_spec: MakeSpec, spec: ModelSpec, store: Store, tmp_path: Path) -> None:
         keyed = make_spec(data={"source": {"type": "files", "path": "*.csv"}, "key": ["carrier", "hour"]})
@@ -416,12 +416,15 @@ class TestTheStage:
             {"carrier": carrier, "hour": hour} for carrier, hour in (("A", 7.0), ('B"', 8.0), ("A", 9.0), (None, 1.0))
         ]
         predict(store, [0.9, 0.8, 0.3, 0.5], inputs=inputs)
-        file = self.write(tmp_path, 'hour,carrier,label\n7,A,1\n8,"B""",0\n9.0,A,1\n10,Z,1\n,A,1\n')
+        file = self.write(tmp_path, 'hour,carrier,label\n7,A,1\n8,"B""",0\n9.0,A,1\n10,Z,1\n,A,1\nx7,A,1\n')
         another = make_spec(data={"source": {"type": "files", "path": "*.csv"}, "key": ["distance"]})
         with pytest.raises(DataError, match="or the key"):
             labels(another, store, file)
         found = labels(keyed, store, file)
-        assert (found.new, found.bad, found.problems) == (4, 1, ("row 5: id or key is missing",))
+        said = tuple(f"row {row}: id or key is missing or unreadable" for row in (5, 6))
+        assert (found.new, found.bad, found.problems) == (4, 2, said)
+        with pytest.raises(SpecError, match="'Key' is neither key nor prediction"):
+            labels(keyed, store, file, by="Key")  # type: ignore[arg-type]
         joined = join(keyed, store)
         assert (joined.labelled, joined.unknown, joined.value) == (3, 1, 0.5)
         assert details(store, joined)["strangers"] == ['["Z","10.0"]']

@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from slipstream.errors import DataError, shown
+from slipstream.errors import DataError, RequestError, shown
 from slipstream.scoring.schema import Field, Schema, date_text, read_cell
 from slipstream.spec import ModelSpec
 from slipstream.stages.contract import champion_of
@@ -79,16 +81,26 @@ def predict_file(spec: ModelSpec, store: Store, file: str, into: Path | None, as
             found[name].append(given.get(name) if key else count)
         part.append(row)
         if len(part) == PART:
-            said.take(ask({"rows": part}))
+            said.take(_asked(ask, part, count - len(part)))
             part = []
     if part:
-        said.take(ask({"rows": part}))
+        said.take(_asked(ask, part, count - len(part)))
     if not count:
         raise DataError(f"{file}: holds no rows.", code="rows_unreadable")
     done = Answered(count, said.version, found | said.columns, notes)
     if into is not None:
         _write(done, into)
     return done
+
+
+def _asked(ask: Ask, part: list[dict[str, Any]], before: int) -> dict[str, Any]:
+    """The reply to *part*; an error names the row as the file counts, from 1, of which *before* come first."""
+    try:
+        return ask({"rows": part})
+    except RequestError as error:
+        told = re.sub(r"\brows\[(\d+)\]", lambda found: f"row {before + int(found[1]) + 1}", str(error))
+        error.args = (told,)
+        raise
 
 
 class _Said:
@@ -119,7 +131,7 @@ def _read(file: str, schema: Schema) -> tuple[list[str], Iterator[tuple[Row, dic
     if file != "-" and not Path(file).is_file():
         raise DataError(f"{file}: there is no such file.", code="rows_unreadable")
     if kind in {"csv", "tsv", "txt"}:
-        return _of_text(sys.stdin.read() if file == "-" else _text(file), schema)
+        return _of_text(sys.stdin.read().removeprefix("\ufeff") if file == "-" else _text(file), schema)
     if kind in {"parquet", "pq"}:
         return _of_parquet(file, schema)
     if kind in {"jsonl", "ndjson"}:
@@ -188,7 +200,8 @@ def _plain(field: Field, value: Any) -> Any:
         return None
     if isinstance(value, date) and field.type == "string":
         return date_text(value)
-    return float(value) if field.type == "number" and value is not None else value
+    # Decimals are numbers too; what is none is left for the check of the row, which names it.
+    return float(value) if field.type == "number" and isinstance(value, Decimal) else value
 
 
 def _write(done: Answered, into: Path) -> None:

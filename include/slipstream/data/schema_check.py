@@ -99,16 +99,21 @@ def conformed(table: Columns, rows: Columns) -> str | None:
     return ", ".join(parts)
 
 
+def check_reserved(batch: Columns) -> None:
+    """Refuse names that our own queries use; raises DataError ``data_column_reserved``."""
+    for name, _ in batch:
+        if RESERVED.match(name):
+            message = f"column '{name}' has a name that Slipstream uses itself; rename it in features.py."
+            raise DataError(message, code="data_column_reserved")
+
+
 def check_named(spec: ModelSpec, batch: Columns) -> None:
     """Each column that model.yaml names is there, of a type that it can be used as.
 
     Raises:
-        DataError: ``data_column_missing``, ``data_type_unsupported`` or ``data_column_reserved``.
+        DataError: ``data_column_missing``, ``data_type_unsupported`` or ``data_time_invalid``.
     """
     kinds = dict(batch)
-    for name in filter(RESERVED.match, kinds):
-        message = f"column '{name}' has a name that Slipstream uses itself; rename it in features.py."
-        raise DataError(message, code="data_column_reserved")
     for place, name in named(spec):
         if name not in kinds:
             near = difflib.get_close_matches(name, kinds, n=1)

@@ -75,16 +75,20 @@ def labels(
     Raises:
         NotFound: ``champion_missing``: nothing says yet what a label can be.
         SourceError: the file cannot be read.
+        SpecError: ``labels_by``: *by* is another word.
         DataError: ``labels_unreadable``, ``labels_columns_missing``, ``labels_ambiguous``, or ``labels_all_bad``: no
             row is usable.
         StageError: ``key_not_kept``: captured predictions do not hold the key.
     """
+    by = said_by(by)
     number, _ = champion_of(store, spec)
     schema = schema_of(spec, store, number)
     with TemporaryDirectory(prefix="slipstream-") as folder, _relation(spec, rows, Path(folder)) as relation:
         found = read(Given(spec, schema, columns_given(spec, schema, relation, by)), relation, Path(folder))
         if found.rows and not found.good:
             message = f"{spec.name}: none of {found.rows:,} labels is usable: {'; '.join(found.problems[:3])}."
+            if "id" in spec.data.key and by is None:
+                message += " Column 'id' was read as the id of the prediction; by: key reads it as the model's key."
             raise DataError(message, code="labels_all_bad")
         if not found.rows:
             return Labelled(0)

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from slipstream.data import delivered
-from slipstream.data.batch import Batch, load_batch
+from slipstream.data.batch import POSITION, Batch, load_batch
 from slipstream.data.features import derivation
 from slipstream.data.landing import land
 from slipstream.data.lineage import COMMITTED, batches_of, origin
@@ -131,7 +131,7 @@ def _derive(spec: ModelSpec, store: Store, batch: str, table: _Table, folder: Pa
             known = table.read(connection).project(", ".join(map(quoted, spec.data.key)))
             rows = rows.join(known, list(spec.data.key), how="anti")
         names = ", ".join(quoted(column) for column, _ in landed.columns)
-        write_parquet(rows.order("file_row_number").project(names), file)
+        write_parquet(rows.order(POSITION).project(names), file)
     table.columns = columns
     table.files.append(file)
     table.batches.append(landed)

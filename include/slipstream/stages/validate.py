@@ -18,6 +18,7 @@ from slipstream.data.schema_check import (
     check_changes,
     check_doubtful,
     check_named,
+    check_reserved,
     compare,
 )
 from slipstream.duck import duck, quoted
@@ -122,6 +123,7 @@ def judge_batch(spec: ModelSpec, store: Store, batch: Batch, table: Columns) -> 
 
 def _steps(spec: ModelSpec, store: Store, batch: Batch, table: Columns) -> Iterator[Findings]:
     """Judge step by step, yielding what is known after each; raises DataError at the first reason to refuse."""
+    check_reserved(batch.columns)
     with duck() as connection:
         rows = batch.read(store, connection)
         seen = scan(batch, rows)

@@ -103,7 +103,9 @@ def columns_given(spec: ModelSpec, schema: Schema, relation: duckdb.DuckDBPyRela
     if chosen == "key":
         check_key(spec)
         texts = [one.name for one in schema.inputs if one.type == "string"]
-        whole = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in key)
+        # A value that is no number where the key is one costs its row, as a wrong id does.
+        usable = [quoted(name) if name in texts else f"TRY_CAST({quoted(name)} AS DOUBLE)" for name in key]
+        whole = " AND ".join(f"{value} IS NOT NULL" for value in usable)
         which = f"'', CASE WHEN {whole} THEN {key_sql(key, texts)} END"
     said = f"{quoted(label)}{'::DOUBLE' if kinds[label] in _FLOATS else ''}::VARCHAR"
     time = '"time"::VARCHAR' if "time" in kinds and "time" not in taken else "NULL::VARCHAR"
@@ -166,7 +168,7 @@ class _Checked:
             RequestError: it has none that is usable.
         """
         if which is None or key is None:
-            raise RequestError("id or key is missing", code="field_missing")
+            raise RequestError("id or key is missing or unreadable", code="field_missing")
         name = which.strip().replace("-", "").lower()
         if not key and (len(name) != 32 or not set(name) <= set("0123456789abcdef")):
             raise RequestError(f"id: {which[:40]!r} is no id, which has 32 hexadecimal digits", code="type")

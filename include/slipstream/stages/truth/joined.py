@@ -99,8 +99,8 @@ def key_sql(columns: Sequence[str], texts: Sequence[str], of: str = "") -> str:
     """
     parts = []
     for name in columns:
-        cast = "" if name in texts else "::DOUBLE"
-        parts.append(f"{of}{'.' if of else ''}{quoted(name)}{cast}::VARCHAR")
+        value = f"{of}{'.' if of else ''}{quoted(name)}"
+        parts.append(f"{value if name in texts else f'TRY_CAST({value} AS DOUBLE)'}::VARCHAR")
     return f"to_json([{', '.join(parts)}])::VARCHAR"
 
 
