@@ -40,6 +40,8 @@ def duck() -> Iterator[duckdb.DuckDBPyConnection]:
         # Extensions would be fetched from the network; rows keep the order of their files.
         connection.execute("SET autoinstall_known_extensions = false; SET preserve_insertion_order = true")
         connection.execute("SET enable_progress_bar = false")
+        # The search for them takes the square of the number of columns: minutes for some thousands.
+        connection.execute("SET disabled_optimizers = 'common_subexpressions'")
         try:
             yield connection
         except duckdb.OutOfMemoryException as error:

@@ -166,16 +166,16 @@ def _counted(
         cell = quoted(name)
         if reading.type == "VARCHAR":
             asked += [
-                f"count(*) FILTER (WHERE {reading.known(name)})",
-                f"count(*) FILTER (WHERE {_START.format(c=cell)} OR {_word(cell)})",
+                f"count_if({reading.known(name)})",
+                f"count_if({_START.format(c=cell)} OR {_word(cell)})",
                 f"approx_count_distinct({cell})",
-                f"count(*) FILTER (WHERE contains({cell}, ' '))",
-                f"count(*) FILTER (WHERE {_word(cell)})",
+                f"count_if(contains({cell}, ' '))",
+                f"count_if({_word(cell)})",
             ]
         else:
             value = cell if typed else reading.value(name)
             asked.append(f"count({value})")
-            asked.append("0" if typed else f"count(*) FILTER (WHERE {reading.unreadable(name)})")
+            asked.append("0" if typed else f"count_if({reading.unreadable(name)})")
             asked.append(f"coalesce(max(abs({value})), 0)" if reading.type == "DOUBLE" else "0")
     found = iter(first_row(rows.aggregate(", ".join(asked))))
     counts = {}
@@ -195,9 +195,9 @@ def _decided(rows: duckdb.DuckDBPyRelation, name: str, likely: Reading, delimite
     cell = quoted(name)
     asked = [f"count({reading.value(name)})" for reading in tried]
     asked += [
-        f"count(*) FILTER (WHERE {tried[1].known(name)})",
+        f"count_if({tried[1].known(name)})",
         f"min({cell}) FILTER (WHERE regexp_full_match(trim({cell}), {literal(CODE)}))",
-        f"count(*) FILTER (WHERE regexp_full_match({cell}, {literal(tried[1].pattern)}))",
+        f"count_if(regexp_full_match({cell}, {literal(tried[1].pattern)}))",
     ]
     *taken, known, code, whole = first_row(rows.aggregate(", ".join(asked)))
     text = replace(_TEXT, missing=missing)
@@ -287,7 +287,7 @@ def _in_a_land_of_commas(rows: duckdb.DuckDBPyRelation, readings: dict[str, Read
     for name in plain:
         dotted = f"contains({quoted(name)}, '.')"
         other = f"NOT regexp_full_match(trim({quoted(name)}), {literal(grouped)})"
-        asked += [f"count(*) FILTER (WHERE {dotted} AND {other})", f"min({quoted(name)}) FILTER (WHERE {dotted})"]
+        asked += [f"count_if({dotted} AND {other})", f"min({quoted(name)}) FILTER (WHERE {dotted})"]
     told = first_row(rows.aggregate(", ".join(asked)))
     found = []
     for at, name in enumerate(plain):

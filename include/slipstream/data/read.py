@@ -235,5 +235,5 @@ def _counts(rows: duckdb.DuckDBPyRelation, casts: Sequence[Cast]) -> dict[str, i
     asked = {one.name: one.unreadable for one in casts if one.unreadable}
     if not asked:
         return {}
-    found = first_row(rows.aggregate(", ".join(f"count(*) FILTER (WHERE {sql})" for sql in asked.values())))
+    found = first_row(rows.aggregate(", ".join(f"count_if({sql})" for sql in asked.values())))
     return dict(zip(asked, map(int, found), strict=True))

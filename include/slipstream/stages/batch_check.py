@@ -42,7 +42,7 @@ def scan(batch: Batch, rows: duckdb.DuckDBPyRelation) -> Scan:
     names = [name for name, _ in batch.columns]
     doubles = [name for name, kind in batch.columns if kind == "DOUBLE"]
     parts = [f"count({quoted(name)})" for name in names]
-    parts += [f"count(*) FILTER (WHERE NOT isfinite({quoted(name)}))" for name in doubles]
+    parts += [f"count_if(NOT isfinite({quoted(name)}))" for name in doubles]
     found = first_row(rows.aggregate(", ".join(parts)))
     missing = {name: batch.rows - count for name, count in zip(names, found, strict=False)}
     infinite = {name: count for name, count in zip(doubles, found[len(names) :], strict=True) if count}
