@@ -156,7 +156,7 @@ def test_the_generated_dags_run_from_batch_to_champion(database: None, project: 
     assert set(states) == {"train", "evaluate", "explain", "package", "gate", "deploy"}
     assert set(states.values()) == {"success"}
     assert store().ledger.state().model("tiny").champion == 1
-    assert _run(models, "tiny__ingest") == {"ingest": "skipped", "validate": "skipped"}
+    assert _run(models, "tiny__ingest") == {"rebuild": "skipped", "ingest": "skipped", "validate": "skipped"}
 
 
 def test_a_gates_refusal_skips_the_deployment_and_fails_nothing(database: None, project: Project) -> None:
