@@ -113,6 +113,13 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no sign": ({"monotonic_cst": {"price": 2}}, "2 for 'price'; write 1 (rises)"),
     "too short": ({"monotonic_cst": [-1]}, "1 entries; write {input: 1 or -1}, or a list of 4"),
     "no position": ({"categorical_features": [7]}, "7 is no position among the 4 inputs"),
+    "no plain sign": ({"monotonic_cst": {"price": [1]}}, "[1] for 'price'; write 1 (rises)"),
+    "sign and categories": (
+        {"monotonic_cst": {"zone": 1}, "categorical_features": ["zone"]},
+        "input 'zone' stands in categorical_features too",
+    ),
+    "too many categories": ({"categorical_features": ["price"]}, "input 'price' has 9"),
+    "more than the bins": ({"categorical_features": ["zone"], "max_bins": 8}, "'zone' has 12 values, an input of cat"),
     "no groups": ({"interaction_cst": ["price"]}, "write groups of inputs"),
 }
 
@@ -183,3 +190,12 @@ def test_weights_of_labels_that_are_not_there_are_refused(
         train(spec, store, committed(spec, make_rows(late=labels)).id)
     assert refused.value.code == "spec_parameter_invalid"
     assert "is no label" in str(refused.value)
+
+
+def test_a_label_weighed_twice_is_refused(store: Store, committed: Any) -> None:
+    """YAML tells 1 and "1" apart; the target does not."""
+    spec = parse_spec(WEIGHTED.replace("WEIGHT", '{0: 1, 1: 1, "1": 9}'))
+    table = pa.table({"x": np.arange(900.0), "y": [n % 2 for n in range(900)]})
+    with pytest.raises(SpecError, match="label 1 is named twice") as refused:
+        train(spec, store, committed(spec, table).id)
+    assert refused.value.code == "spec_parameter_invalid"

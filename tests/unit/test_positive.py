@@ -25,6 +25,7 @@ from slipstream.stages.package import package
 from slipstream.stages.split import split
 from slipstream.stages.train import load_training, train
 from slipstream.store import Store
+from slipstream.strict_yaml import parse
 
 MakeSpec = Callable[..., ModelSpec]
 DATA = {"source": {"type": "files", "path": "*.csv"}}
@@ -47,6 +48,19 @@ def test_two_words_are_refused_until_one_is_named(store: Store, make_spec: MakeS
     with pytest.raises(SpecError, match=r"'fraud' and 'legit'.*write positive: legit or positive: fraud") as refused:
         train(spec, store, committed(spec, rows(("legit", "fraud"))).id)
     assert refused.value.code == "positive_missing"
+
+
+@pytest.mark.parametrize("labels", [("01", "02"), ("null", "ok"), ("a: b", "# c"), ("1e3", "x y"), ("-1", "~")])
+def test_the_line_that_the_refusal_says_can_be_written(
+    labels: tuple[str, str], store: Store, make_spec: MakeSpec, committed: Any
+) -> None:
+    spec = spec_of(make_spec)
+    dataset = committed(spec, rows(labels)).id
+    with pytest.raises(SpecError) as refused:
+        train(spec, store, dataset)
+    _, _, advice = str(refused.value).rpartition("; write ")
+    lines = advice.removesuffix(".").split(" or ")
+    assert {parse(line, "m").value["positive"] for line in lines} == set(labels)
 
 
 def test_a_positive_label_that_is_none_is_refused(store: Store, make_spec: MakeSpec, committed: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +20,14 @@ class Prepared:
     Attributes:
         places: Input -> the positions of what became of it.
         numbers: The inputs that stay the numbers that they are.
+        distinct: How many values an input has, the missing one not counted.
+        most_categories: The most that an input of categories may have.
     """
 
     places: Mapping[str, Sequence[int]]
     numbers: frozenset[str]
+    distinct: Callable[[str], int]
+    most_categories: int
 
     @property
     def width(self) -> int:
@@ -42,7 +46,19 @@ def placed(spec: ModelSpec, parameters: Mapping[str, Any], prepared: Prepared) -
         value = found.get(name)
         if value is not None and value not in _WORDS.get(name, ()):
             found[name] = change(_Pointer(spec, name), value, prepared)
+    _apart(spec, found, prepared)
     return found
+
+
+def _apart(spec: ModelSpec, found: Mapping[str, Any], prepared: Prepared) -> None:
+    """Refuse a constraint on an input of categories, which neither rises nor falls."""
+    signs, categories = found.get("monotonic_cst"), found.get("categorical_features")
+    if not isinstance(signs, list) or not isinstance(categories, list):
+        return
+    for name, places in prepared.places.items():
+        if any(signs[place] and place in categories for place in places):
+            text = f"input {name!r} stands in categorical_features too; categories neither rise nor fall, take one out"
+            raise _Pointer(spec, "monotonic_cst").refuse(text)
 
 
 @dataclass(frozen=True)
@@ -80,7 +96,7 @@ def _monotonic(point: _Pointer, value: Any, prepared: Prepared) -> list[int]:
         raise point.refuse(f"{count}; write {{input: 1 or -1}}, or a list of {inputs}, one for each of inputs in order")
     signs = [0] * prepared.width
     for name, sign in said.items():
-        if sign not in {-1, 0, 1} or isinstance(sign, bool):
+        if sign not in (-1, 0, 1) or isinstance(sign, bool):  # no set: a list has no hash
             raise point.refuse(f"{shown(sign)} for {name!r}; write 1 (rises), -1 (falls) or 0")
         if sign and name not in prepared.numbers:
             raise point.refuse(f"input {name!r} is no number, so it neither rises nor falls; leave it out")
@@ -110,6 +126,11 @@ def _categorical(point: _Pointer, value: Any, prepared: Prepared) -> list[int]:
     for name in names:
         if len(prepared.places[name]) > 1:
             raise point.refuse(f"input {name!r} is a date, whose parts are numbers")
+        if (count := prepared.distinct(name)) > prepared.most_categories:
+            most = f"an input of categories may have {prepared.most_categories}"
+            raise point.refuse(
+                f"input {name!r} has {count:,} values, {most}; leave it out here, or group the rare ones"
+            )
     return [place for name in names for place in prepared.places[name]]
 
 

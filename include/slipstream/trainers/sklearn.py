@@ -67,7 +67,7 @@ class SklearnTrainer:
         prepare = _preparation(inputs, model, self.estimator)
         points = {name: value for name, value in self.parameters.items() if name in POINTING}
         if points:
-            model.set_params(**placed(spec, points, _prepared(prepare)))
+            model.set_params(**placed(spec, points, _prepared(prepare, inputs, model)))
         pipeline = Pipeline([("prepare", prepare), ("model", model)])
         threads = max(1, min(cpu_count(), inputs.size // CELLS_PER_THREAD))
         try:
@@ -116,7 +116,7 @@ def _forget_traces(model: Any) -> None:
         before.transformers = before.transformers_[:2]
 
 
-def _prepared(prepare: Any) -> Prepared:
+def _prepared(prepare: Any, inputs: Any, model: Any) -> Prepared:
     """Where each input stands behind the preparation, which makes of a date its parts."""
     from slipstream.scoring.dates import PARTS
 
@@ -126,7 +126,8 @@ def _prepared(prepare: Any) -> Prepared:
             first = sum(map(len, places.values()))
             places[name] = list(range(first, first + (len(PARTS) if part == "dates" else 1)))
     numbers = frozenset(name for part, _, names in prepare.transformers if part == "numbers" for name in names)
-    return Prepared(places, numbers)
+    most = getattr(model, "max_bins", len(inputs))  # histogram boosting keeps a bin for each category
+    return Prepared(places, numbers, lambda name: int(inputs[name].nunique()), most)
 
 
 def _preparation(inputs: Any, model: Any, path: str) -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from slipstream.errors import DataError, SpecError, shown
 from slipstream.scoring.labels import label_values
 from slipstream.spec import ModelSpec
+from slipstream.strict_yaml import parse
 
 Label = bool | int | str
 
@@ -64,7 +66,7 @@ def weighed(spec: ModelSpec, trainer: Mapping[str, Any], classes: tuple[Label, .
     """The trainer's configuration with the labels of ``class_weight`` as the estimator sees them.
 
     Raises:
-        SpecError: ``spec_parameter_invalid``: a label that is none, or one left out.
+        SpecError: ``spec_parameter_invalid``: a label that is none, one named twice, or one left out.
     """
     parameters = dict(trainer.get("parameters") or {})
     weights = parameters.get("class_weight")
@@ -77,6 +79,9 @@ def weighed(spec: ModelSpec, trainer: Mapping[str, Any], classes: tuple[Label, .
         label = match_label(key, classes)
         if label is None:
             message = f"{place}: {shown(key)} is no label of {spec.target!r}; it has {named}."
+            raise SpecError(message, code="spec_parameter_invalid")
+        if label in found:
+            message = f"{place}: label {shown(label)} is named twice, last as {shown(key)}; take one out."
             raise SpecError(message, code="spec_parameter_invalid")
         found[label] = weight
     absent = [label for label in classes if label not in found]
@@ -111,9 +116,20 @@ def _positive(spec: ModelSpec, classes: tuple[Label, ...]) -> Label:
             return words[positive]
     message = (
         f"{spec.name}: target {spec.target!r} holds {' and '.join(map(shown, classes))}; nothing says which of them "
-        f"is meant by probabilities, precision and recall; write positive: {classes[1]} or positive: {classes[0]}."
+        f"is meant by probabilities, precision and recall; write {_line(classes[1])} or {_line(classes[0])}."
     )
     raise SpecError(message, code="positive_missing")
+
+
+def _line(label: Label) -> str:
+    """The line of the model file that names *label*; quoted where YAML would read another value, such as 1 for 01."""
+    plain = f"positive: {_written(label)}"
+    try:
+        if parse(plain, "").value == {"positive": label}:
+            return plain
+    except SpecError:
+        pass
+    return f"positive: {json.dumps(label, ensure_ascii=False)}"
 
 
 def _written(label: Any) -> str:
