@@ -38,7 +38,7 @@ def rows_after(spec: ModelSpec, watermark: str, count: int) -> list[Asked]:
     features = load_function(spec, str(spec.data.features))
     with TemporaryDirectory() as folder, duck() as connection:
         delivered = source.deliver(spec, watermark, Path(folder))
-        relation = features(connection.read_parquet(str(delivered.path)))
+        relation = features(connection.read_parquet([str(path) for path in delivered.files]))
         columns = ", ".join(f'"{name}"' for name in (*spec.inputs, spec.target))
         relation = relation.order(f"hash({', '.join(spec.data.key)})").project(columns).limit(count)
         found = [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
