@@ -109,3 +109,22 @@ def test_only_what_the_ledger_calls_a_report_is_served(app: FastAPI) -> None:
     for digest in (secret, "0" * 64, "..%2f..%2fkeys", Path(__file__).name):
         assert client(app).get(f"/reports/{digest}/content").status_code == 404
     assert client(app).get("/models/nothing").status_code == 404
+
+
+def test_names_of_columns_stay_text_on_every_page(app: FastAPI, tmp_path: Path) -> None:
+    from slipstream.errors import DataError
+    from slipstream.model_file import load_spec
+    from slipstream.stages.ingest import ingest
+    from slipstream.stages.validate import validate
+
+    spec = load_spec(tmp_path / "models" / "tiny")
+    store = Store.open(Settings.from_environment().store)
+    named = spec.model_copy(update={"inputs": (*spec.inputs, EVIL)})
+    with pytest.raises(DataError, match="names column"):
+        validate(named, store, ingest(named, store).batch)
+    report = store.ledger.state().model("tiny").latest["validate"].data["result"]["report"]
+    for path in ("/", "/models/tiny", f"/reports/{report}", f"/reports/{report}/content"):
+        page = client(app).get(path)
+        assert page.status_code == 200
+        assert EVIL not in page.text
+    assert "&lt;script&gt;alert(1)" in client(app).get("/models/tiny").text

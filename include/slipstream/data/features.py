@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from slipstream.duck import quoted
 from slipstream.errors import DataError, SpecError
 from slipstream.project import features_digest, load_function
+from slipstream.sources.parquet_reader import check_names
 from slipstream.spec import ModelSpec
 from slipstream.store.objects import canonical_json
 
@@ -20,7 +21,7 @@ def with_features(spec: ModelSpec, rows: duckdb.DuckDBPyRelation) -> duckdb.Duck
     """The rows with what the features function adds, in an order that the rows alone decide.
 
     Raises:
-        DataError: ``features_failed``.
+        DataError: ``features_failed``, or two columns are called the same.
         SpecError: ``features_function_signature``, or the function is not there.
     """
     return _ordered(spec, _applied(spec, rows))
@@ -43,6 +44,7 @@ def _applied(spec: ModelSpec, rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyR
         made = function(rows)
         if isinstance(made, duckdb.DuckDBPyRelation):
             made.limit(0).fetchall()
+            check_names(made.columns, place)
             return made
     except duckdb.Error as error:
         raise DataError(f"{place}: {error}", code="features_failed") from error

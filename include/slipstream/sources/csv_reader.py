@@ -25,6 +25,7 @@ _DELIMITERS = ",;\t|"
 _CHUNK = 1 << 20
 _BUFFER = 2 << 20  # bytes of a file that a thread holds: DuckDB's own choice is 16 times that, and no quicker
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_LINE_END = re.compile(r"\r\n|\r|\n")
 _LINE = re.compile(r"CSV Error on Line: (\d+)")
 _FIELDS = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
 _FILE = re.compile(r"^\s*file = (.*)$", re.MULTILINE)
@@ -155,13 +156,26 @@ def _header(path: Path, name: str, delimiter: str) -> _Header:
         raise _malformed(name, 1, "expected a header line with the names of the columns, found nothing")
     found = delimiter or max(_DELIMITERS, key=line.count)
     # A quoted name may hold line ends.
-    columns = tuple(column.strip() for column in next(csv.reader(io.StringIO(text, newline=""), delimiter=found), []))
+    lines = io.StringIO(text, newline="")
+    columns = tuple(column.strip() for column in next(csv.reader(lines, delimiter=found), []))
+    _check_names(columns, name)
+    # DuckDB takes the first line end of a file for that of all its lines, and finds no rows if it is not.
+    ends = _LINE_END.findall(text[: lines.tell()])
+    if ends and ends[0] != ends[-1]:
+        said = "a column's name holds another line end than the lines have; write the name on one line"
+        raise _malformed(name, 1, said)
+    return _Header(found, columns)
+
+
+def _check_names(columns: Sequence[str], name: str) -> None:
+    """The names in a header, of which some may be empty, are different ones."""
     seen: set[str] = set()
     for column in filter(None, columns):
+        if "\0" in column:
+            raise _malformed(name, 1, "NUL byte")
         if column.lower() in seen:
             raise _malformed(name, 1, f"column '{column}' stands twice in the header")
         seen.add(column.lower())
-    return _Header(found, columns)
 
 
 def _check_size(path: Path, name: str, limit: int) -> None:

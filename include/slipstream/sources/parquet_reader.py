@@ -27,7 +27,7 @@ def read_parquet(connection: duckdb.DuckDBPyConnection, files: Mapping[Path, str
     for path, name in files.items():
         try:
             columns = columns_of(connection.read_parquet(str(path)))
-            refuse_twice(pq.read_schema(path).names, name)
+            check_names(pq.read_schema(path).names, name)
         except (duckdb.Error, pa.ArrowException) as error:
             raise malformed(name, error) from error
         first = first or (name, frozenset(columns))
@@ -43,12 +43,21 @@ def read_parquet(connection: duckdb.DuckDBPyConnection, files: Mapping[Path, str
     return named.project(", ".join(map(quoted, named.columns)))
 
 
-def refuse_twice(names: Sequence[str], file: str) -> None:
-    """Two columns whose names differ by case only are one to a table; raises DataError ``data_column_twice``."""
+def check_names(names: Sequence[str], place: str) -> None:
+    """Each column has a name, of its own but for case: DuckDB would make up another one without a word.
+
+    Raises:
+        DataError: ``data_column_unnamed`` or ``data_column_twice``.
+    """
     seen: dict[str, str] = {}
-    for name in names:
-        if name.lower() in seen:
-            message = f"{file}: columns {shown(seen[name.lower()])} and {shown(name)} differ by case only; rename one."
+    for number, name in enumerate(names, start=1):
+        if not name or "\0" in name:
+            wrong = "a NUL byte in its name" if name else "no name"
+            raise DataError(f"{place}: column {number} has {wrong}; rename it.", code="data_column_unnamed")
+        other = seen.get(name.lower())
+        if other is not None:
+            alike = "are called the same" if other == name else "differ by case only"
+            message = f"{place}: columns {shown(other)} and {shown(name)} {alike}; rename one."
             raise DataError(message, code="data_column_twice")
         seen[name.lower()] = name
 

@@ -21,7 +21,7 @@ from slipstream.duck import duck, quoted, write_parquet
 from slipstream.errors import SlipstreamError, SourceError, SpecError, shown
 from slipstream.project import load_function
 from slipstream.slots import Delivery
-from slipstream.sources.parquet_reader import refuse_twice
+from slipstream.sources.parquet_reader import check_names
 from slipstream.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -77,17 +77,21 @@ def _checked(answer: Any, place: str) -> tuple[Any, str]:
 
 def _relation(rows: Any, connection: duckdb.DuckDBPyConnection, place: str) -> duckdb.DuckDBPyRelation:
     """What the function gave as rows, as a relation."""
+    import pyarrow.parquet as pq
+
     if isinstance(rows, Path):
+        check_names(pq.read_schema(rows).names, place)
         return connection.read_parquet(str(rows))
     kind = type(rows).__name__
     if kind == "DuckDBPyRelation":
         found: duckdb.DuckDBPyRelation = rows
+        check_names(found.columns, place)
         return found
     if kind in {"Table", "RecordBatchReader"}:
-        refuse_twice(rows.schema.names, place)
+        check_names(rows.schema.names, place)
         return connection.from_arrow(rows)
     if kind == "DataFrame":
-        refuse_twice([str(name) for name in rows.columns], place)
+        check_names([str(name) for name in rows.columns], place)
         return connection.from_df(rows)
     message = f"{place}: rows are of type {kind!r}; give a DuckDB relation, an Arrow table, a pandas frame or a Path."
     raise SourceError(message, code="source_function_answer")

@@ -98,8 +98,8 @@ def check_keys(spec: ModelSpec, rows: duckdb.DuckDBPyRelation) -> None:
     if not spec.data.key:
         return
     key = ", ".join(map(quoted, spec.data.key))
-    twice = rows.aggregate(f"{key}, count(*) AS n", key).filter("n > 1")
-    found = first_row(twice.aggregate("count(*), sum(n)"))
+    twice = rows.aggregate(f"{key}, count(*) AS slipstream_n", key).filter("slipstream_n > 1")
+    found = first_row(twice.aggregate("count(*), sum(slipstream_n)"))
     if found[0]:
         example = first_row(twice.order(key))[:-1]
         named = shown(example[0] if len(example) == 1 else example)

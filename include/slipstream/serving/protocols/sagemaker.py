@@ -33,8 +33,10 @@ class Csv:
         inputs = decoder.inputs
         lines = _lines(body, inputs)
         order = inputs.names
-        if _is_header(lines[0][1], inputs):
-            order = tuple(lines.pop(0)[1])
+        header = _named(lines[0][1], inputs)
+        if _is_header(header, inputs):
+            del lines[0]
+            order = tuple(header)
             inputs.check_names(list(order), "header")
         inputs.check_count(len(lines))
         for number, cells in lines:
@@ -82,9 +84,28 @@ def _count(reader: Any, taken: int) -> int:
     return taken + sum(bool(cells) for cells in reader)
 
 
+def _named(cells: list[str], inputs: Inputs) -> list[str]:
+    """The cells of a first line as names: a space around one is no part of it, as in the files of training."""
+    return [cell if cell in inputs.known else cell.strip() for cell in cells]
+
+
 def _is_header(cells: list[str], inputs: Inputs) -> bool:
     """Whether a first line names the inputs. Half of them will do: a name that is wrong should be called so."""
-    return 2 * sum(cell in inputs.known for cell in cells) >= len(cells)
+    if 2 * sum(cell in inputs.known for cell in cells) < len(cells):
+        return False
+    return tuple(cells) == inputs.names or not _is_row(cells, inputs)
+
+
+def _is_row(cells: list[str], inputs: Inputs) -> bool:
+    """Whether the names are values as well: those of a frame made of an array are 0, 1, 2."""
+    if len(cells) != len(inputs.fields) or len(inputs.words) == len(cells):
+        return False
+    try:
+        for field, cell in zip(inputs.fields, cells, strict=True):
+            _value(field, cell, "")
+    except RequestError:
+        return False
+    return True
 
 
 def _values(field: Field, cells: tuple[str, ...], lines: list[int]) -> list[Any]:
