@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,18 +56,7 @@ class Tables:
             Conflict: other writers won every attempt.
             StoreError: the store cannot be written.
         """
-        from deltalake.exceptions import DeltaError
-
-        for attempt in range(ATTEMPTS):
-            found = self._appended(model, table, key)
-            if found is not None:
-                return found
-            try:
-                self._commit(model, table, data, key)
-            except (DeltaError, OSError) as error:
-                if lost_race(error, self.uri(model, table)):
-                    back_off(attempt)
-        raise Conflict(f"tables/{model}/{table}: {ATTEMPTS} appends lost against other writers; run again.")
+        return self._once(model, table, key, "appends", lambda: self._commit(model, table, data, key))
 
     def replace(self, model: str, table: str, files: Sequence[Path], key: str) -> tuple[TableFile, ...]:
         """Put these Parquet *files* in place of all that the table holds, once for this *key*; returns them in order.
@@ -79,24 +68,33 @@ class Tables:
             Conflict: other writers won every attempt.
             StoreError: the store cannot be written.
         """
+
+        def commit() -> None:
+            opened = self._open(model, table)
+            if opened is None:
+                raise NotFound(f"tables/{model}/{table}: there is no such table yet.")
+            faultpoint("tables.before_commit")
+            replace_files(self.location, self.uri(model, table), opened, files, _properties(key))
+            faultpoint("tables.after_commit")
+
+        found = self._once(model, table, key, "replacements", commit)
+        order = {sha256_file(file): place for place, file in reversed(list(enumerate(files)))}
+        return tuple(sorted(found, key=lambda file: order.get(file.sha256, len(order))))
+
+    def _once(self, model: str, table: str, key: str, what: str, commit: Callable[[], object]) -> tuple[TableFile, ...]:
+        """The files that *key* added, by *commit* unless they are there; tried again where another writer was first."""
         from deltalake.exceptions import DeltaError
 
         for attempt in range(ATTEMPTS):
             found = self._appended(model, table, key)
             if found is not None:
-                order = {sha256_file(file): place for place, file in reversed(list(enumerate(files)))}
-                return tuple(sorted(found, key=lambda file: order.get(file.sha256, len(order))))
+                return found
             try:
-                opened = self._open(model, table)
-                if opened is None:
-                    raise NotFound(f"tables/{model}/{table}: there is no such table yet.")
-                faultpoint("tables.before_commit")
-                replace_files(self.location, self.uri(model, table), opened, files, _properties(key))
-                faultpoint("tables.after_commit")
+                commit()
             except (DeltaError, OSError) as error:
                 if lost_race(error, self.uri(model, table)):
                     back_off(attempt)
-        raise Conflict(f"tables/{model}/{table}: {ATTEMPTS} replacements lost against other writers; run again.")
+        raise Conflict(f"tables/{model}/{table}: {ATTEMPTS} {what} lost against other writers; run again.")
 
     def stream(self, model: str, table: str) -> Stream:
         """The table, to append to again and again."""
