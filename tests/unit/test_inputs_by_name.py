@@ -120,6 +120,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "too many categories": ({"categorical_features": ["price"]}, "input 'price' has 9"),
     "more than the bins": ({"categorical_features": ["zone"], "max_bins": 8}, "'zone' has 12 values, an input of cat"),
+    "no types": ({"categorical_features": "from_dtype"}, "'from_dtype'; write a list of inputs such as [city]"),
     "no groups": ({"interaction_cst": ["price"]}, "write groups of inputs"),
 }
 

@@ -450,6 +450,16 @@ class TestTheStage:
         ours = self.write(tmp_path, f"id,label\n{name(1)},1\n", "ours.csv")
         assert labels(spec, store, ours, by="prediction").new == 1
 
+    def test_keys_that_a_double_would_round(
+        self, make_spec: MakeSpec, store: Store, spec: ModelSpec, tmp_path: Path
+    ) -> None:
+        keyed = make_spec(data={"source": {"type": "files", "path": "*.csv"}, "key": ["hour"]})
+        predict(store, [0.9, 0.2], inputs=[{"hour": 2**53}, {"hour": 2**53 + 1}])
+        file = self.write(tmp_path, f"hour,label\n{2**53},1\n{2**53 + 1},0\n")
+        assert labels(keyed, store, file).new == 2
+        joined = join(keyed, store)
+        assert (joined.labelled, joined.conflicts, joined.unknown, joined.value) == (2, 0, 0, 1.0)
+
     @pytest.mark.parametrize(
         ("changes", "what"),
         [

@@ -58,8 +58,9 @@ def _explain(spec: ModelSpec, store: Store, candidate: str) -> Explained:
     explainer = EXPLAINER.build(spec.explain, allow_code=spec.allow_code)
     cut = reopen(spec, store, subject.trained.dataset, subject.training.boundaries)
     rows = cut.frame("holdout")
-    if spec.task == "binary":
-        # As it was fitted: 1 for the positive label. A row of a third label could not be answered rightly.
+    if spec.task == "binary" and list(getattr(subject.estimator, "classes_", (0, 1))) == [0, 1]:
+        # As it was fitted: 1 for the positive label, but for candidates of an earlier time, which know the labels
+        # themselves. A row of a third label could not be answered rightly.
         rows = rows[rows[spec.target].isin(subject.training.classes)].copy()
         rows[spec.target] = coded(spec, rows[spec.target], subject.training.classes)
     found = explainer.explain(spec, subject.estimator, rows, spec.seed)

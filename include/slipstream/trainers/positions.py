@@ -10,7 +10,7 @@ from typing import Any
 from slipstream.errors import SpecError, shown
 from slipstream.spec import ModelSpec
 
-_WORDS = {"interaction_cst": ("pairwise", "no_interactions"), "categorical_features": ("from_dtype",)}
+_WORDS = {"interaction_cst": ("pairwise", "no_interactions")}
 
 
 @dataclass(frozen=True)

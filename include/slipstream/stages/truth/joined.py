@@ -92,16 +92,21 @@ def schema_of(spec: ModelSpec, store: Store, version: int) -> Schema:
 
 
 def key_sql(columns: Sequence[str], texts: Sequence[str], of: str = "") -> str:
-    """An expression for the values of *columns* as one JSON array: ``texts`` among them as text, others as doubles.
+    """An expression for the values of *columns* as one JSON array: ``texts`` among them as text, others as numbers.
 
     Args:
         of: Where the columns are, such as ``inputs``; "" for the row itself.
     """
-    parts = []
-    for name in columns:
-        value = f"{of}{'.' if of else ''}{quoted(name)}"
-        parts.append(f"{value if name in texts else f'TRY_CAST({value} AS DOUBLE)'}::VARCHAR")
+    values = [(name, f"{of}{'.' if of else ''}{quoted(name)}") for name in columns]
+    parts = [f"{value if name in texts else _number(value)}::VARCHAR" for name, value in values]
     return f"to_json([{', '.join(parts)}])::VARCHAR"
+
+
+def _number(value: str) -> str:
+    """SQL: a number as text, 7 and 7.0 alike; whole numbers that a double would round stay what they are."""
+    number = f"TRY_CAST({value} AS DOUBLE)"
+    whole = f"CASE WHEN abs({number}) >= {1 << 53} THEN TRY_CAST({value} AS HUGEINT)::VARCHAR END"
+    return f"coalesce({whole}, {number}::VARCHAR)"
 
 
 def key_is_kept(spec: ModelSpec) -> bool:
