@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import duckdb
 
 MEMORY = "1GiB"
-STREAM_MIB = 200
+STREAM_MIB = 300  # two threads write a Parquet file; from 270 down DuckDB leaves it to one
 MAX_DECODED = 16 << 30
-ROW_GROUP, MIN_ROW_GROUP, GROUP_CELLS = 61_440, 2_048, 4_000_000
+ROW_GROUP, MIN_ROW_GROUP, GROUP_CELLS = 30_720, 2_048, 4_000_000
 TYPES = ("BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR", "DATE", "TIMESTAMP")
 
 
