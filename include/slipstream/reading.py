@@ -105,14 +105,25 @@ class Reading:
 
     # As SQL -----------------------------------------------------------------------------------------------------
 
-    def value(self, column: str) -> str:
-        """SQL: the value of the cell *column*; NULL where it is missing, or cannot be read."""
+    def plain(self, column: str) -> str:
+        """SQL: the cell *column* as DuckDB casts it, from which :meth:`value` starts; NULL for types without one."""
+        if self.format or self.thousands or self.type not in {"BIGINT", "DATE", "TIMESTAMP"}:
+            return "NULL"
+        return f"TRY_CAST({quoted(column)} AS {self.type})"
+
+    def value(self, column: str, plain: str = "") -> str:
+        """SQL: the value of the cell *column*; NULL where it is missing, or cannot be read.
+
+        Args:
+            column: Its name.
+            plain: The column that holds :meth:`plain` of it, if there is one: a cast is worked out where it stands.
+        """
         cell = quoted(column)
         if not self.type:
             return "CAST(NULL AS VARCHAR)"
         if self.type == "VARCHAR":
             return f"nullif({cell}, '')" if not self.missing else f"CASE WHEN {self.known(column)} THEN {cell} END"
-        found = getattr(self, f"_{self.type.lower()}_sql")(cell)
+        found = getattr(self, f"_{self.type.lower()}_sql")(cell, plain or self.plain(column))
         return f"CASE WHEN {self.known(column)} THEN {found} END" if self.missing else str(found)
 
     def guarded(self, column: str, value: str) -> str:
@@ -138,16 +149,16 @@ class Reading:
 
     # Most cells are written as their value is: those are read quickly, and only the others held against a pattern.
 
-    def _boolean_sql(self, cell: str) -> str:
+    def _boolean_sql(self, cell: str, _: str) -> str:
         yes, no = (_SAID_TRUE, _SAID_FALSE) if self.said else (_TRUE, _FALSE)
         close = f"CASE WHEN {_among(cell, yes)} THEN true WHEN {_among(cell, no)} THEN false END"
         return f"CASE {cell} WHEN 'true' THEN true WHEN 'false' THEN false ELSE {close} END"
 
-    def _bigint_sql(self, cell: str) -> str:
+    def _bigint_sql(self, cell: str, plain: str) -> str:
         close = self._matching(cell, f"TRY_CAST({self._plain_sql(cell)} AS BIGINT)")
-        return close if self.thousands else _quickly(cell, f"TRY_CAST({cell} AS BIGINT)", close)
+        return close if self.thousands else _quickly(cell, plain, close)
 
-    def _double_sql(self, cell: str) -> str:
+    def _double_sql(self, cell: str, _: str) -> str:
         close = self._matching(cell, f"TRY_CAST({self._plain_sql(cell)} AS DOUBLE)")
         if self.thousands or self.decimal != ".":
             return close
@@ -156,17 +167,16 @@ class Reading:
         words = f"{cell} < '!' OR {cell} > ':' OR ({cell} > '+:' AND {cell} < ',') OR ({cell} > '-:' AND {cell} < '.')"
         return f"CASE WHEN {zeros} OR {words} OR contains({cell}, '_') THEN {close} ELSE TRY_CAST({cell} AS DOUBLE) END"
 
-    def _date_sql(self, cell: str) -> str:
+    def _date_sql(self, cell: str, plain: str) -> str:
         if self.format:
             return self._matching(cell, f"TRY_CAST(try_strptime({cell}, {literal(self.format)}) AS DATE)")
-        value = f"TRY_CAST({cell} AS DATE)"
-        return _quickly(cell, value, self._matching(cell, value))
+        return _quickly(cell, plain, self._matching(cell, plain))
 
-    def _timestamp_sql(self, cell: str) -> str:
+    def _timestamp_sql(self, cell: str, plain: str) -> str:
         if self.format:
             return self._matching(cell, f"try_strptime({cell}, {literal(self.format)})")
         close = self._matching(cell, f"CAST(TRY_CAST({_trimmed(cell)} AS TIMESTAMPTZ) AS TIMESTAMP)")
-        return _quickly(cell, f"TRY_CAST({cell} AS TIMESTAMP)", close)
+        return _quickly(cell, plain, close)
 
     def _matching(self, cell: str, value: str) -> str:
         return f"CASE WHEN regexp_full_match({cell}, {literal(self.pattern)}) THEN {value} END"

@@ -42,6 +42,7 @@ class Delivery:
             what the header suggests).
         max_bytes: How many bytes a packed file may unpack to.
         still: To be called when the files have been read; raises SourceError if they changed meanwhile.
+        digests: Path -> the sha256 of the file, of those whose is known.
     """
 
     files: Mapping[Path, str]
@@ -49,6 +50,7 @@ class Delivery:
     form: Mapping[str, str] = field(default_factory=lambda: {"type": "parquet"})
     max_bytes: int = 2 << 30
     still: Callable[[], object] = field(default=bool, repr=False, compare=False)
+    digests: Mapping[Path, str] = field(default_factory=dict)
 
 
 class Source(Protocol):

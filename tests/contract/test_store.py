@@ -13,6 +13,7 @@ from deltalake import DeltaTable
 from slipstream.errors import ChecksumMismatch, Conflict, NotFound, StoreError
 from slipstream.store import Store
 from slipstream.store.datasets import load_dataset, read_dataset, save_dataset
+from slipstream.store.objects import sha256_file
 
 
 @pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.server)])
@@ -42,6 +43,21 @@ class TestObjects:
         file.write_bytes(b"more" * 1000)
         assert opened.objects.get(opened.objects.put_file(file)) == b"more" * 1000
         assert file.exists()
+
+    def test_a_file_that_changes_on_its_way_is_never_kept_under_a_false_name(
+        self, opened: Store, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "file"
+        file.write_bytes(b"before")
+        digest = sha256_file(file)
+        file.write_bytes(b"after!")
+        with pytest.raises(StoreError, match="changed while it was copied") as error:
+            opened.objects.put_file(file, digest)
+        assert error.value.code == "file_changed"
+        with pytest.raises(NotFound):
+            opened.objects.get(digest)
+        file.write_bytes(b"before")
+        assert opened.objects.get(opened.objects.put_file(file, digest)) == b"before"
 
     def test_json_is_canonical(self, opened: Store) -> None:
         digest = opened.objects.put_json({"b": 1, "a": [1.5, None, "ä"]})

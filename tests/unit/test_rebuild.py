@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from slipstream.data.batch import load_batch
 from slipstream.errors import DataError, StageError
 from slipstream.spec import ModelSpec
 from slipstream.stages.ingest import ingest
@@ -45,6 +46,16 @@ def rows_of(store: Store, spec: ModelSpec, dataset: str) -> list[tuple[Any, ...]
     with duckdb.connect() as connection:
         version = load_dataset(store.objects, store.ledger.state(), spec.name, dataset)
         return read_dataset(store.tables, version, connection).order("id").fetchall()
+
+
+def test_what_was_delivered_is_kept_byte_for_byte(store: Store, make_spec: MakeSpec) -> None:
+    spec = spec_of(make_spec)
+    file = spec.folder / "1.csv"
+    file.write_text("id,zip,x,y\n1,501,1,true\n2,502,2,false\n")
+    kept = load_batch(store, spec.name, ingest(spec, store).batch).delivered
+    assert kept is not None
+    ((name, digest),) = kept["files"]
+    assert (name, store.objects.get(digest)) == ("1.csv", file.read_bytes())
 
 
 def test_an_edited_feature_reaches_the_rows_that_are_there(store: Store, make_spec: MakeSpec) -> None:

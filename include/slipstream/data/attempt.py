@@ -39,8 +39,10 @@ def attempt(
     if any(_marked(readings[name]) for name in new):
         return None
     values = {name: f"slipstream_value_{at}" for at, name in enumerate(readings)}
-    cells = [f"{readings[name].value(name)} AS {value}" for name, value in values.items()]
-    read = rows.project(", ".join(["*", *cells]))
+    plain = {name: f"slipstream_plain_{at}" for at, name in enumerate(readings)}
+    cast = rows.project(", ".join(["*", *(f"{readings[name].plain(name)} AS {cell}" for name, cell in plain.items())]))
+    cells = [f"{readings[name].value(name, plain[name])} AS {value}" for name, value in values.items()]
+    read = cast.project(", ".join(["*", *cells]))
     guarded = [f"{readings[name].guarded(name, value)} AS {quoted(name)}" for name, value in values.items()]
     try:
         write_parquet(read.project(", ".join(guarded)), target)

@@ -16,14 +16,15 @@ _CHUNK = 1 << 20
 _PACKED = "zstd"
 
 
-def keep(store: Store, delivery: Delivery, folder: Path) -> dict[str, Any]:
-    """Keep the delivered files, CSV packed; returns what a batch's manifest says of them."""
-    packed = delivery.form["type"] == "csv"
-    files = []
-    for number, (path, name) in enumerate(delivery.files.items()):
-        pack = packed and path.suffix != ".gz"
-        kept = _pack(path, folder / f"packed-{number}") if pack else path
-        files.append([Path(name).name, store.objects.put_file(kept), _PACKED if pack else ""])
+def keep(store: Store, delivery: Delivery) -> dict[str, Any]:
+    """Keep the delivered files; returns what a batch's manifest says of them.
+
+    They are not packed: their digests are those of the files as people have them, and packing costs as much as reading.
+    """
+    kept = (
+        (name, store.objects.put_file(path, delivery.digests.get(path, ""))) for path, name in delivery.files.items()
+    )
+    files = [[Path(name).name, digest] for name, digest in kept]
     return {"files": files, "form": dict(delivery.form), "max_bytes": delivery.max_bytes}
 
 
@@ -39,25 +40,16 @@ def kept(store: Store, batch: str, told: Mapping[str, Any] | None, watermark: st
         raise StageError(message, code="delivery_not_kept")
     with TemporaryDirectory(prefix="slipstream-delivered-") as name:
         files = {}
-        for number, (file, digest, packed) in enumerate(told["files"]):
+        for number, (file, digest, *packed) in enumerate(told["files"]):
             path = store.objects.path(digest)
             # The ending tells a packed file; the number keeps two of one name apart.
             target = Path(name) / f"{number}-{file}"
-            if packed:
+            if packed == [_PACKED]:  # as batches of earlier versions have their CSV
                 _unpack(path, target)
             else:
                 target.symlink_to(path.absolute())
             files[target] = file
         yield Delivery(files, watermark, told["form"], told["max_bytes"])
-
-
-def _pack(path: Path, target: Path) -> Path:
-    import pyarrow as pa
-
-    with path.open("rb") as source, pa.CompressedOutputStream(pa.OSFile(str(target), "wb"), _PACKED) as packed:
-        while chunk := source.read(_CHUNK):
-            packed.write(chunk)
-    return target
 
 
 def _unpack(path: Path, target: Path) -> None:

@@ -96,19 +96,19 @@ def land(
         SpecError: the model file names a column or a function that is not there.
     """
     aside = _Aside(folder)
-    # Packing what came takes one core, reading it the other.
+    # Keeping what came waits for the disk while reading it takes the cores.
     with ThreadPoolExecutor(1) as pool, duck() as connection:
-        raw = pool.submit(delivered.keep, store, delivery, folder)
+        raw = pool.submit(delivered.keep, store, delivery)
         file, read = _typed(spec, connection, delivery, base, aside)
         if spec.data.features is not None:
             file, left_out = _featured(spec, connection, file)
             read = dataclasses.replace(read, notes=(*read.notes, *left_out))
         file, changes = _settled(connection, file, base, aside)
-        delivery.still()
         relation = connection.read_parquet(str(file))
         good, columns = refuse_bulk(relation, spec.data.max_rows), columns_of(relation)
         aside_file, bad = aside.keep(store, connection)
         kept = raw.result()
+        delivery.still()
     fields = {
         "model": spec.name,
         "columns": [list(column) for column in columns],

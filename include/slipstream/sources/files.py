@@ -58,10 +58,10 @@ class FilesSource:
             )
         form = {"type": self._format(new), "delimiter": self.delimiter}
         copies = {local_copy(file, into): file.name for file in new}
+        digests = {Path(file.name): file.stamp for file in new if file.changed}
         stamps = sorted({*json.loads(watermark or "[]"), *(file.stamp for file in new)})
-        return Delivery(
-            copies, json.dumps(stamps, separators=(",", ":")), form, self.max_bytes, lambda: refuse_changed(new)
-        )
+        watermark = json.dumps(stamps, separators=(",", ":"))
+        return Delivery(copies, watermark, form, self.max_bytes, lambda: refuse_changed(new), digests)
 
     def _new(self, spec: ModelSpec, watermark: str) -> list[Found]:
         """The files that were not read yet, each content once."""

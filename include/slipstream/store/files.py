@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 import tempfile
@@ -27,10 +28,23 @@ def atomic_write(path: Path, data: bytes, mode: int = 0o644) -> None:
         file.write(data)
 
 
-def atomic_copy(source: Path, path: Path) -> None:
-    """Copy the finished file *source* to *path*, whole or not at all; errors as for :func:`atomic_write`."""
+def atomic_copy(source: Path, path: Path, digest: str = "") -> None:
+    """Copy the file *source* to *path*, whole or not at all.
+
+    Args:
+        digest: The sha256 that the bytes must have; "" where nobody else can write *source*.
+
+    Raises:
+        StoreError: as for :func:`atomic_write`, and ``file_changed``: the bytes are not those of *digest* any more.
+    """
+    found = hashlib.sha256()
     with writable(path, source.stat().st_size), _beside(path) as target, source.open("rb") as origin:
-        shutil.copyfileobj(origin, target, 1 << 20)
+        while chunk := origin.read(1 << 20):
+            target.write(chunk)
+            if digest:
+                found.update(chunk)
+        if digest and found.hexdigest() != digest:
+            raise StoreError(f"{source}: changed while it was copied; run again.", code="file_changed")
 
 
 @contextmanager

@@ -41,8 +41,16 @@ class Objects(ABC):
         """Keep *data*; returns its digest. Putting what is there already does nothing."""
 
     @abstractmethod
-    def put_file(self, path: Path) -> str:
-        """Keep the bytes of the file at *path*, which stays where it is."""
+    def put_file(self, path: Path, digest: str = "") -> str:
+        """Keep the bytes of the file at *path*, which stays where it is.
+
+        Args:
+            path: The file.
+            digest: Its sha256, if it is known.
+
+        Raises:
+            StoreError: ``file_changed``: the bytes are not those of the digest (any more), or what the store says.
+        """
 
     @abstractmethod
     def get(self, digest: str) -> bytes:
@@ -76,11 +84,11 @@ class LocalObjects(Objects):
         return digest
 
     @override
-    def put_file(self, path: Path) -> str:
-        digest = sha256_file(path)
+    def put_file(self, path: Path, digest: str = "") -> str:
+        digest = digest or sha256_file(path)
         place = self.place(digest)
         if not place.exists():
-            atomic_copy(path, place)
+            atomic_copy(path, place, digest)
         return digest
 
     @override
@@ -130,11 +138,15 @@ class S3Objects(Objects):
         return digest
 
     @override
-    def put_file(self, path: Path) -> str:
-        digest = sha256_file(path)
+    def put_file(self, path: Path, digest: str = "") -> str:
+        digest = digest or sha256_file(path)
         if not self._exists(digest):
             with self._explained(digest, "PutObject"):
                 self.client.upload_file(str(path), self.location.bucket, self._key(digest))
+            if sha256_file(path) != digest:
+                with self._explained(digest, "DeleteObject"):
+                    self.client.delete_object(Bucket=self.location.bucket, Key=self._key(digest))
+                raise StoreError(f"{path}: changed while it was copied; run again.", code="file_changed")
         return digest
 
     @override
