@@ -38,7 +38,7 @@ check: ## style, types, layering, freshness of the locks, the schema and the gen
 	$(BIN)/python .ci/locks.py
 	$(BIN)/python docs/generate.py --check
 
-bench: ## measure against the peers: make bench SUITE=pipeline
+bench: ## measure against the peers: make bench SUITE=pipeline; QUICK=1 only shows that it runs
 	@.ci/install dev
 	@$(BIN)/python -m bench $(SUITE)
 

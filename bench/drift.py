@@ -19,11 +19,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(1, str(Path(__file__).resolve().parent / "scripts"))
 
 from drift_data import KINDS, NUMBERS, WORDS, write
-from report import Row, report, row, row_more
+from report import QUICK, Row, report, row, row_more
 
 SCRIPTS = Path(__file__).resolve().parent / "scripts"
-ROUNDS = 3
-SMALL, LARGE = 1_000_000, 10_000_000
+ROUNDS = 1 if QUICK else 3
+SMALL, LARGE = (20_000, 200_000) if QUICK else (1_000_000, 10_000_000)
+FEW, MANY = ("20k", "200k") if QUICK else ("1M", "10M")
 DEFAULT = "psi,psi"
 METHODS = (DEFAULT, "ks,chi_square", "wasserstein,jensen_shannon", "jensen_shannon,psi")
 THRESHOLDS = (0.05, 0.1, 0.2)
@@ -115,13 +116,15 @@ def main() -> list[Row]:
     count, differ = compared(*judged)
     own, grown = ([[one[key] for one in side] for key in ("seconds", "peak")] for side in (ours, many))
     rows = [
-        *rows_of("1M rows", ours, evidently, "evidently"),
-        *rows_of("1M rows", ours, again, "pandas"),
-        row("1M rows memory, target 400", "MB peak", own[1], [400], "target"),
-        row_more("1M rows verdicts as from the raw values", "verdicts", [count - len(differ)], [count], "pandas"),
-        *rows_of("10M rows", many, many_again, "pandas"),
-        row("10M rows seconds, target 12 times 1M", "seconds", grown[0], [12 * one for one in own[0]], "target"),
-        row("10M rows memory, target 1.3 times 1M", "MB peak", grown[1], [1.3 * one for one in own[1]], "target"),
+        *rows_of(f"{FEW} rows", ours, evidently, "evidently"),
+        *rows_of(f"{FEW} rows", ours, again, "pandas"),
+        row(f"{FEW} rows memory, target 400", "MB peak", own[1], [400], "target"),
+        row_more(f"{FEW} rows verdicts as from the raw values", "verdicts", [count - len(differ)], [count], "pandas"),
+        *rows_of(f"{MANY} rows", many, many_again, "pandas"),
+        row(f"{MANY} rows seconds, target 12 times {FEW}", "seconds", grown[0], [12 * one for one in own[0]], "target"),
+        row(
+            f"{MANY} rows memory, target 1.3 times {FEW}", "MB peak", grown[1], [1.3 * one for one in own[1]], "target"
+        ),
     ]
     far = largest(*judged)
     report("drift", rows, {"differences": differ, "largest": far})

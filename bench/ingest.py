@@ -15,10 +15,10 @@ from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from report import Row, report, row
+from report import QUICK, Row, report, row
 
-ROUNDS = 5
-ROWS = 1_000_000
+ROUNDS = 1 if QUICK else 5
+ROWS, SIZE = (20_000, "20k") if QUICK else (1_000_000, "1M")
 
 _MEASURED = """
 import json, resource, sys, time
@@ -107,7 +107,7 @@ def main() -> list[Row]:
     for kind in ("Parquet", "Delta"):
         for at, unit, what in ((0, "seconds", "CSV to"), (1, "MB peak", "memory, CSV to")):
             ours, peer = ([pair[at] for pair in found[f"{who} {kind}"]] for who in ("ours", "pandas"))
-            rows.append(row(f"1M rows {what} {kind}", unit, ours, peer, "pandas"))
+            rows.append(row(f"{SIZE} rows {what} {kind}", unit, ours, peer, "pandas"))
     report("ingest", rows)
     return rows
 

@@ -1,6 +1,6 @@
 """``make bench SUITE=parse``: what 1,000 model projects cost Airflow's dag-processor, in CPU seconds.
 
-Ours parses ``dags/models.py``, which makes three DAGs of each project; the peer is what it would cost if the file also
+Ours parses ``dags/models.py``, which makes four DAGs of each project; the peer is what it would cost if the file also
 imported the libraries that the tasks need. Also: what a task's process pays at its start for being one of 1,000 models.
 Each measurement is a process of its own; what importing Airflow costs is paid by everybody and left out.
 """
@@ -17,10 +17,11 @@ from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from report import ROOT, report, row
+from report import QUICK, ROOT, report, row
 
-ROUNDS = 5
-MODELS = 1000
+ROUNDS = 1 if QUICK else 5
+MODELS = 20 if QUICK else 1000
+EACH = 4
 HEAVY = ("sklearn", "pandas", "great_expectations", "evidently", "bentoml", "shap", "duckdb", "deltalake", "pyarrow")
 
 _PARSE = """
@@ -49,9 +50,9 @@ def main() -> None:
         (folder / "dags" / "heavy_dag.py").write_text(_WARM + models.read_text() + "\n# airflow dag\n")
         series: dict[str, list[float]] = {"ours": [], "heavy": [], "one": []}
         for _ in range(ROUNDS):
-            series["ours"].append(measured(folder, "models.py", 3 * MODELS))
-            series["heavy"].append(measured(folder, "heavy_dag.py", 3 * MODELS, heavy=True))
-            series["one"].append(measured(folder, "models.py", 3, dag="model-500__train"))
+            series["ours"].append(measured(folder, "models.py", EACH * MODELS))
+            series["heavy"].append(measured(folder, "heavy_dag.py", EACH * MODELS, heavy=True))
+            series["one"].append(measured(folder, "models.py", EACH, dag=f"model-{MODELS // 2}__train"))
         rows = [
             row(f"{MODELS} models, dag-processor", "CPU s", series["ours"], series["heavy"], "eager imports"),
             row(f"1 of {MODELS} models, task start", "CPU s", series["one"], series["ours"], "all models"),

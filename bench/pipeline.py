@@ -23,20 +23,21 @@ from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from report import ROOT, Row, report, row
+from report import QUICK, ROOT, Row, report, row
 
 from slipstream_airflow.rest import Airflow, DagRun
 from slipstream_airflow.stack_lifecycle import down, up
 from slipstream_airflow.stack_ports import choose
 from slipstream_airflow.stack_settings import Layout, Ports, process_environment
 
-ROUNDS = 3
+ROUNDS = 1 if QUICK else 3
 MODEL = "flights"
 AFTER = {
     "evaluate": ("train",),
     "explain": ("train",),
     "package": ("evaluate", "explain"),
-    "gate": ("package",),
+    "replay": ("package",),
+    "gate": ("replay",),
     "deploy": ("gate",),
 }
 SCRIPT = Path(__file__).resolve().parent / "scripts" / "pipeline.py"

@@ -8,10 +8,13 @@ import platform
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+QUICK = bool(os.environ.get("QUICK"))
+"""Whether the same code runs on tiny sizes, in seconds: to see that it runs, not to measure."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +50,18 @@ def report(suite: str, rows: Sequence[Row], details: Any = None) -> Path:
         "system": f"{platform.system()} {platform.machine()}",
         "load": round(os.getloadavg()[0], 2),
     }
-    print(f"\n{suite}: {machine['cpus']} CPUs, {machine['memory_gb']} GB, load {machine['load']}")
+    word = " (QUICK: tiny sizes, no figures to quote)" if QUICK else ""
+    print(f"\n{suite}{word}: {machine['cpus']} CPUs, {machine['memory_gb']} GB, load {machine['load']}")
     print(f"{'case':44} {'unit':10} {'ours':>10} {'peer':>10}  {'peer is':18} {'ratio':>7}")
     for item in rows:
         print(
             f"{item.case:44} {item.unit:10} {item.ours:10.3f} {item.peer:10.3f}  {item.peer_name:18} {item.ratio:6.2f}x"
         )
-    file = ROOT / "var" / "bench" / f"{suite}.json"
+    folder = ROOT / "var" / "bench"
+    file = (folder / "quick" if QUICK else folder) / f"{suite}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    found: dict[str, Any] = {"suite": suite, "machine": machine, "rows": [asdict(item) for item in rows]}
+    found: dict[str, Any] = {"suite": suite, "date": date.today().isoformat(), "machine": machine}
+    found["rows"] = [asdict(item) for item in rows]
     if details is not None:
         found["details"] = details
     file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

@@ -24,6 +24,7 @@ from slipstream.stages.explain import explain
 from slipstream.stages.gate import gate
 from slipstream.stages.ingest import ingest
 from slipstream.stages.package import package
+from slipstream.stages.replay import replay
 from slipstream.stages.train import train
 from slipstream.stages.validate import validate
 from slipstream.store import Store
@@ -53,6 +54,7 @@ def champion(spec: ModelSpec, store: Store, settings: Settings) -> str:
     evaluation, explanation = evaluate(spec, store, candidate).run, explain(spec, store, candidate).run
     places = {"keys": settings.keys, "bentos": settings.bentos}
     packaged = package(spec, store, candidate, evaluation, explanation, **places)
+    replay(spec, store, packaged.version)
     judged = gate(spec, store, packaged.version)
     if not judged.passed:
         raise SystemExit(f"the gates have refused the version: {judged.figures()}")
@@ -62,7 +64,7 @@ def champion(spec: ModelSpec, store: Store, settings: Settings) -> str:
 
 def some_rows(spec: ModelSpec, store: Store) -> list[dict[str, object]]:
     """Inputs of 1,000 flights spread over all months; one without a missing value first, because it is sent alone."""
-    files = store.tables.local_files(spec.name, "data", store.tables.files(spec.name, "data"))
+    files = store.tables.local_files(spec.name, "data", store.tables.sound(spec.name, "data").files)
     with duckdb.connect() as connection:
         flights = connection.read_parquet(files).order("hash(flight_id)").limit(ROWS)
         rows = flights.project(", ".join(f'"{name}"' for name in spec.inputs)).fetchall()

@@ -17,12 +17,13 @@ from slipstream.stages.evaluate import evaluate
 from slipstream.stages.explain import explain
 from slipstream.stages.gate import gate
 from slipstream.stages.package import package
+from slipstream.stages.replay import replay
 from slipstream.stages.train import train
 from slipstream.store import Store
 
 
 def training(model: str, store: Store, settings: Settings) -> float:
-    """Train, evaluate, explain, package, gate and deploy; returns the seconds."""
+    """Train, evaluate, explain, package, replay, gate and deploy; returns the seconds."""
     begin = time.monotonic()
     spec = find_spec(settings.models, model)
     dataset = store.ledger.state().model(model).dataset
@@ -30,6 +31,7 @@ def training(model: str, store: Store, settings: Settings) -> float:
     evaluation, explanation = evaluate(spec, store, candidate).run, explain(spec, store, candidate).run
     places = {"keys": settings.keys, "bentos": settings.bentos}
     version = package(spec, store, candidate, evaluation, explanation, **places).version
+    replay(spec, store, version)
     if not gate(spec, store, version).passed:
         raise SystemExit("the gates have refused the version")
     deploy(spec, store, version, endpoint=settings.endpoint)

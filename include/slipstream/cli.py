@@ -31,11 +31,11 @@ from slipstream.cli_show import (
     out,
     print_plan,
     print_rows,
-    print_value,
     settings_now,
     show,
     spec_of,
 )
+from slipstream.cli_verify import looking
 from slipstream.errors import SlipstreamError, SpecError, StageError
 from slipstream.stages.contract import Result, newest_id, newest_version
 
@@ -57,6 +57,7 @@ app.add_typer(endpoint)
 app.add_typer(beginning)
 app.add_typer(whole)
 app.add_typer(asking)
+app.add_typer(looking)
 
 
 def main() -> None:
@@ -238,14 +239,6 @@ def deploy(
     show(stage(spec, store, version, **place, weight=weight, shadow=shadow), json_)
 
 
-@app.command()
-def verify(json_: AsJson = False) -> None:
-    """Check the store: the ledger's chain, and every file of every dataset version and bundle against its checksum."""
-    from slipstream.stages.verify import verify as check
-
-    print_value(check(open_store()), json_)
-
-
 class Part(StrEnum):
     """What `slipstream bundle` prints."""
 
@@ -263,7 +256,7 @@ def bundle(
     into: Annotated[Path | None, typer.Option(help="Write all files of the bundle to this new folder.")] = None,
 ) -> None:
     """Show or export the verified files of a version."""
-    from slipstream.stages.verify import export_bundle, read_bundle
+    from slipstream.commands.bundles import export_bundle, read_bundle
 
     spec, store = spec_of(model), open_store()
     number = version or newest_version(store, spec)

@@ -119,7 +119,7 @@ class _Way:
             require_approval(spec, store, version)
         except StageError as error:
             return str(error)
-        asked = model.champion is not None and bool(store.tables.files(spec.name, PREDICTIONS))
+        asked = model.champion is not None and bool(store.tables.sound(spec.name, PREDICTIONS).files)
         if asked and spec.deploy.target["type"] == "endpoint" and not endpoint_answers(self.settings):
             # Callers are on the champion: its successor is not to take over unwatched because the endpoint is down.
             start = f"start it (slipstream serve), then slipstream run {spec.name} goes on from here."

@@ -139,9 +139,9 @@ def _assert_same(reference: Reference, stage: str, got: dict[str, Any], home: Pa
     assert got.keys() == expected.keys()
     assert [key for key in got if key not in _MEASURED and got[key] != expected[key]] == []
     assert sorted(_events(home)) == sorted(reference.events[stage])
-    from slipstream.stages.verify import verify
+    from slipstream.commands.verify.check import verify
 
-    verify(Store.open((home / "store").as_uri()))
+    assert not verify(Store.open((home / "store").as_uri())).findings
 
 
 def _events(home: Path) -> list[tuple[str, str]]:

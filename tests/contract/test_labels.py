@@ -50,7 +50,7 @@ def send(endpoint: Running, verb: str, body: Any) -> httpx.Response:
 
 
 def captured(store: Store, rows: int) -> bool:
-    return sum(file.rows for file in store.tables.files("small", "predictions")) >= rows
+    return sum(file.rows for file in store.tables.sound("small", "predictions").files) >= rows
 
 
 def test_from_the_answer_to_the_figure(spec: ModelSpec, store: Store, endpoint: Running) -> None:
@@ -81,7 +81,7 @@ def test_many_senders_at_once_lose_nothing(spec: ModelSpec, store: Store, endpoi
         replies = list(pool.map(lambda body: send(endpoint, "labels", body), bodies + bodies))
     assert {reply.status_code for reply in replies} == {200}
     assert sum(reply.json()["new"] for reply in replies) == 24
-    assert sum(file.rows for file in store.tables.files("small", TABLE)) == 24
+    assert sum(file.rows for file in store.tables.sound("small", TABLE).files) == 24
 
 
 def test_a_store_in_trouble_is_told_and_the_labels_can_be_sent_again(
@@ -136,7 +136,7 @@ def test_what_is_refused(store: Store, body: str, status: int, code: str, field:
         reply = ask("POST", "/models/m/labels", content=whole, headers=headers)
     error = reply.json()["error"]
     assert (reply.status_code, error["code"], error["field"]) == (status, code, field)
-    assert store.tables.files("m", TABLE) == ()
+    assert store.tables.sound("m", TABLE).files == ()
 
 
 @pytest.mark.parametrize(

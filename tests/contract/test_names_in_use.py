@@ -152,7 +152,7 @@ def told_and_joined(spec: ModelSpec, store: Store, endpoint: Running, part: dict
     assert post(endpoint, "predict", {"columns": columns})["probabilities"] == said["probabilities"]
     assert len(post(endpoint, "explain", {"rows": asked[:2]})["explanations"]) == 2
     assert httpx.get(f"{endpoint.url}/metrics").status_code == 200
-    wait_until(lambda: sum(file.rows for file in store.tables.files("odd", "predictions")) >= 2 * ASKED)
+    wait_until(lambda: sum(file.rows for file in store.tables.sound("odd", "predictions").files) >= 2 * ASKED)
     label = "label" if "label" not in spec.data.key else spec.target
     told = {name: [row[name] for row in asked] for name in spec.data.key} | {
         label: [at % 3 == 0 for at in range(ASKED)]

@@ -202,7 +202,7 @@ class TestEndpoint:
         url = f"{endpoint.url}/models/{spec.name}/predict"
         said = httpx.post(url, json={"rows": [ROW, ROW | {"carrier": None, "distance": None}]}).json()
         endpoint.stop()  # what waits is written before the end
-        files = store.tables.local_files(spec.name, "predictions", store.tables.files(spec.name, "predictions"))
+        files = store.tables.local_files(spec.name, "predictions", store.tables.sound(spec.name, "predictions").files)
         with duckdb.connect() as connection:
             found = connection.read_parquet(files).order("inputs.carrier NULLS LAST")
             rows = found.project(
@@ -221,7 +221,7 @@ class TestEndpoint:
         deploy(spec, store, release(spec).version, endpoint=endpoint.url)
         assert httpx.post(f"{endpoint.url}/models/{spec.name}/predict", json={"rows": [ROW]}).status_code == 200
         endpoint.stop()
-        assert store.tables.files(spec.name, "predictions") == ()
+        assert store.tables.sound(spec.name, "predictions").files == ()
 
     def test_says_what_it_refused_and_serves_on(
         self, spec: ModelSpec, store: Store, release: Release, endpoint: Running
@@ -279,7 +279,7 @@ def test_bentoml_serves(make_spec: MakeSpec, store: Store, release: Release, tmp
         server.terminate()
         server.wait(30)
         log.close()
-    assert bool(store.tables.files(spec.name, "predictions")) == (not alone), (tmp_path / "log").read_text()
+    assert bool(store.tables.sound(spec.name, "predictions").files) == (not alone), (tmp_path / "log").read_text()
 
 
 def _ready(url: str) -> bool:

@@ -310,7 +310,7 @@ def a_full_disk(served: Served, disk: Path, record: Any) -> None:
     assert {asked.status for asked in load.seen} == {200}
     assert during > 100
     assert {one.pid for one in served.workers()} == workers, "no worker was lost"
-    assert served.store.tables.files(model, TABLE)
+    assert served.store.tables.sound(model, TABLE).files
     dropped = served.count("slipstream_capture_dropped_total")
     report(record, answered_while_full=during, dropped_rows=dropped, failed_while_full=len(load.failed))
 

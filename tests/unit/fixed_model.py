@@ -93,6 +93,9 @@ class Few:
     def ready(self) -> bool:
         return self.is_ready
 
+    def unread_since(self) -> float | None:
+        return None
+
     def routes(self, model: str) -> Routes | None:
         return self.known.get(model)
 

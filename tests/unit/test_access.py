@@ -61,6 +61,9 @@ class Nothing:
     def ready(self) -> bool:
         return True
 
+    def unread_since(self) -> float | None:
+        return None
+
     def routes(self, model: str) -> None:
         return None
 

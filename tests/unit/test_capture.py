@@ -101,7 +101,7 @@ def capture(store: Store, meters: Meters) -> Capture:
 
 
 def read(store: Store, columns: str = "*", condition: str = "true") -> list[Any]:
-    files = store.tables.local_files("m", "predictions", store.tables.files("m", "predictions"))
+    files = store.tables.local_files("m", "predictions", store.tables.sound("m", "predictions").files)
     if not files:
         return []
     with duckdb.connect() as connection:
@@ -179,7 +179,7 @@ class TestPolicy:
             keep(capture, answered(version(policy=Policy(redact=("n", "carrier name"))), rows))
         assert {tuple(row[0]) for row in read(store, "inputs")} == {("x", "b")}
         assert {row[0] for row in read(store, "redacted")} == {'["n","carrier name"]'}
-        for file in store.tables.local_files("m", "predictions", store.tables.files("m", "predictions")):
+        for file in store.tables.local_files("m", "predictions", store.tables.sound("m", "predictions").files):
             assert b"American" not in Path(file).read_bytes()
 
     def test_digest_tells_equal_rows_alone(self, capture: Capture, store: Store) -> None:
@@ -232,7 +232,7 @@ class TestPolicy:
 
     def test_sample_zero_writes_nothing(self, capture: Capture, store: Store) -> None:
         keep(capture, answered(version(policy=Policy.of(False)), 3))
-        assert store.tables.files("m", "predictions") == ()
+        assert store.tables.sound("m", "predictions").files == ()
 
     def test_of_what_the_store_holds(self) -> None:
         assert Policy.of(True) == Policy()
@@ -344,7 +344,7 @@ class TestWhatGoesWrong:
         monkeypatch.setattr(module, "FILE_ROWS", 100)
         served = version()
         keep(capture, *(answered(served, 50) for _ in range(5)))
-        assert sorted(file.rows for file in store.tables.files("m", "predictions")) == [50, 100, 100]
+        assert sorted(file.rows for file in store.tables.sound("m", "predictions").files) == [50, 100, 100]
 
 
 class TestShadow:
@@ -383,12 +383,12 @@ class TestShadow:
         found = read(store, "version, route, latency_ms, redacted, inputs.x, prediction")
         assert len(found) == 4 * rows
         assert {row[:4] for row in found} == {(3, "champion", 2.0, '["n"]'), (9, "shadow", None, '["n"]')}
-        assert len(store.tables.files("m", "predictions")) == 2
+        assert len(store.tables.sound("m", "predictions").files) == 2
 
     def test_listens_to_what_the_sample_leaves_out(self, capture: Capture, store: Store, meters: Meters) -> None:
         keep(capture, answered(version(policy=Policy(sample=0)), 5), shadow=version(9))
         assert told(meters, "shadow_rows_total") == 5
-        assert store.tables.files("m", "predictions") == ()
+        assert store.tables.sound("m", "predictions").files == ()
 
     def test_what_it_must_not_see_it_keeps_not(self, capture: Capture, store: Store) -> None:
         keep(capture, answered(version(policy=Policy(redact=("n",))), 5), shadow=version(9))

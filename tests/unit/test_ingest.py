@@ -207,4 +207,4 @@ def _done(store: Store) -> bool:
 
 
 def _rows(store: Store, spec: ModelSpec) -> list[int]:
-    return [sum(file.rows for file in store.tables.files(spec.name, table)) for table in ("data", "quarantine")]
+    return [sum(file.rows for file in store.tables.sound(spec.name, table).files) for table in ("data", "quarantine")]

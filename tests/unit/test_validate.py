@@ -53,7 +53,7 @@ def data_of(store: Store, spec: ModelSpec, dataset: str) -> list[tuple[Any, ...]
 
 
 def quarantine_of(store: Store, spec: ModelSpec) -> duckdb.DuckDBPyRelation:
-    files = store.tables.files(spec.name, "quarantine")
+    files = store.tables.sound(spec.name, "quarantine").files
     return duckdb.read_parquet(store.tables.local_files(spec.name, "quarantine", files), union_by_name=True)
 
 
@@ -170,7 +170,7 @@ def test_what_a_broken_contract_does(
     assert event["success"] is False
     assert b"not met" in store.objects.get(event["report"])
     assert store.objects.get_json(event["details"])["expectations"][0]["unexpected"] == 5
-    assert store.tables.files(spec.name, "quarantine") == ()
+    assert store.tables.sound(spec.name, "quarantine").files == ()
     assert store.ledger.state().model(spec.name).watermark == ""
     with pytest.raises(ContractFailed, match="5 of 20 rows"):
         validate(spec, store, event["batch"])
@@ -375,4 +375,4 @@ def test_two_equal_calls_at_once_make_one_commit(store: Store, make_spec: MakeSp
     assert len(said) == 1
     assert len(store.ledger.read(kind="dataset.committed")) == 1
     assert len(store.ledger.read(kind="validation.finished")) == 1
-    assert sum(file.rows for file in store.tables.files(spec.name, "data")) == 200
+    assert sum(file.rows for file in store.tables.sound(spec.name, "data").files) == 200

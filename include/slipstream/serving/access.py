@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -13,10 +13,13 @@ from hmac import compare_digest
 
 from slipstream.errors import BackendError, RequestError, shown
 from slipstream.serving.call import ANONYMOUS, Call, Caller, Scope
+from slipstream.serving.limits import number
 from slipstream.store.state import IssuedKey
 
 AUTO, REQUIRED, OFF = "auto", "required", "off"
 ADMIN = "admin"
+KEYS_AGE = 3600.0
+"""Seconds for which keys are believed while the ledger cannot be read."""
 _MARK = b"slipstream_"
 _SEND = "send the header 'Authorization: Bearer KEY' or 'x-api-key: KEY'"
 
@@ -43,16 +46,24 @@ class Access:
         keys: Id -> key, as the ledger or a file says; a mapping that changes is followed.
         mode: ``auto`` (keys are due unless a request came in on a loopback address), ``required`` or ``off``. A key
             that is shown all the same must be a good one.
+        most_age: Seconds for which the keys are good after the ledger was last read; 0: for ever.
+
+    Attributes:
+        age: Says how many seconds ago that was.
     """
 
-    def __init__(self, keys: Mapping[str, IssuedKey] | None = None, mode: str = AUTO) -> None:
+    def __init__(
+        self, keys: Mapping[str, IssuedKey] | None = None, mode: str = AUTO, *, most_age: float = KEYS_AGE
+    ) -> None:
         self.keys: Mapping[str, IssuedKey] = {} if keys is None else keys
         self.mode = mode
+        self.most_age = most_age
+        self.age: Callable[[], float] = float
         self._known: dict[bytes, _Known] = {}
 
     @classmethod
     def from_environment(cls, keys: Mapping[str, IssuedKey]) -> Access:
-        """As ``SLIPSTREAM_AUTH`` says.
+        """As ``SLIPSTREAM_AUTH`` and ``SLIPSTREAM_KEYS_AGE`` (seconds) say.
 
         Raises:
             BackendError: ``setting_invalid``.
@@ -60,19 +71,23 @@ class Access:
         mode = auth_mode()
         if mode == OFF:
             _log.warning("SLIPSTREAM_AUTH=off: anybody who reaches this endpoint may ask it; keys are not due.")
-        return cls(keys, mode)
+        return cls(keys, mode, most_age=number("SLIPSTREAM_KEYS_AGE", KEYS_AGE))
 
     def check(self, call: Call, scope: str) -> Caller:
         """Who asks, if it may do what *scope* names.
 
         Raises:
-            RequestError: ``key_missing`` or ``key_invalid`` (401), ``scope_missing`` (403).
+            RequestError: ``key_missing`` or ``key_invalid`` (401), ``scope_missing`` (403), ``keys_stale`` (503).
         """
         given = _given(call.headers)
         if given[:11] != _MARK:
             if self.mode != REQUIRED and (self.mode == OFF or _is_loopback(call.scope)):
                 return ANONYMOUS
             raise self._missing() if not given else _invalid()
+        if self.most_age and self.age() > self.most_age:
+            # A key may have been revoked since.
+            message = f"the store could not be read for {self.most_age:g} s, so no key is believed; see /readyz"
+            raise RequestError(message, code="keys_stale", status=503)
         known = self._known.get(given[11:23], _NOBODY)
         if known is _NOBODY or self.keys.get(known.issued.id) is not known.issued:
             known = self._look_up(given[11:23])

@@ -36,6 +36,10 @@ class OneModel:
         """Whether every model that should serve does, or was refused."""
         return True
 
+    def unread_since(self) -> float | None:
+        """None: a Bento holds all that it needs."""
+        return None
+
     def routes(self, model: str) -> Routes | None:
         """The versions that answer for *model*."""
         return Routes(self.one) if model == self.one.model else None

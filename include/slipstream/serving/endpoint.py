@@ -27,6 +27,10 @@ class FollowedModels:
         """Whether every model that should serve does, or was refused."""
         return self.follower.ready()
 
+    def unread_since(self) -> float | None:
+        """Since when the ledger cannot be read, in seconds since 1970; None while it can."""
+        return self.follower.unread_since
+
     def routes(self, model: str) -> Routes | None:
         """The versions that answer for *model*."""
         step = self.follower.now(model)

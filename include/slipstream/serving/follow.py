@@ -20,7 +20,7 @@ from slipstream.serving.served import Served
 from slipstream.serving.steps import Change, Line, Refusal, Step
 from slipstream.serving.wishes import Version, wish_of
 from slipstream.store import Store
-from slipstream.store.state import ModelState
+from slipstream.store.state import ModelState, State
 
 SECONDS = 0.2
 QUICK_SECONDS = 0.05
@@ -63,6 +63,9 @@ class Follower:
         bounds = bounds or Bounds()
         self.prover = Prover(store.url, bounds, board.with_name(f"{board.name}.proofs") if board is not None else None)
         self.loader = Loader(store, max_rows, bounds, self.prover)
+        self.unread_since: float | None = None
+        """Since when the ledger cannot be read, in seconds since 1970; None while it can."""
+        self._read_at = time.monotonic()
         self._seq = -1
         self._ready = False
         self._stop = threading.Event()
@@ -84,6 +87,10 @@ class Follower:
     def ready(self) -> bool:
         """Whether the ledger was read, and every model's versions were loaded or refused, once."""
         return self._ready
+
+    def age(self) -> float:
+        """Seconds since the ledger was last read."""
+        return time.monotonic() - self._read_at
 
     def now(self, model: str) -> Step | None:
         """*model* as it answers now; None if there is no such model."""
@@ -117,7 +124,7 @@ class Follower:
 
     def poll(self) -> bool:
         """Bring the lines up to the ledger; returns whether something is under way."""
-        state = self.store.ledger.state()
+        state = self._state()
         if state.seq != self._seq:
             self._look(dict(state.models))
             self._seq = state.seq
@@ -130,6 +137,15 @@ class Follower:
             self._tidy()
         self._ready = self._ready or all(line.tried and line.agreed for line in self.lines.values())
         return busy
+
+    def _state(self) -> State:
+        try:
+            state = self.store.ledger.state()
+        except StoreError:
+            self.unread_since = self.unread_since or time.time()
+            raise
+        self.unread_since, self._read_at = None, time.monotonic()
+        return state
 
     def _look(self, models: Mapping[str, ModelState]) -> None:
         """Take the newest wishes."""

@@ -49,10 +49,10 @@ class Limits:
         usual = cls()
         named = os.environ.get("SLIPSTREAM_HOSTS") or ""
         return cls(
-            body=int(_number("SLIPSTREAM_MAX_BODY", usual.body)),
-            rows=int(_number("SLIPSTREAM_MAX_ROWS", usual.rows)),
-            concurrency=int(_number("SLIPSTREAM_CONCURRENCY", usual.concurrency)),
-            rate=_number("SLIPSTREAM_RATE", usual.rate),
+            body=int(number("SLIPSTREAM_MAX_BODY", usual.body)),
+            rows=int(number("SLIPSTREAM_MAX_ROWS", usual.rows)),
+            concurrency=int(number("SLIPSTREAM_CONCURRENCY", usual.concurrency)),
+            rate=number("SLIPSTREAM_RATE", usual.rate),
             hosts=LOOPBACK_NAMES | {host_name(name) for name in named.split(",") if name.strip()},
         )
 
@@ -67,7 +67,12 @@ def host_name(given: str) -> str:
     return f"[{address}]" if address.version == 6 else str(address)
 
 
-def _number(name: str, usual: float) -> float:
+def number(name: str, usual: float) -> float:
+    """What the setting *name* of the environment says, *usual* without it.
+
+    Raises:
+        BackendError: ``setting_invalid``.
+    """
     given = os.environ.get(name) or ""
     if not given:
         return usual

@@ -17,6 +17,10 @@ class Models(Protocol):
         """Whether every model that should serve does, or was refused."""
         ...
 
+    def unread_since(self) -> float | None:
+        """Since when what says what should serve cannot be read, in seconds since 1970; None while it can."""
+        ...
+
     def routes(self, model: str) -> Routes | None:
         """The versions that answer for *model*."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from slipstream.serving.routes import Routes
 from slipstream.serving.served import SHADOW, Served
 from slipstream.serving.wishes import Version
 
+_log = logging.getLogger("slipstream")
 LOADED = 2
 """So many versions that serve no more stay loaded."""
 
@@ -56,7 +58,8 @@ class Past:
         """The predictions of these ids, in their order. Rows that this process has yet to write are written first.
 
         Raises:
-            RequestError: ``prediction_not_found``.
+            RequestError: ``prediction_not_found``, or ``prediction_damaged``: it may be in a file that is not what was
+                written.
         """
         import pyarrow.parquet as pq
 
@@ -64,11 +67,17 @@ class Past:
             self.capture.flush()
         found = {}
         wanted = sorted(set(ids))
-        for file in self.capture.store.tables.holding(model, TABLE, "prediction_id", wanted):
+        tables = self.capture.store.tables
+        files, damaged = tables.holding(model, TABLE, "prediction_id", wanted)
+        for file in tables.local_files(model, TABLE, files):
             for row in pq.read_table(file, filters=[("prediction_id", "in", wanted)]).to_pylist():
                 if row.get("route") != SHADOW:
                     found[row["prediction_id"]] = _prediction(row)
         for one in ids:
+            if one not in found and damaged:
+                _log.error("%s: damaged files of predictions: %s", model, ", ".join(damaged))
+                message = f"the rows of {model!r} that may hold {one} are damaged; `slipstream verify` names them"
+                raise RequestError(message, code="prediction_damaged", status=503, field=one)
             if one not in found:
                 message = f"no captured prediction of {model!r} has the id {one}; new ones appear within seconds"
                 raise RequestError(message, code="prediction_not_found", status=404, field=one)

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
@@ -101,8 +102,9 @@ async def _live(front: Front, call: Call) -> Reply:
 
 
 async def _ready(front: Front, call: Call) -> Reply:
-    ready = front.models.ready()
-    return Reply(200 if ready else 503, msgspec.json.encode({"ready": ready}))
+    ready, since = front.models.ready(), front.models.unread_since()
+    said = None if since is None else datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds")
+    return Reply(200 if ready else 503, msgspec.json.encode({"ready": ready, "unread_since": said}))
 
 
 async def _metrics(front: Front, call: Call) -> Reply:

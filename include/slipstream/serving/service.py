@@ -42,6 +42,7 @@ class Endpoint:
         bounds, board = Bounds.from_environment(), os.environ.get("SLIPSTREAM_BOARD")
         place = Path(board) if board else None
         follower = Follower(store, meters, max_rows=guards.limits.rows, bounds=bounds, board=place)
+        guards.access.age = follower.age
         capture = Capture(store, meters)
         front = Front(FollowedModels(follower, capture), meters, guards, paths_from(os.environ))
         return Assembly(front, capture, follower)

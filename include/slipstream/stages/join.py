@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,7 +22,7 @@ from slipstream.stages.truth.figures import (
 from slipstream.stages.truth.joined import EVER, SAMPLE, Measured, Part, Truth, joined, opened
 from slipstream.store import Store
 from slipstream.store.labels import TABLE as LABELS
-from slipstream.store.tables import TableFile
+from slipstream.store.tables import TableFile, left_out
 
 STAGE = Stage("join", version=1, event="labels.joined")
 PREDICTIONS = "predictions"
@@ -48,6 +48,7 @@ class Joined(Result):
         doubled: Labels that only say again what another said.
         conflicts: Predictions of which different labels came; the newest holds.
         unknown: Ids and keys of labels for which there is no prediction (yet).
+        damaged: Data files of predictions and labels that are not what was written, and so are left out.
         reopened: Starts (ISO 8601) of past windows whose labels changed since the last join, newest first; at most 100.
         report: Digest of the HTML report; "" without predictions and labels, and then nothing was committed.
         details: Digest of the figures of every window, JSON.
@@ -66,6 +67,7 @@ class Joined(Result):
     doubled: int = 0
     conflicts: int = 0
     unknown: int = 0
+    damaged: tuple[str, ...] = ()
     reopened: tuple[str, ...] = ()
     report: str = ""
     details: str = ""
@@ -102,20 +104,20 @@ def join(spec: ModelSpec, store: Store, *, actor: str = "", now: datetime | None
         now: The moment from which ``monitor.quality.maturity`` counts back; default: now.
 
     Raises:
-        ChecksumMismatch: a data file is not what was written.
+        StoreError: a table's log is damaged.
         StageError: ``stage_input_invalid``: the answers are not those of the model's task.
     """
     metric = spec.evaluate.metric
-    files = [store.tables.files(spec.name, table) for table in (PREDICTIONS, LABELS)]
-    if not any(files):
-        return Joined(metric, "There are no predictions and no labels yet.")
-    this = _join(spec, store, now)
-    predictions, labels = (
-        store.tables.local_files(spec.name, *one) for one in zip((PREDICTIONS, LABELS), files, strict=True)
-    )
+    tables = {table: store.tables.sound(spec.name, table) for table in (PREDICTIONS, LABELS)}
+    damaged = tuple(name for found in tables.values() for name in found.damaged)
+    if not any(found.files for found in tables.values()):
+        left = f"; {left_out(damaged)}" if damaged else ""
+        return Joined(metric, f"There are no predictions and no labels yet{left}.", damaged=damaged)
+    this = replace(_join(spec, store, now), damaged=damaged)
+    predictions, labels = (store.tables.local_files(spec.name, one, found.files) for one, found in tables.items())
     with opened(spec, store, predictions, labels) as truth:
         inputs: dict[str, Any] = {"champion": this.champion, "matured": None}
-        inputs |= {"predictions": _digest(files[0]), "labels": _digest(files[1])}
+        inputs |= {table: _digest(found.files) for table, found in tables.items()}
         if this.matured:
             # Of the same files an older set is a part of a newer one, so its size tells which it is.
             inputs["matured"] = truth.row(f"SELECT count(*) FROM predictions WHERE moment <= {this.until:d}")[0]  # noqa: S608
@@ -202,6 +204,7 @@ def _worked(this: Joining, store: Store, truth: Truth) -> Joined:
         "champion": this.champion,
         "matured": this.matured,
         "sentence": sentence,
+        "damaged": list(this.damaged),
         "windows": windows,
         "reopened": reopened,
         **trouble,
@@ -220,6 +223,7 @@ def _worked(this: Joining, store: Store, truth: Truth) -> Joined:
         doubled=trouble["doubled"],
         conflicts=trouble["conflicts"],
         unknown=trouble["unknown"],
+        damaged=this.damaged,
         reopened=tuple(reopened),
         report=store.objects.put(page(spec.name, details)),
         details=store.objects.put_json(details),
@@ -242,6 +246,7 @@ def _sentence(this: Joining, now: Measured, trouble: Mapping[str, Any]) -> str:
         said += f", measured on the newest {SAMPLE:,}"
     kinds = {"conflicts": "conflict", "unknown": "unknown id"}
     told = [f"{trouble[name]:,} {word}{'s' * (trouble[name] != 1)}" for name, word in kinds.items() if trouble[name]]
+    told += [left_out(this.damaged)] if this.damaged else []
     return f"{said}; {', '.join(told)}" if told else said
 
 

@@ -18,6 +18,7 @@ from slipstream.stages.monitoring.subject import Champion, Subject, watched_cham
 from slipstream.stages.monitoring.window import Origin, Window, origin_of
 from slipstream.store import Store
 from slipstream.store.state import Event
+from slipstream.store.tables import left_out
 
 if TYPE_CHECKING:
     from slipstream.scoring.drift import ColumnDrift
@@ -57,6 +58,7 @@ class Monitored(Result):
         coverage: Share of the rows, old enough to be judged, whose truth is known; None where nothing can tell.
         estimated: The deciding metric as estimated without truth; None where it cannot be.
         estimated_lost: Whether that is worse by more than ``monitor.quality.max_loss``.
+        damaged: Data files that are not what was written, and were left out.
         report: Digest of our HTML report; empty without rows.
         evidently: Digest of Evidently's, which runs what is in the data: serve it sandboxed only. Empty if not made.
         details: Digest of all figures, JSON.
@@ -81,6 +83,7 @@ class Monitored(Result):
     coverage: float | None = None
     estimated: float | None = None
     estimated_lost: bool = False
+    damaged: tuple[str, ...] = ()
     report: str = ""
     evidently: str = ""
     details: str = ""
@@ -124,10 +127,12 @@ def _monitor(subject: Subject, origin: Origin, labels: Event | None) -> Monitore
     _log.debug("%s: watching %s", spec.name, ", ".join(subject.watched))
     with origin.open(subject.reference) as window:
         named = f"{window.first[:10]} to {window.last[:10]}" if window.first else f"{window.rows:,} rows"
-        found = Monitored(subject.champion.number, named, window.first, window.last, window.rows)
+        found = Monitored(
+            subject.champion.number, named, window.first, window.last, window.rows, damaged=window.damaged
+        )
         if window.rows < least:
             verdict = f"Not enough data: {window.rows:,} rows, monitor.min_rows asks for {least:,}."
-            return replace(found, verdict=verdict)
+            return replace(found, verdict=_with_damage(verdict, window))
         past = subject.store.ledger.read(model=spec.name, kind=STAGE.event)
         return _Measuring(subject, window, labels, past).into(found)
 
@@ -164,6 +169,7 @@ class _Measuring:
         guess = estimated(self.subject, done.said, quality.reference, basis)
         judged = Verdict(evidence, quality, guess, self.window.left_out)
         found = replace(found, **judged.figures())
+        found = replace(found, verdict=_with_damage(found.verdict, self.window))
         details = judged.details(found.figures()) | {
             "history": [asdict(point) for point in timeline(self.past, found.figures())],
             "source": self.subject.spec.monitor.source,
@@ -215,12 +221,12 @@ class _Measuring:
         from slipstream.stages.monitoring.contributions import shift
         from slipstream.stages.monitoring.season import seasonal
         from slipstream.stages.monitoring.signals import Evidence
-        from slipstream.stages.monitoring.verdict import left_out
+        from slipstream.stages.monitoring.verdict import left_out as not_kept
 
         subject, window = self.subject, self.window
         columns = drifts(subject.reference, now, subject.methods)
         if not any(column.column in subject.watched for column in columns):
-            message = f"{subject.spec.name}: {left_out(window.left_out)}; name other columns."
+            message = f"{subject.spec.name}: {not_kept(window.left_out)}; name other columns."
             raise StageError(message, code="inputs_not_kept")
         asked = [one.column for one in columns if one.role != "target" and _differs(one, subject)]
         season = seasonal(subject, window, now, asked)
@@ -249,6 +255,10 @@ class _Measuring:
         )
         verdicts = Verdicts(details["verdict"], tuple(details["watched"]), tuple(details["columns"]))
         return self.subject.store.objects.put(page(settings, verdicts, before, done.frame))
+
+
+def _with_damage(verdict: str, window: Window) -> str:
+    return f"{verdict} {left_out(window.damaged)}." if window.damaged else verdict
 
 
 def _differs(column: ColumnDrift, subject: Subject) -> bool:

@@ -20,7 +20,7 @@ from slipstream.stages.replaying.rows import Requests, newest_files, refused, re
 from slipstream.stages.slices import Pair
 from slipstream.store import Store
 from slipstream.store.labels import TABLE as LABELS
-from slipstream.store.tables import TableFile
+from slipstream.store.tables import Sound, TableFile, left_out
 
 STAGE = Stage("replay", version=1)
 CHUNK = 1000
@@ -43,6 +43,7 @@ class Replayed(Result):
         distance: Mean distance of the two answers: of the probability, of the number or, for multiclass, of all
             probabilities (total variation).
         latency: How many times the champion's time the challenger took.
+        damaged: Data files that are not what was written, and were left out.
         labelled: Rows that both answered and whose label has come.
         metric: The deciding metric.
         value: Of the challenger on the labelled rows; None without them.
@@ -61,6 +62,7 @@ class Replayed(Result):
     distance: float | None
     latency: float | None
     sentence: str
+    damaged: tuple[str, ...] = ()
     labelled: int = 0
     metric: str = ""
     value: float | None = None
@@ -82,13 +84,13 @@ def replay(spec: ModelSpec, store: Store, version: int, *, actor: str = "") -> R
         raise NotFound(f"{spec.name} has no version {version}. Known: {known}.", code="version_not_found")
     champion = model.champion
     both = [str(model.versions[number].data["result"]["bundle"]) for number in (version, champion) if number]
-    files = newest_files(spec, store) if champion else ()
-    labels = store.tables.files(spec.name, LABELS) if files else ()
+    files, damaged = newest_files(spec, store) if champion else Sound((), ())
+    labels, bad = store.tables.sound(spec.name, LABELS) if files else Sound((), ())
     inputs = {"version": version, "champion": champion, "bundles": both}
     inputs |= {"files": [file.sha256 for file in files], "labels": [file.sha256 for file in labels]}
     part = {"metric": spec.evaluate.metric, "bootstrap": spec.evaluate.bootstrap, "seed": spec.seed}
     key = run_key(STAGE, part, inputs)
-    work = _Replay(spec, store, version, champion, both, (files, labels))
+    work = _Replay(spec, store, version, champion, both, (files, labels), (*damaged, *bad))
     return once(STAGE, spec, store, key, lambda run: work.result(), result=Replayed, actor=actor)
 
 
@@ -102,6 +104,7 @@ class _Replay:
     champion: int | None
     bundles: list[str]
     files: tuple[tuple[TableFile, ...], tuple[TableFile, ...]]
+    damaged: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, str]:
@@ -131,8 +134,11 @@ class _Replay:
         return scorer
 
     def _nothing(self, why: str) -> Replayed:
-        sentence = f"Nothing was replayed: {why}."
-        return Replayed(self.version, self.champion, 0, 0, {}, None, None, None, sentence)
+        sentence = self._with_damage(f"Nothing was replayed: {why}.")
+        return Replayed(self.version, self.champion, 0, 0, {}, None, None, None, sentence, damaged=self.damaged)
+
+    def _with_damage(self, sentence: str) -> str:
+        return f"{sentence} {left_out(self.damaged)}." if self.damaged else sentence
 
     def _compared(self, found: Requests, challenger: Side, champion: Side) -> Replayed:
         """Both answer the same chunks in turn, on one thread as at the endpoint."""
@@ -164,7 +170,8 @@ class _Replay:
         apart = self._apart(found, *sides) if sides else _Apart()
         said: dict[str, Any] = {"version": self.version, "champion": self.champion, "rows": rows, "failed": failed}
         said |= {"reasons": reasons, "metric": self.spec.evaluate.metric, **apart.figures()}
-        said["sentence"] = self._sentence(rows, failed, reasons, apart)
+        said["sentence"] = self._with_damage(self._sentence(rows, failed, reasons, apart))
+        said["damaged"] = self.damaged
         details = said | {"furthest": apart.furthest, "left_out": found.left_out}
         return Replayed(
             **said,

@@ -1,12 +1,15 @@
-"""What the ledger and the tables share of Delta Lake: opening, and telling a lost race from a store that refuses."""
+"""What the ledger and the tables share of Delta Lake: reading, and telling a lost race from a store that refuses."""
 
 from __future__ import annotations
 
 import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from slipstream.errors import StoreError
+from slipstream.errors import SlipstreamError, StoreError
+from slipstream.store.faultpoints import faultpoint
 from slipstream.store.location import Location
 
 if TYPE_CHECKING:
@@ -19,17 +22,33 @@ def open_table(location: Location, uri: str, version: int | None = None) -> Delt
     """The Delta table at *uri*, or None if there is none yet.
 
     Raises:
-        StoreError: ``storage_not_readable`` when the store itself refused.
+        StoreError: ``storage_not_readable`` when the store itself refused, or the table's log is damaged.
     """
     from deltalake import DeltaTable
-    from deltalake.exceptions import DeltaError, TableNotFoundError
+    from deltalake.exceptions import TableNotFoundError
 
+    with readable(uri):
+        try:
+            return DeltaTable(uri, version=version, storage_options=location.delta_options())
+        except TableNotFoundError:
+            return None
+
+
+@contextmanager
+def readable(uri: str) -> Iterator[None]:
+    """Turn whatever the engine says of a table that it cannot read into a StoreError ``storage_not_readable``.
+
+    A damaged file makes it raise nearly anything, a panic of its Rust code (a BaseException) among it.
+    """
     try:
-        return DeltaTable(uri, version=version, storage_options=location.delta_options())
-    except TableNotFoundError:
-        return None
-    except (DeltaError, OSError) as error:
-        raise StoreError(f"{uri}: cannot be read: {str(error)[:300]}.", code="storage_not_readable") from error
+        faultpoint("store.io")
+        yield
+    except (SlipstreamError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0][:300]
+        message = f"{uri}: cannot be read: {said}; if its files are damaged, restore them from a backup."
+        raise StoreError(message, code="storage_not_readable") from error
 
 
 def lost_race(error: Exception, uri: str) -> bool:

@@ -1,26 +1,30 @@
-"""Adds a finished Parquet file to a Delta table as it is: copied, not decoded, its checksum kept."""
+"""Adds a finished Parquet file to a Delta table as it is: copied, not decoded, its checksum in its name."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slipstream.errors import StoreError
+from slipstream.store.checked import DIGITS
+from slipstream.store.faultpoints import faultpoint
 from slipstream.store.files import atomic_copy
 from slipstream.store.location import Location
 from slipstream.store.objects import sha256_file
 
 if TYPE_CHECKING:
-    from deltalake import CommitProperties, DeltaTable, Schema
+    from deltalake import CommitProperties, DeltaTable, Field, Schema
+    from deltalake.transaction import AddAction, RemoveAction
 
 
 def file_name(file: Path, properties: CommitProperties) -> str:
     """What *file* is called in a table: by the commit's key and the content, so a second try writes the same file."""
     key = json.dumps(properties.custom_metadata, sort_keys=True)
-    return f"part-{hashlib.sha256(key.encode()).hexdigest()[:16]}-{sha256_file(file)[:32]}.parquet"
+    return f"part-{hashlib.sha256(key.encode()).hexdigest()[:16]}-{sha256_file(file)[:DIGITS]}.parquet"
 
 
 def add_file(
@@ -46,13 +50,14 @@ def add_file(
         StoreError: the store refused.
     """
     import pyarrow.parquet as pq
-    from deltalake.transaction import AddAction, create_table_with_add_actions
+    from deltalake.transaction import create_table_with_add_actions
 
     with pq.ParquetFile(file) as parquet:
         statistics, schema = _statistics(parquet.metadata), _schema(parquet.schema_arrow)
     name = file_name(file, properties)
-    _place(location, uri, name, file)
-    action = AddAction(name, file.stat().st_size, {}, 0, True, json.dumps(statistics))
+    place_file(location, uri, name, file)
+    action = _action(name, file, statistics)
+    faultpoint("store.io")
     if table is None:
         create_table_with_add_actions(
             uri,
@@ -72,17 +77,23 @@ def replace_files(
 ) -> None:
     """Commit *files*, which have the same columns, in place of all files of the *table*; errors as for add_file."""
     import pyarrow.parquet as pq
-    from deltalake.transaction import AddAction, RemoveAction
 
     actions: list[AddAction | RemoveAction] = []
     for number, file in enumerate(files):
         with pq.ParquetFile(file) as parquet:
             statistics, schema = _statistics(parquet.metadata), _schema(parquet.schema_arrow)
         name = f"{number:05d}-{file_name(file, properties)}"
-        _place(location, uri, name, file)
-        actions.append(AddAction(name, file.stat().st_size, {}, 0, True, json.dumps(statistics)))
+        place_file(location, uri, name, file)
+        actions.append(_action(name, file, statistics))
+    faultpoint("store.io")
     _allow_times(table, schema)
     table.create_write_transaction(actions, "overwrite", schema, commit_properties=properties)
+
+
+def _action(name: str, file: Path, statistics: Mapping[str, Any]) -> AddAction:
+    from deltalake.transaction import AddAction
+
+    return AddAction(name, file.stat().st_size, {}, time.time_ns() // 1_000_000, True, json.dumps(statistics))
 
 
 def _statistics(metadata: Any) -> dict[str, Any]:
@@ -107,16 +118,27 @@ def _schema(arrow: Any) -> Schema:
 
 
 def _widened(table: DeltaTable, schema: Schema) -> DeltaTable:
-    """The table with the columns of *schema* that it lacks."""
-    from deltalake import CommitProperties
+    """The table with the columns of *schema* that it lacks, also those within columns."""
+    import pyarrow as pa
+    from deltalake import CommitProperties, write_deltalake
 
-    known = {field.name for field in table.schema().fields}
-    new = [field for field in schema.fields if field.name not in known]
-    if new:
-        _allow_times(table, schema)
-        table.alter.add_columns(new, commit_properties=CommitProperties(max_commit_retries=0))
-        table.update_incremental()
+    if not _lacks(table.schema().fields, schema.fields):
+        return table
+    _allow_times(table, schema)
+    none = pa.schema(schema).empty_table()
+    write_deltalake(
+        table, none, mode="append", schema_mode="merge", commit_properties=CommitProperties(max_commit_retries=0)
+    )
+    table.update_incremental()
     return table
+
+
+def _lacks(known: Sequence[Field], wanted: Sequence[Field]) -> bool:
+    types = {field.name: field.type for field in known}
+    return any(
+        field.name not in types or _lacks(getattr(types[field.name], "fields", ()), getattr(field.type, "fields", ()))
+        for field in wanted
+    )
 
 
 def _allow_times(table: DeltaTable, schema: Schema) -> None:
@@ -133,11 +155,11 @@ def _allow_times(table: DeltaTable, schema: Schema) -> None:
         table.update_incremental()
 
 
-def _place(location: Location, uri: str, name: str, file: Path) -> None:
-    """Put the bytes where the table will name them; before the commit nobody sees them."""
+def place_file(location: Location, uri: str, name: str, file: Path, *, again: bool = False) -> None:
+    """Put the bytes where the table will name them, *again* if they are there; before the commit nobody sees them."""
     if location.root is not None:
         target = Path(uri) / name
-        if not target.exists():
+        if again or not target.exists():
             atomic_copy(file, target)
         return
     from boto3.exceptions import Boto3Error

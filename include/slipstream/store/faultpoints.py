@@ -1,11 +1,12 @@
-"""Named points at which a test can have this process killed, to prove that a rerun finishes what was begun.
+"""Named points at which a test can have this process killed, or a read or write fail, to prove what happens then.
 
-``SLIPSTREAM_FAULTPOINT=ledger.append:2`` kills at the second arrival at that point. Without the variable a point
-costs one dictionary look-up.
+``SLIPSTREAM_FAULTPOINT=ledger.before_commit:2`` kills at the second arrival at that point; ``store.io:7:fail`` lets the
+seventh read or write of the store fail as a disk would. Without the variable a point costs one dictionary look-up.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections import Counter
@@ -14,12 +15,19 @@ _arrivals: Counter[str] = Counter()
 
 
 def faultpoint(name: str) -> None:
-    """Die here, as by kill -9, if the environment asks for it."""
+    """Die here, as by kill -9, or raise OSError, if the environment asks for it."""
     asked = os.environ.get("SLIPSTREAM_FAULTPOINT")
     if not asked:
         return
-    wanted, _, count = asked.partition(":")
+    wanted, count, how = (*asked.split(":"), "", "")[:3]
     if wanted == name:
         _arrivals[name] += 1
         if _arrivals[name] == int(count or 1):
+            if how == "fail":
+                raise OSError(errno.EIO, f"arrival {count} at {name} fails, as SLIPSTREAM_FAULTPOINT asks")
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arrivals(name: str) -> int:
+    """How often this process has come to that point while the environment named it."""
+    return _arrivals[name]

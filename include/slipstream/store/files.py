@@ -70,6 +70,7 @@ def _beside(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
 def writable(path: Path, needed: int = 0) -> Iterator[None]:
     """Turn the operating system's refusal to write *path* into a StoreError that says what to do."""
     try:
+        faultpoint("store.io")
         yield
     except OSError as error:
         if error.errno in _NO_SPACE:

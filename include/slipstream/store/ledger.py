@@ -2,7 +2,8 @@
 
 An append is a compare-and-swap on the version of the table that was read: the writer folds what is new, checks its
 precondition, and commits the next event with no retry below; who loses reads again and decides again. Order is the
-event's ``seq``; times are for people.
+event's ``seq``; times are for people. The chain is checked as it is read, and its end against the table's head
+(:mod:`slipstream.store.heads`).
 """
 
 from __future__ import annotations
@@ -10,15 +11,16 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from slipstream.errors import Conflict, StoreError
-from slipstream.store.delta import back_off, lost_race, open_table
+from slipstream.store.delta import back_off, lost_race, open_table, readable
 from slipstream.store.faultpoints import faultpoint
+from slipstream.store.heads import Head, read_head, write_head
 from slipstream.store.location import Location
 from slipstream.store.objects import canonical_json
 from slipstream.store.state import Event, State, fold
@@ -43,6 +45,7 @@ class Ledger:
         self._seen: set[str] = set()
         self._events: list[Event] = []
         self._state = State()
+        self._head_is_checked = False
 
     def append(
         self,
@@ -106,18 +109,21 @@ class Ledger:
         return self.state().by_key.get((kind, model, key))
 
     def verify(self) -> int:
-        """Check the whole chain; returns the number of events.
+        """Read everything anew and check the whole chain; returns the number of events.
 
         Raises:
-            StoreError: ``ledger_broken``, with the first event that does not fit.
+            StoreError: ``ledger_broken``, with the first event that does not fit, or ``ledger_cut``.
         """
-        previous = ""
-        for number, event in enumerate(self.read(), start=1):
-            if event.seq != number or event.prev_hash != previous or event.hash != _hash(event):
-                message = f"ledger: event {event.seq} does not fit the chain; it was changed after it was written."
-                raise StoreError(message, code="ledger_broken")
-            previous = event.hash
-        return len(self._events)
+        return len(Ledger(self.location).read())
+
+    def mend_head(self) -> int:
+        """Write the head anew, after the chain as it is now; returns the number of events. The chain must be whole."""
+        fresh = Ledger(self.location)
+        fresh._head_is_checked = True
+        events = fresh.read()
+        if events:
+            write_head(self.location, self.uri, Head(events[-1].seq, events[-1].hash))
+        return len(events)
 
     def _next(self, kind: str, model: str, payload: dict[str, Any], key: str, actor: str, event_id: str) -> Event:
         last = self._events[-1] if self._events else None
@@ -144,6 +150,7 @@ class Ledger:
         row = pa.table({name: [getattr(event, name)] for name in _COLUMNS}, schema=_schema())
         table = self._table
         try:
+            faultpoint("store.io")
             write_deltalake(
                 table if table is not None else self.uri,
                 row,
@@ -156,6 +163,7 @@ class Ledger:
             # Lost, or won with the answer lost: reading again tells, because the event is looked up by its id.
             self._table = None
             return event.id in self.state().by_id or not lost_race(error, self.uri)
+        write_head(self.location, self.uri, Head(event.seq, event.hash))
         if event.seq % COMPACT_EVERY == 0:
             self._compact()
         return True
@@ -173,23 +181,69 @@ class Ledger:
             self._table = None
 
     def _refresh(self) -> None:
+        """Take in what is new. Nothing moves on before all of it was read, fits the chain and is folded."""
+        # Before the table, which may grow in between; a head never comes before its event.
+        head = None if self._head_is_checked else read_head(self.location, self.uri)
+        try:
+            new, table = self._new()
+            self._check_chain(new)
+            if head is not None:
+                self._check_head(head, new)
+        except StoreError:
+            self._table = None
+            raise
+        self._head_is_checked = True
+        for event in new:
+            self._fold(event)
+        if table is not None:
+            self._version, self._seen = table.version(), set(table.file_uris())
+
+    def _fold(self, event: Event) -> None:
+        try:
+            fold(self._state, event)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            message = (
+                f"{self.uri}: event {event.seq} ({event.kind}) cannot be understood: {error!r}; it is of another "
+                "release of Slipstream: install that one."
+            )
+            raise StoreError(message, code="ledger_not_understood") from error
+        self._events.append(event)
+
+    def _new(self) -> tuple[list[Event], DeltaTable | None]:
+        """The events that were not read yet, and the table that has them; None if there is nothing new."""
         if self._table is None:
             self._table = open_table(self.location, self.uri)
             if self._table is None:
-                return
+                if self._events:
+                    raise _cut(self.uri, "is gone")
+                return [], None
         elif self._is_newest(self._table):
-            return
+            return [], None
         else:
-            self._table.update_incremental()
-        self._version = self._table.version()
-        uris = set(self._table.file_uris())
-        if uris <= self._seen:
-            return
-        last = self._events[-1].seq if self._events else 0
-        for event in self._load(self._table, last):
-            self._events.append(event)
-            fold(self._state, event)
-        self._seen = uris
+            with readable(self.uri):
+                self._table.update_incremental()
+        if set(self._table.file_uris()) <= self._seen:
+            self._version = self._table.version()
+            return [], None
+        return self._load(self._table, len(self._events)), self._table
+
+    def _check_chain(self, new: Sequence[Event]) -> None:
+        last = self._events[-1] if self._events else None
+        for number, event in enumerate(new, start=len(self._events) + 1):
+            if event.seq != number or event.prev_hash != (last.hash if last else "") or event.hash != _hash(event):
+                message = (
+                    f"{self.uri}: event {number} is missing or was changed after it was written; "
+                    "restore the ledger from a backup."
+                )
+                raise StoreError(message, code="ledger_broken")
+            last = event
+
+    def _check_head(self, head: Head, new: Sequence[Event]) -> None:
+        events = [*self._events, *new]
+        if len(events) < head.number:
+            raise _cut(self.uri, f"ends at event {len(events)}, but had {head.number}")
+        if events[head.number - 1].hash != head.digest:
+            raise _cut(self.uri, f"has another event {head.number} than it had")
 
     def _is_newest(self, table: DeltaTable) -> bool:
         """Whether nothing came after what was read. In a folder one look for the next commit's file tells."""
@@ -202,12 +256,18 @@ class Ledger:
         from deltalake import QueryBuilder
 
         asked = f"SELECT {', '.join(_COLUMNS)} FROM ledger WHERE seq > {after:d} ORDER BY seq"  # noqa: S608 - a number
-        try:
+        with readable(self.uri):
             found = QueryBuilder().register("ledger", table).execute(asked).read_all()
-        except Exception as error:  # its engine raises nothing narrower
-            raise StoreError(f"{self.uri}: cannot be read: {str(error)[:300]}.", code="storage_not_readable") from error
-        columns = [found.column(name).to_pylist() for name in _COLUMNS]
-        return [Event(*row) for row in zip(*columns, strict=True)]
+            columns = [found.column(name).to_pylist() for name in _COLUMNS]
+            return [Event(*row) for row in zip(*columns, strict=True)]
+
+
+def _cut(uri: str, what: str) -> StoreError:
+    message = (
+        f"{uri}: {what}; its newest commits are missing or damaged: restore {uri}/_delta_log and the files beside it "
+        "from a backup."
+    )
+    return StoreError(message, code="ledger_cut")
 
 
 def _schema() -> Any:

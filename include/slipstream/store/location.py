@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from slipstream.errors import StoreError, shown
 
 CONNECT_TIMEOUT, READ_TIMEOUT, ATTEMPTS = 5, 20, 5
+
+
+class Listed(NamedTuple):
+    """A file below a folder: its path there, its bytes, and what changes when it is written anew."""
+
+    name: str
+    size: int
+    stamp: str
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,22 @@ class Location:
         """The key in the bucket of the object at *names*."""
         return "/".join(part for part in (self.prefix, *names) if part)
 
+    def listed(self, *names: str) -> Iterator[Listed]:
+        """Every file below the folder at *names*, in the order of their paths; none if there is no such folder."""
+        if self.root is not None:
+            folder = self.root.joinpath(*names)
+            for path in sorted(folder.rglob("*")):
+                if path.is_file():
+                    facts = path.stat()
+                    stamp = f"{facts.st_ino} {facts.st_size} {facts.st_mtime_ns}"
+                    yield Listed(path.relative_to(folder).as_posix(), facts.st_size, stamp)
+            return
+        prefix = f"{self.object_key(*names)}/"
+        pages = self.s3_client().get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+        for page in pages:
+            for entry in page.get("Contents", ()):
+                yield Listed(entry["Key"].removeprefix(prefix), entry["Size"], entry["ETag"])
+
     def delta_options(self) -> dict[str, str] | None:
         """deltalake's storage options: credentials come from the environment, timeouts and retries are bounded."""
         if self.root is not None:
@@ -73,17 +99,20 @@ class Location:
         return options
 
     def s3_client(self) -> Any:
-        """A boto3 client with explicit timeouts and bounded retries."""
-        import boto3
-        from botocore.config import Config
+        """A boto3 client with explicit timeouts and bounded retries; the same one for a process."""
+        return _client(self.endpoint, os.environ.get("AWS_DEFAULT_REGION", "us-east-1"), os.getpid())
 
-        config = Config(
-            connect_timeout=CONNECT_TIMEOUT,
-            read_timeout=READ_TIMEOUT,
-            retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
-            s3={"addressing_style": "path"} if self.endpoint else None,
-        )
-        region = os.environ.get("AWS_DEFAULT_REGION", "us-east-1")
-        return boto3.session.Session().client(
-            "s3", endpoint_url=self.endpoint or None, region_name=region, config=config
-        )
+
+@lru_cache(maxsize=8)
+def _client(endpoint: str, region: str, _: int) -> Any:
+    """A client; connections do not outlive a fork, hence the process's number."""
+    import boto3
+    from botocore.config import Config
+
+    config = Config(
+        connect_timeout=CONNECT_TIMEOUT,
+        read_timeout=READ_TIMEOUT,
+        retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
+        s3={"addressing_style": "path"} if endpoint else None,
+    )
+    return boto3.session.Session().client("s3", endpoint_url=endpoint or None, region_name=region, config=config)

@@ -15,8 +15,9 @@ from typing import Any
 from typing_extensions import override
 
 from slipstream.errors import ChecksumMismatch, NotFound, StoreError, shown
+from slipstream.store.faultpoints import faultpoint
 from slipstream.store.files import atomic_copy, atomic_write
-from slipstream.store.location import Location
+from slipstream.store.location import Listed, Location
 
 _DIGEST = re.compile(r"^[0-9a-f]{64}$")
 _CHUNK = 1 << 20
@@ -60,6 +61,18 @@ class Objects(ABC):
     def path(self, digest: str) -> Path:
         """A local file with the bytes, verified now; to be read, never written."""
 
+    @abstractmethod
+    def restore(self, digest: str, path: Path) -> None:
+        """Put the bytes of the file at *path*, which have that *digest*, in place of what is there."""
+
+    @abstractmethod
+    def listed(self) -> Iterator[Listed]:
+        """Every object that is there; the name is the digest that it should have."""
+
+    def check(self, digest: str) -> None:
+        """Read the object and raise as :meth:`path` does."""
+        self.path(digest)
+
     def put_json(self, value: Any) -> str:
         """Keep *value* as canonical JSON (sorted keys), so that equal values have equal digests."""
         return self.put(canonical_json(value))
@@ -94,20 +107,36 @@ class LocalObjects(Objects):
     @override
     def get(self, digest: str) -> bytes:
         place = self.place(digest)
-        try:
+        with self._readable(place):
             data = place.read_bytes()
-        except FileNotFoundError as error:
-            raise NotFound(f"objects/{digest}: not in the store at {self.folder}.") from error
         _verify(digest, hashlib.sha256(data).hexdigest(), str(place))
         return data
 
     @override
     def path(self, digest: str) -> Path:
         place = self.place(digest)
-        if not place.exists():
-            raise NotFound(f"objects/{digest}: not in the store at {self.folder}.")
-        _verify(digest, sha256_file(place), str(place))
+        with self._readable(place):
+            found = sha256_file(place)
+        _verify(digest, found, str(place))
         return place
+
+    @override
+    def restore(self, digest: str, path: Path) -> None:
+        atomic_copy(path, self.place(digest), digest)
+
+    @override
+    def listed(self) -> Iterator[Listed]:
+        return _digests(Location(self.folder.as_uri(), self.folder).listed())
+
+    @contextmanager
+    def _readable(self, place: Path) -> Iterator[None]:
+        try:
+            faultpoint("store.io")
+            yield
+        except FileNotFoundError as error:
+            raise NotFound(f"objects/{place.name}: not in the store at {self.folder}.") from error
+        except OSError as error:
+            raise StoreError(f"{place}: cannot be read: {error}.", code="storage_not_readable") from error
 
     def place(self, digest: str) -> Path:
         """Where the bytes lie, or would lie."""
@@ -164,6 +193,21 @@ class S3Objects(Objects):
         except StoreError:
             return self._fetch(digest)
 
+    @override
+    def restore(self, digest: str, path: Path) -> None:
+        _verify(digest, sha256_file(path), str(path))
+        with self._explained(digest, "PutObject"):
+            self.client.upload_file(str(path), self.location.bucket, self._key(digest))
+
+    @override
+    def check(self, digest: str) -> None:
+        # Not the copy in the cache.
+        self.get(digest)
+
+    @override
+    def listed(self) -> Iterator[Listed]:
+        return _digests(self.location.listed("objects"))
+
     def _fetch(self, digest: str) -> Path:
         place = self.cache.place(digest)
         with tempfile.TemporaryDirectory() as folder, self._explained(digest, "GetObject"):
@@ -196,14 +240,22 @@ class S3Objects(Objects):
 
         name = f"s3://{self.location.bucket}/{self._key(digest)}"
         try:
+            faultpoint("store.io")
             yield
         except ClientError as error:
             word = error.response.get("Error", {}).get("Code", "")
             if word in {"NoSuchKey", "404"}:
                 raise NotFound(f"{name}: not in the store.") from error
             raise StoreError(f"{name}: {word} ({request}).", code="storage_request_refused") from error
-        except (BotoCoreError, Boto3Error) as error:
+        except (BotoCoreError, Boto3Error, OSError) as error:
             raise StoreError(f"{name}: {error} ({request}).", code="storage_unreachable") from error
+
+
+def _digests(files: Iterator[Listed]) -> Iterator[Listed]:
+    for file in files:
+        name = file.name.rpartition("/")[2]
+        if _DIGEST.match(name):
+            yield file._replace(name=name)
 
 
 def _checked(digest: str) -> str:

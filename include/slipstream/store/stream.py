@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from slipstream.errors import Conflict
-from slipstream.store.delta import back_off, lost_race, open_table
+from slipstream.errors import Conflict, StoreError
+from slipstream.store.delta import back_off, lost_race, open_table, readable
 from slipstream.store.delta_files import add_file, file_name
+from slipstream.store.heads import check_table_head, read_head, write_table_head
 from slipstream.store.location import Location
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Stream:
                 return False
             try:
                 add_file(self.location, self.uri, table, file, properties, CONFIGURATION)
+                self._finish()
                 return True
             except (DeltaError, OSError) as error:
                 self._table = None
@@ -72,7 +74,24 @@ class Stream:
     def newest(self) -> DeltaTable | None:
         """The table as it is now; None if there is none yet."""
         if self._table is None:
-            self._table = open_table(self.location, self.uri)
-        else:
-            self._table.update_incremental()
+            head = read_head(self.location, self.uri)
+            table = open_table(self.location, self.uri)
+            check_table_head(self.location, self.uri, table, head)
+            self._table = table
+            return table
+        try:
+            with readable(self.uri):
+                self._table.update_incremental()
+        except StoreError:
+            self._table = None
+            raise
         return self._table
+
+    def _finish(self) -> None:
+        """Say how far the table is. The rows are in it: whatever goes wrong here is left to the next."""
+        try:
+            table = self.newest()
+        except StoreError:
+            return
+        if table is not None:
+            write_table_head(self.location, self.uri, table)

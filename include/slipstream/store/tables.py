@@ -1,24 +1,27 @@
 """Delta tables of a model: data, quarantine, predictions, labels, monitoring. Append-only, exactly once per key.
 
 Which files make up a dataset version stands in its manifest (see :mod:`slipstream.store.datasets`), so a reader needs
-no lock, and an append that was never recorded in the ledger is seen by nobody.
+no lock, and an append that was never recorded in the ledger is seen by nobody. A file is read once its bytes were held
+against the checksum in its name or in the manifest; the log, against the table's head.
 """
 
 from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipstream.errors import ChecksumMismatch, Conflict, NotFound
-from slipstream.store.delta import back_off, lost_race, open_table
-from slipstream.store.delta_files import add_file, replace_files
+from slipstream.store.checked import CHECKSUMS, Checksums, named_digest
+from slipstream.store.delta import back_off, lost_race, open_table, readable
+from slipstream.store.delta_files import add_file, place_file, replace_files
 from slipstream.store.faultpoints import faultpoint
 from slipstream.store.files import atomic_copy
-from slipstream.store.location import Location
+from slipstream.store.heads import check_table_head, read_head, write_table_head
+from slipstream.store.location import Listed, Location
 from slipstream.store.objects import sha256_file
 from slipstream.store.stream import Stream
 
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import CommitProperties, DeltaTable
 
-TARGET_FILE_BYTES = 64 << 20
 ATTEMPTS = 30
 
 
@@ -38,6 +40,26 @@ class TableFile:
     sha256: str
     rows: int
     bytes: int
+
+
+class Sound(NamedTuple):
+    """Files of a table.
+
+    Attributes:
+        files: Those that are what was written, in the order of their checksums.
+        damaged: Names of the others.
+    """
+
+    files: tuple[TableFile, ...]
+    damaged: tuple[str, ...]
+
+
+def left_out(damaged: Sequence[str]) -> str:
+    """What is said where *damaged* files were left out; "" if none were."""
+    if not damaged:
+        return ""
+    files = "file is" if len(damaged) == 1 else "files are"
+    return f"{len(damaged)} damaged data {files} left out (slipstream verify names them)"
 
 
 class Tables:
@@ -100,48 +122,84 @@ class Tables:
         """The table, to append to again and again."""
         return Stream(self.location, self.uri(model, table))
 
-    def holding(self, model: str, table: str, column: str, values: Sequence[str]) -> list[str]:
-        """Local paths of the files that, by their statistics, may hold one of *values* in the text *column*."""
-        import pyarrow as pa
-
-        opened = self._open(model, table)
-        if opened is None:
-            return []
-        told = pa.table(opened.get_add_actions(flatten=True)).to_pydict()
+    def holding(self, model: str, table: str, column: str, values: Sequence[str]) -> Sound:
+        """The files that, by their statistics, may hold one of *values* in the text *column*; damaged ones named."""
+        told = self._told(model, table)
         unknown = [None] * len(told["path"])
         ends = (told.get(f"{end}.{column}", unknown) for end in ("min", "max"))
-        files = zip(told["path"], *ends, strict=True)
-        found = [path for path, low, high in files if low is None or any(low <= one <= high for one in values)]
-        return [str(self._fetched(model, table, path)) for path in found]
-
-    def paths(self, model: str, table: str) -> list[str]:
-        """Local paths of all files of the table as it is now, not verified; empty if there is no such table."""
-        return [str(self._fetched(model, table, path)) for path in _added(self._open(model, table))]
+        files = zip(told["path"], told["num_records"], *ends, strict=True)
+        found = {path: n for path, n, low, high in files if low is None or any(low <= one <= high for one in values)}
+        return self._sound(model, table, found)
 
     def uri(self, model: str, table: str) -> str:
         """The table's address, for any reader of Delta Lake."""
         return self.location.table_uri("tables", model, table)
 
-    def files(self, model: str, table: str) -> tuple[TableFile, ...]:
-        """All files of the table as it is now, oldest first; empty if there is no such table. Checksums are of now."""
-        opened = self._open(model, table)
-        return () if opened is None else self._described(model, table, _added(opened))
+    def sound(self, model: str, table: str, rows: int | None = None) -> Sound:
+        """The files of the table as it is now that are what was written, and the names of those that are not.
 
-    def newest(self, model: str, table: str, rows: int) -> tuple[TableFile, ...]:
-        """The files that were written last, as many as it takes to hold *rows* rows; empty without such a table."""
-        import pyarrow as pa
+        Args:
+            model: The model.
+            table: The table; one that does not exist has no files.
+            rows: Only the files that were written last, as many as it takes to hold so many rows; None: all.
 
-        opened = self._open(model, table)
-        if opened is None:
-            return ()
-        told = pa.table(opened.get_add_actions(flatten=True)).to_pydict()
+        Raises:
+            StoreError: the table's log is damaged.
+        """
+        told = self._told(model, table)
         files = sorted(zip(told["modification_time"], told["path"], told["num_records"], strict=True), reverse=True)
         taken: dict[str, int] = {}
         for _, path, count in files:
-            if sum(taken.values()) >= rows:
+            if rows is not None and sum(taken.values()) >= rows:
                 break
             taken[path] = count
-        return self._described(model, table, taken)
+        return self._sound(model, table, taken)
+
+    def paths(self, model: str, table: str) -> list[str]:
+        """Local paths of the sound files of the table as it is now; empty if there is no such table."""
+        return self.local_files(model, table, self.sound(model, table).files)
+
+    def names(self) -> set[tuple[str, str]]:
+        """Model and name of every table that there is."""
+        paths = (file.name.split("/") for file in self.location.listed("tables"))
+        return {(parts[0], parts[1]) for parts in paths if len(parts) > 2}
+
+    def listed(self, model: str, table: str) -> Iterator[Listed]:
+        """Every data file in the table's folder, those of older versions too."""
+        files = self.location.listed("tables", model, table)
+        return (file for file in files if "/" not in file.name and file.name.endswith(".parquet"))
+
+    def check(self, model: str, table: str, path: str) -> None:
+        """Read the data file, not a copy in the cache.
+
+        Raises:
+            NotFound: it is gone.
+            ChecksumMismatch: it is not what its name promises.
+        """
+        name = f"{self.uri(model, table)}/{path}"
+        with readable(name):
+            if self.location.root is not None:
+                Checksums().checked(self._fetched(model, table, path), name)
+                return
+            with tempfile.TemporaryDirectory() as folder:
+                self._download(self.location.object_key("tables", model, table, path), Path(folder) / path)
+                Checksums().checked(Path(folder) / path, name)
+
+    def paths_of(self, model: str, table: str, names: Sequence[str]) -> list[str]:
+        """Local paths of the data files of these *names*, each held against the checksum in it."""
+        return [str(self._verified(model, table, TableFile(name, named_digest(name), 0, 0))) for name in names]
+
+    def restore(self, model: str, table: str, path: str, copy: Path) -> None:
+        """Put the bytes of the file *copy* in place of the data file, whose name promises them."""
+        place_file(self.location, self.uri(model, table), path, copy, again=True)
+
+    def mend_head(self, model: str, table: str) -> int:
+        """Write the head of the table anew, after its log as it is now; returns its version."""
+        opened = open_table(self.location, self.uri(model, table))
+        if opened is None:
+            raise NotFound(f"tables/{model}/{table}: there is no such table.")
+        write_table_head(self.location, self.uri(model, table), opened)
+        return opened.version()
 
     def local_files(self, model: str, table: str, files: Sequence[TableFile]) -> list[str]:
         """Local paths of *files*, each verified against its checksum now; for DuckDB's ``read_parquet``.
@@ -153,30 +211,29 @@ class Tables:
         return [str(self._verified(model, table, file)) for file in files]
 
     def _commit(self, model: str, table: str, data: pa.Table | Path, key: str) -> None:
-        from deltalake import write_deltalake
+        import pyarrow.parquet as pq
 
         opened = self._open(model, table)
-        properties = _properties(key)
-        target: Any = opened if opened is not None else self.uri(model, table)
-        options = None if opened is not None else self.location.delta_options()
-        faultpoint("tables.before_commit")
-        if isinstance(data, Path):
-            add_file(self.location, self.uri(model, table), opened, data, properties)
+        with tempfile.TemporaryDirectory(prefix="slipstream-") as folder:
+            file = data if isinstance(data, Path) else Path(folder) / "rows.parquet"
+            if not isinstance(data, Path):
+                pq.write_table(data, file, compression="zstd")
+            faultpoint("tables.before_commit")
+            add_file(self.location, self.uri(model, table), opened, file, _properties(key))
             faultpoint("tables.after_commit")
-            return
-        write_deltalake(
-            target,
-            data,
-            mode="append" if opened is not None else "error",
-            schema_mode="merge" if opened is not None else None,
-            storage_options=options,
-            commit_properties=properties,
-            target_file_size=TARGET_FILE_BYTES,
-        )
-        faultpoint("tables.after_commit")
 
-    def _open(self, model: str, table: str, version: int | None = None) -> DeltaTable | None:
-        return open_table(self.location, self.uri(model, table), version)
+    def _open(self, model: str, table: str) -> DeltaTable | None:
+        """The table as it is now, held against its head."""
+        uri = self.uri(model, table)
+        head = read_head(self.location, uri)
+        opened = open_table(self.location, uri)
+        check_table_head(self.location, uri, opened, head)
+        return opened
+
+    def _told(self, model: str, table: str) -> dict[str, list[Any]]:
+        """What the log says of each file of the table."""
+        opened = self._open(model, table)
+        return _told(opened) if opened is not None else {"path": [], "num_records": [], "modification_time": []}
 
     def _appended(self, model: str, table: str, key: str) -> tuple[TableFile, ...] | None:
         """The files that an earlier append with this key added; None if there was none."""
@@ -185,28 +242,39 @@ class Tables:
             return None
         for commit in opened.history():
             if commit.get("slipstream_key") == key:
-                version = int(commit["version"])
-                after = _added(self._open(model, table, version))
-                before = _added(self._open(model, table, version - 1)) if version else {}
+                version, uri = int(commit["version"]), self.uri(model, table)
+                after = _added(open_table(self.location, uri, version))
+                before = _added(open_table(self.location, uri, version - 1)) if version else {}
+                # Also for who died between the commit and this.
+                write_table_head(self.location, uri, opened)
                 return self._described(model, table, {p: n for p, n in after.items() if p not in before})
         raise NotFound(f"tables/{model}/{table}: the commit of key {key} is no longer in the table's history.")
 
-    def _described(self, model: str, table: str, added: dict[str, int]) -> tuple[TableFile, ...]:
-        described = []
-        for path, rows in added.items():
-            local = self._fetched(model, table, path)
-            described.append(TableFile(path, sha256_file(local), rows, local.stat().st_size))
+    def _described(self, model: str, table: str, added: Mapping[str, int]) -> tuple[TableFile, ...]:
+        described = [self._file(model, table, path, rows) for path, rows in added.items()]
         return tuple(sorted(described, key=lambda file: (file.sha256, file.path)))
+
+    def _sound(self, model: str, table: str, added: Mapping[str, int]) -> Sound:
+        found, damaged = [], []
+        for path, rows in added.items():
+            try:
+                found.append(self._file(model, table, path, rows))
+            except (ChecksumMismatch, NotFound):
+                damaged.append(path)
+        return Sound(tuple(sorted(found, key=lambda file: (file.sha256, file.path))), tuple(sorted(damaged)))
+
+    def _file(self, model: str, table: str, path: str, rows: int) -> TableFile:
+        local = self._fetched(model, table, path)
+        return TableFile(path, self._digest(model, table, path, local), rows, local.stat().st_size)
 
     def _verified(self, model: str, table: str, file: TableFile) -> Path:
         local = self._fetched(model, table, file.path)
-        got = sha256_file(local)
-        if got != file.sha256:
-            name = f"{self.uri(model, table)}/{file.path}"
-            raise ChecksumMismatch(
-                f"{name}: checksum differs (expected {file.sha256[:12]}…, got {got[:12]}…); restore it from a backup."
-            )
+        self._digest(model, table, file.path, local, file.sha256)
         return local
+
+    def _digest(self, model: str, table: str, path: str, local: Path, expected: str = "") -> str:
+        with readable(str(local)):
+            return CHECKSUMS.checked(local, f"{self.uri(model, table)}/{path}", expected)
 
     def _fetched(self, model: str, table: str, path: str) -> Path:
         """The file at *path* below the table as a local file; in S3, through the cache (data files never change)."""
@@ -217,14 +285,25 @@ class Tables:
             return local
         key = self.location.object_key("tables", model, table, path)
         local = self.cache / hashlib.sha256(f"{self.location.url}/{key}".encode()).hexdigest()
+        if local.exists() and not CHECKSUMS.of(local).startswith(named_digest(path)):
+            local.unlink()  # only a copy, and a bad one
         if not local.exists():
-            self._download(key, local)
+            with readable(f"s3://{self.location.bucket}/{key}"):
+                self._download(key, local)
         return local
 
     def _download(self, key: str, local: Path) -> None:
+        from botocore.exceptions import ClientError
+
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / "file"
-            self.location.s3_client().download_file(self.location.bucket, key, str(copy))
+            try:
+                self.location.s3_client().download_file(self.location.bucket, key, str(copy))
+            except ClientError as error:
+                if error.response.get("Error", {}).get("Code") in {"NoSuchKey", "404"}:
+                    message = f"s3://{self.location.bucket}/{key}: the data file is gone; restore it from a backup."
+                    raise NotFound(message) from error
+                raise
             atomic_copy(copy, local)
 
 
@@ -241,9 +320,14 @@ def _properties(key: str) -> CommitProperties:
 
 def _added(table: DeltaTable | None) -> dict[str, int]:
     """Path -> rows of every file of the table, as this version of it has them."""
+    told = _told(table) if table is not None else {"path": [], "num_records": []}
+    return dict(zip(told["path"], told["num_records"], strict=True))
+
+
+def _told(table: DeltaTable) -> dict[str, list[Any]]:
+    """What the log says of each file of the table: column -> values."""
     import pyarrow as pa
 
-    if table is None:
-        return {}
-    actions = pa.table(table.get_add_actions(flatten=True)).to_pydict()
-    return dict(zip(actions["path"], actions["num_records"], strict=True))
+    with readable(table.table_uri):
+        told: dict[str, list[Any]] = pa.table(table.get_add_actions(flatten=True)).to_pydict()
+    return told

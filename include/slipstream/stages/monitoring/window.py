@@ -59,6 +59,7 @@ class Window:
         files: The data files that its rows come from.
         scheme: Digest of what beside a file's content decides how its rows read.
         left_out: Inputs that cannot be judged, because `deploy.capture` does not keep their values.
+        damaged: Data files that are not what was written, and so have no rows in the window.
     """
 
     rows: int
@@ -69,6 +70,7 @@ class Window:
     files: tuple[FilePart, ...]
     scheme: str = ""
     left_out: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[str]:
@@ -111,7 +113,7 @@ def origin_of(spec: ModelSpec, store: Store, champion: int, trained_on: str) -> 
         trained_on: The dataset version that it was trained on.
     """
     if spec.monitor.source == "predictions":
-        return Captured(spec, store, champion, store.tables.files(spec.name, PREDICTIONS))
+        return Captured(spec, store, champion, *store.tables.sound(spec.name, PREDICTIONS))
     state = store.ledger.state()
     since = load_dataset(store.objects, state, spec.name, trained_on)
     newest = load_dataset(store.objects, state, spec.name, state.model(spec.name).dataset or trained_on)
@@ -174,6 +176,7 @@ class Captured:
     store: Store
     champion: int
     files: tuple[TableFile, ...]
+    damaged: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -201,7 +204,8 @@ class Captured:
             history = _typed(_unpacked(everyones, self.spec), profile, leave={"target", "answer"})
             own = _typed(_unpacked(kept, self.spec), profile, leave={"target"}, left_out=left_out)
             window = _window(own, known, self.spec, history)
-            yield replace(window, left_out=left_out, scheme=_scheme(rows, self.champion, left_out))
+            scheme = _scheme(rows, self.champion, left_out)
+            yield replace(window, left_out=left_out, scheme=scheme, damaged=self.damaged)
 
     def _kept(self, rows: duckdb.DuckDBPyRelation) -> tuple[duckdb.DuckDBPyRelation, tuple[str, ...]]:
         """The rows whose inputs are kept, and the inputs that are redacted in any of them."""

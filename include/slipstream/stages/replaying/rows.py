@@ -11,7 +11,7 @@ from slipstream.duck import duck, first_row, quoted
 from slipstream.scoring.schema import Field, Schema
 from slipstream.spec import ModelSpec
 from slipstream.store import Store
-from slipstream.store.tables import TableFile
+from slipstream.store.tables import Sound, TableFile
 
 if TYPE_CHECKING:
     import duckdb
@@ -45,9 +45,9 @@ class Requests:
         }
 
 
-def newest_files(spec: ModelSpec, store: Store) -> tuple[TableFile, ...]:
+def newest_files(spec: ModelSpec, store: Store) -> Sound:
     """The files of the predictions table that rows are taken from."""
-    return store.tables.newest(spec.name, PREDICTIONS, LOOKED_AT)
+    return store.tables.sound(spec.name, PREDICTIONS, LOOKED_AT)
 
 
 def requests(spec: ModelSpec, store: Store, files: Sequence[TableFile], needed: Sequence[str]) -> Requests | None:

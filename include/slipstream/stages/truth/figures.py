@@ -20,13 +20,15 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Joining:
-    """One join: the model, its champion, the windows' length and the last moment that counts, in microseconds."""
+    """One join: the model, its champion, the windows' length, the last moment that counts, in microseconds, and what
+    data files it had to leave out."""
 
     spec: ModelSpec
     champion: int | None
     span: int
     until: int
     matured: str
+    damaged: tuple[str, ...] = ()
 
 
 def windows_of(this: Joining, truth: Truth, known: Mapping[tuple[int, str], Any]) -> list[dict[str, Any]]:

@@ -1,0 +1,108 @@
+"""What names what: everything that the ledger names is there, and everything that this names in turn."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from slipstream.commands.verify.items import LEDGER, TABLES, VERSIONS, data_file, failure
+from slipstream.errors import NotFound, SlipstreamError
+from slipstream.store import Store
+from slipstream.store.datasets import DATA, load_dataset
+from slipstream.store.location import Listed
+from slipstream.store.state import Event, ModelState, State
+
+_DIGEST = re.compile(r"(?:object:)?([0-9a-f]{64})")
+_OWN = "digest"
+"""The field that holds the digest of an API key, which is no object."""
+
+Found = tuple[str, str, SlipstreamError]
+"""Part, name, and what is wrong."""
+
+
+def named_objects(events: list[Event]) -> dict[str, str]:
+    """Digest of each object that an event names -> which event that is, in words."""
+    found: dict[str, str] = {}
+    for event in events:
+        for digest in _digests(event.data):
+            found.setdefault(digest, f"event {event.seq} ({event.kind} of {event.model})")
+    return found
+
+
+def _digests(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, entry in value.items():
+            if name != _OWN:
+                yield from _digests(entry)
+    elif isinstance(value, list):
+        for entry in value:
+            yield from _digests(entry)
+    elif isinstance(value, str) and (named := _DIGEST.fullmatch(value)):
+        yield named[1]
+
+
+def missing_objects(store: Store, events: list[Event], there: set[str]) -> Iterator[Found]:
+    """The objects that events, and the batches that they name, name and that are not *there*."""
+    named = named_objects(events)
+    for event in events:
+        batch = str((event.data.get("result") or {}).get("batch") or "")
+        if batch in there:
+            named |= dict.fromkeys(_of_batch(store, batch), f"batch {batch[:12]}") | named
+    for digest, by in named.items():
+        if digest not in there:
+            yield "objects", digest, NotFound(f"objects/{digest}: is gone; {by} names it; restore it from a backup.")
+
+
+def _of_batch(store: Store, batch: str) -> Iterator[str]:
+    try:
+        found = store.objects.get_json(batch)
+    except (SlipstreamError, ValueError):  # a finding of its own
+        return
+    yield from (found[name] for name in ("file", "aside") if found.get(name))
+    yield from (file[1] for file in (found.get("delivered") or {}).get("files", ()))
+
+
+def datasets(store: Store, state: State, name: str, model: ModelState) -> Iterator[Found]:
+    """Each dataset version of a model: its manifest, and that its files are there and are what the manifest says."""
+    checked: set[str] = set()
+    for dataset in model.datasets:
+        try:
+            files = load_dataset(store.objects, state, name, dataset).files
+            store.tables.local_files(name, DATA, [file for file in files if file.path not in checked])
+            checked |= {file.path for file in files}
+        except SlipstreamError as error:
+            yield TABLES, f"{name}, dataset {dataset[:12]}", error
+
+
+def versions(store: Store, name: str, model: ModelState) -> Iterator[Found]:
+    """Each version of a model: its bundle's signature and files."""
+    from slipstream.scoring.bundle import open_bundle
+
+    for number, event in model.versions.items():
+        try:
+            open_bundle(store, event.data["result"]["bundle"])
+        except SlipstreamError as error:
+            yield VERSIONS, f"{name}/{number}", error
+
+
+def logs(store: Store, tables: list[tuple[str, str]]) -> Iterator[Found]:
+    """Each table: its log, against its head, and that the files that it names are there and are what was written."""
+    for model, table in tables:
+        try:
+            damaged = store.tables.sound(model, table).damaged
+        except SlipstreamError as error:
+            yield TABLES, f"{model}/{table}", error
+            continue
+        for path in damaged:
+            said = failure(data_file(store, model, table, Listed(path, 0, "")))
+            if said is not None:
+                yield TABLES, f"{model}/{table}/{path}", said
+
+
+def ledger(store: Store) -> Iterator[Found]:
+    """The ledger: its chain and its end."""
+    try:
+        store.ledger.verify()
+    except SlipstreamError as error:
+        yield LEDGER, "ledger", error

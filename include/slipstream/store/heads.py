@@ -1,0 +1,170 @@
+"""The head of a Delta table: a small file beside it that says how far the table had come, and what it then was.
+
+Delta's own log does not notice when its newest commits are gone or emptied: it ends earlier, and all is well. A head is
+written after each commit and never deletes anything, so a table that ends before its head was cut, and one that is not
+what its head says was changed. A writer that dies in between leaves a head that lags by a commit, which proves less
+but nothing false. A head is read before its table, which may grow in between.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slipstream.errors import StoreError
+from slipstream.store.delta import open_table
+from slipstream.store.faultpoints import faultpoint
+from slipstream.store.files import atomic_write
+from slipstream.store.location import Location
+from slipstream.store.objects import canonical_json
+
+FILE = "_head.json"
+_TOLD = ("path", "size_bytes", "num_records", "min.", "max.")
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+_log = logging.getLogger("slipstream")
+
+
+@dataclass(frozen=True)
+class Head:
+    """How far a table had come.
+
+    Attributes:
+        number: Of the ledger's last event, or of the table's version.
+        digest: Of that event, or of the files that this version is made of.
+    """
+
+    number: int
+    digest: str
+
+
+def read_head(location: Location, uri: str) -> Head | None:
+    """The head of the table at *uri*; None if it has none: it is new, or of a time without heads.
+
+    Raises:
+        StoreError: ``storage_not_readable``, or ``head_damaged``.
+    """
+    try:
+        faultpoint("store.io")
+        data = _read(location, uri)
+    except OSError as error:
+        raise StoreError(f"{_name(uri)}: cannot be read: {error}.", code="storage_not_readable") from error
+    if data is None:
+        return None
+    try:
+        found = json.loads(data)
+        head = Head(found["number"], found["digest"])
+        if found["check"] != _check(head):
+            raise ValueError
+    except (ValueError, KeyError, TypeError) as error:
+        message = f"{_name(uri)}: is damaged; run `slipstream verify --repair`, which writes it anew."
+        raise StoreError(message, code="head_damaged") from error
+    return head
+
+
+def write_head(location: Location, uri: str, head: Head) -> None:
+    """Set the head of the table at *uri*. What was committed stays committed if this fails; the next one makes good."""
+    data = canonical_json({**asdict(head), "check": _check(head)})
+    try:
+        faultpoint("store.io")
+        _write(location, uri, data)
+    except (StoreError, OSError) as error:
+        _log.warning("%s: was not written, and lags until the next commit: %s", _name(uri), error)
+
+
+def files_digest(table: DeltaTable) -> str:
+    """The digest of what the log says of this version's files: names, sizes, rows, least and greatest texts."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    told = pa.table(table.get_add_actions(flatten=True))
+    found = hashlib.sha256()
+    if not told.num_rows:
+        return found.hexdigest()
+    told = told.take(pc.sort_indices(told["path"]))
+    for name in sorted(told.column_names):
+        column = told[name]
+        # A column that no file has is in the log or not, as others were added since.
+        if name.startswith(_TOLD) and column.null_count < len(column):
+            found.update(canonical_json([name, column.cast(pa.string()).to_pylist()]))
+    return found.hexdigest()
+
+
+def write_table_head(location: Location, uri: str, table: DeltaTable) -> None:
+    """Set the head of the *table*, which was opened as it is now."""
+    write_head(location, uri, Head(table.version(), files_digest(table)))
+
+
+def check_table_head(location: Location, uri: str, table: DeltaTable | None, head: Head | None) -> None:
+    """Refuse a *table* that ends before its *head*, or was changed since; the head was read before the table.
+
+    Raises:
+        StoreError: ``table_cut``.
+    """
+    if head is None:
+        return
+    version = table.version() if table is not None else -1
+    if table is None or version < head.number:
+        what = f"ends at version {version}, but had {head.number}" if table is not None else "is gone"
+        raise _cut(uri, what)
+    try:
+        then = table if version == head.number else open_table(location, uri, head.number)
+    except StoreError:  # its log was tidied up since
+        return
+    if then is not None and files_digest(then) != head.digest:
+        raise _cut(uri, f"has other files in version {head.number} than it had")
+
+
+def _cut(uri: str, what: str) -> StoreError:
+    message = f"{uri}: {what}; its commits are missing or damaged: restore {uri}/_delta_log from a backup."
+    return StoreError(message, code="table_cut")
+
+
+def _check(head: Head) -> str:
+    return hashlib.sha256(canonical_json(asdict(head))).hexdigest()[:32]
+
+
+def _name(uri: str) -> str:
+    return f"{uri}/{FILE}"
+
+
+def _key(location: Location, uri: str) -> str:
+    return f"{uri.removeprefix(f's3://{location.bucket}/')}/{FILE}"
+
+
+def _read(location: Location, uri: str) -> bytes | None:
+    if location.root is not None:
+        try:
+            return (Path(uri) / FILE).read_bytes()
+        except FileNotFoundError:
+            return None
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        body: Any = location.s3_client().get_object(Bucket=location.bucket, Key=_key(location, uri))["Body"]
+        data: bytes = body.read()
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") in {"NoSuchKey", "NoSuchBucket", "404"}:
+            return None
+        raise OSError(str(error)) from error
+    except BotoCoreError as error:
+        raise OSError(str(error)) from error
+    return data
+
+
+def _write(location: Location, uri: str, data: bytes) -> None:
+    if location.root is not None:
+        atomic_write(Path(uri) / FILE, data)
+        return
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        location.s3_client().put_object(Bucket=location.bucket, Key=_key(location, uri), Body=data)
+    except (BotoCoreError, ClientError) as error:
+        raise OSError(str(error)) from error
