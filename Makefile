@@ -1,5 +1,5 @@
 # Everything that is made goes below var/. Each target does its own set-up.
-.PHONY: help setup demo test check bench up down clean
+.PHONY: help setup demo test check bench figures up down clean
 .DEFAULT_GOAL := help
 
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME
@@ -41,6 +41,10 @@ check: ## style, types, layering, freshness of the locks, the schema and the gen
 bench: ## measure against the peers: make bench SUITE=pipeline; QUICK=1 only shows that it runs
 	@.ci/install dev
 	@$(BIN)/python -m bench $(SUITE)
+
+figures: ## take the figures of the last full benchmarks over into the documentation
+	@mkdir -p bench/figures && cp var/bench/*.json bench/figures/
+	@$(BIN)/python docs/generate.py
 
 clean: down ## stop the stack and remove var/, with its store, models and secrets
 	@echo "removing var/ ($$(du -sh var 2>/dev/null | cut -f1)): the environment, the store, Airflow's database, secrets, logs"

@@ -8,7 +8,7 @@ import platform
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def report(suite: str, rows: Sequence[Row], details: Any = None) -> Path:
     folder = ROOT / "var" / "bench"
     file = (folder / "quick" if QUICK else folder) / f"{suite}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    found: dict[str, Any] = {"suite": suite, "date": date.today().isoformat(), "machine": machine}
+    found: dict[str, Any] = {"suite": suite, "date": datetime.now(UTC).date().isoformat(), "machine": machine}
     found["rows"] = [asdict(item) for item in rows]
     if details is not None:
         found["details"] = details

@@ -16,6 +16,7 @@ from typing import Any
 
 from reference_backends import alerts, backends, estimators, expectations, metrics, slots
 from reference_errors import errors
+from reference_figures import suites
 from reference_spec import spec
 
 from slipstream.model_file import json_schema
@@ -108,13 +109,14 @@ BLOCKS: dict[str, Callable[[], Iterator[str]]] = {
     "example": example,
     "cli": cli,
     "errors": errors,
+    **suites(),
 }
 
 
 def fresh() -> dict[Path, str]:
     """Every file that this script keeps, with the text that it should have."""
     texts = {SCHEMA: json.dumps(json_schema(), indent=2) + "\n"}
-    for page in sorted(DOCS.glob("*.md")):
+    for page in (*sorted(DOCS.glob("*.md")), ROOT / "bench" / "README.md"):
         texts[page] = _BLOCK.sub(lambda found: f"{found[1]}\n{_text(found[2])}\n\n{found[3]}", page.read_text())
     return texts
 
