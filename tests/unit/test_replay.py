@@ -229,7 +229,7 @@ def test_a_row_at_fault_is_found_among_sound_ones_and_many_end_it(
     version()
     capture(2000)
     (scorer,) = scorers(store, 1)
-    found = requests(make_spec(), store, newest_files(make_spec(), store), scorer.schema.names)
+    found = requests(make_spec(), store, newest_files(make_spec(), store).files, scorer.schema.names)
     assert found is not None
     found.frame.loc[[7, 1200], "carrier"] = found.frame.loc[[7, 1200], "carrier"].map(lambda _: ["no word"])
     side = Side(scorer)

@@ -152,7 +152,7 @@ def _operation(front: Front, path: Path, model: str, schema: Schema | None) -> d
     responses = {"200": {"description": "The answer.", "content": _answer(path.name, model)}}
     responses |= {str(status): _refusal(status, error) for status in sorted(statuses)}
     if path.name in {"readyz", "v2_ready", "ping"}:
-        responses["503"] = {"description": "Not yet.", "content": _answer("readyz", model)}
+        responses["503"] = {"description": "Not yet.", "content": _answer(path.name, model)}
     operation["responses"] = responses
     return operation
 
@@ -199,7 +199,7 @@ def _answer(name: str, model: str) -> dict[str, Any]:
 
 FIXED_ANSWERS = {
     "livez": "Nothing",
-    "readyz": "Ready",
+    "readyz": "Readiness",
     "ping": "Ready",
     "openapi": "Object",
     "models": "Models",
@@ -210,7 +210,7 @@ FIXED_ANSWERS = {
     "v1_model": "ModelReady",
     "v2_server": "V2Server",
     "v2_live": "Live",
-    "v2_ready": "Ready",
+    "v2_ready": "Readiness",
     "v2_model": "V2Model",
     "v2_model_ready": "ModelReady",
 }

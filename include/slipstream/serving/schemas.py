@@ -138,7 +138,8 @@ _WATCHED = {
 FIXED = {
     "Nothing": record({}),
     "Object": {"type": "object"},
-    "Ready": record({"ready": _YES, "unread_since": {"type": ["string", "null"], "format": "date-time"}}),
+    "Ready": record({"ready": _YES}),
+    "Readiness": record({"ready": _YES, "unread_since": {"type": ["string", "null"], "format": "date-time"}}),
     "Live": record({"live": _YES}),
     "ModelReady": record({"name": _TEXT, "ready": _YES}),
     "Model": _WATCHED,
