@@ -300,6 +300,13 @@ class TestApproval:
         with pytest.raises(StageError):
             require_approval(spec, to, 1)
 
+    def test_a_yes_beside_a_no_is_no_yes(self, project: Project) -> None:
+        operator, to = self.asking(project)
+        event = self.answered("Approve", "grace", 1) | {"chosen_options": ["Approve", "Reject"]}
+        operator.execute_complete(self.started("ada"), event)
+        (decision,) = to.ledger.read(model="asked", kind="approval.decided")
+        assert (decision.actor, decision.data["approved"]) == ("grace", False)
+
     def started(self, user: str) -> Any:
         ti = SimpleNamespace(dag_id="asked__train", run_id="run-1", task_id="approve", xcom_push=lambda **_: None)
         return context(user) | {"ti": ti, "task_instance": ti}

@@ -170,6 +170,17 @@ def test_new_rows_fire_the_trigger(tmp_path: Path) -> None:
     asyncio.run(watch())
 
 
+def test_exactly_as_many_new_rows_as_asked_for_are_enough(tmp_path: Path) -> None:
+    rows = Rows(Store.open((tmp_path / "store").as_uri()))
+
+    async def watch() -> None:
+        listener = Listener(NewRows("tiny", rows.store.url, min_rows=100, seconds=0.05))
+        rows.add("predictions", 100)
+        assert await listener.within(5) == {"predictions": 100, "labels": 0}
+
+    asyncio.run(watch())
+
+
 def test_a_store_that_is_away_is_asked_again(tmp_path: Path) -> None:
     place = tmp_path / "store"
     place.write_text("in the way")

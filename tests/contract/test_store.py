@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import multiprocessing
+from dataclasses import asdict, replace
 from pathlib import Path
 from uuid import uuid4
 
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
 from slipstream.errors import ChecksumMismatch, Conflict, NotFound, StoreError
 from slipstream.store import Store
 from slipstream.store.datasets import load_dataset, read_dataset, save_dataset
 from slipstream.store.objects import sha256_file
+from slipstream.store.state import Event
 
 
 @pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.server)])
@@ -127,6 +131,12 @@ class TestTables:
         with pytest.raises(NotFound, match="no dataset version"):
             load_dataset(opened.objects, opened.ledger.state(), "m", "f" * 64)
 
+    def test_the_newest_files_are_as_many_as_it_takes(self, opened: Store) -> None:
+        appended = [opened.tables.append("m", "data", pa.table({"a": [1, 2, 3]}), key) for key in ("k1", "k2", "k3")]
+        found = {rows: len(opened.tables.sound("m", "data", rows).files) for rows in (1, 3, 4, 6, 7, 100)}
+        assert found == {1: 1, 3: 1, 4: 2, 6: 2, 7: 3, 100: 3}
+        assert opened.tables.sound("m", "data", 1).files == appended[-1]
+
     def test_a_flipped_bit_is_refused(self, opened: Store, url: str, tmp_path: Path) -> None:
         files = opened.tables.append("m", "data", pa.table({"a": list(range(1000))}), "k1")
         flip(url, f"tables/m/data/{files[0].path}")
@@ -220,6 +230,33 @@ def test_a_changed_event_is_found(tmp_path: Path) -> None:
         file.write_bytes(file.read_bytes().replace(b'{"number":1}', b'{"number":9}'))
     with pytest.raises(StoreError, match="event 2 is missing or was changed"):
         Store.open(tmp_path.as_uri()).ledger.verify()
+
+
+@pytest.mark.parametrize("how", ["changed", "removed"])
+def test_an_event_that_was_changed_and_hashed_again_is_found(tmp_path: Path, how: str) -> None:
+    """Each event fits its own hash then: only the hash of the one before it, which the next one has, tells."""
+    honest, forged = Store.open((tmp_path / "honest").as_uri()), Store.open((tmp_path / "forged").as_uri())
+    for number in range(4):
+        honest.ledger.append("a", "m", {"number": number})
+    events = honest.ledger.read()
+    if how == "changed":
+        events[1] = replace(events[1], payload='{"number":9}')
+    else:
+        del events[1]
+    hashed = [
+        event.with_hash(chained(event))
+        for event in (replace(event, seq=place) for place, event in enumerate(events, start=1))
+    ]
+    write_deltalake(forged.ledger.uri, pa.Table.from_pylist([asdict(event) for event in hashed]))
+    with pytest.raises(StoreError, match=f"event {3 if how == 'changed' else 2} does not fit the chain") as caught:
+        forged.ledger.verify()
+    assert caught.value.code == "ledger_broken"
+
+
+def chained(event: Event) -> str:
+    """The hash that an event of this content has."""
+    said = {name: value for name, value in asdict(event).items() if name != "hash"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def test_a_ledger_that_cannot_be_read_says_so(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,6 +21,8 @@ from slipstream.stages.history import history
 from slipstream.stages.policies.due import last_due, next_due
 from slipstream.stages.train import train
 from slipstream.store import Store
+from slipstream.store.ledger import Ledger
+from slipstream.store.state import Event
 
 NOW = datetime(2030, 1, 6, 12, tzinfo=UTC)  # a Sunday
 DRIFT = "2 of 3 inputs drifted in 600 rows (carrier psi 4 > 0.2, distance psi 5 > 0.2)."
@@ -207,6 +210,14 @@ def test_windows_that_overlap_count_once(serving: Any, watch: Watch, more: Any, 
     assert decide(spec, store, now=NOW).action == "retrain"
 
 
+def test_windows_that_share_one_instant_overlap(serving: Any, watch: Watch, more: Any, store: Store) -> None:
+    spec = serving({"window": "7d"}, windows=2)
+    more(spec)
+    watch(drifted=True, hours=(1, 168))
+    watch(drifted=True, hours=(168, 335))
+    assert decide(spec, store, now=NOW).why == "windows"
+
+
 def test_what_has_too_few_rows_neither_counts_nor_breaks_the_row(
     serving: Any, watch: Watch, more: Any, store: Store
 ) -> None:
@@ -366,6 +377,26 @@ def test_a_situation_that_changes_meanwhile_is_judged_anew(serving: Any, watch: 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(one, range(4)))
     assert decided(store).count("requested") == 1
+
+
+class Overtaken(Ledger):
+    """A ledger in which a rollout begins, by another writer, just before the first decision is committed."""
+
+    def append(self, kind: str, model: str, payload: dict[str, Any], **options: Any) -> Event:
+        if kind.startswith("retrain.") and not self.read(kind="deployment.started"):
+            Ledger(self.location).append("deployment.started", model, {"version": 2, "bundle": "b"})
+        return super().append(kind, model, payload, **options)
+
+
+def test_a_rollout_that_begins_meanwhile_makes_the_decision_stale(
+    serving: Any, watch: Watch, more: Any, store: Store
+) -> None:
+    spec = serving()
+    more(spec)
+    watch(drifted=True)
+    found = decide(spec, replace(store, ledger=Overtaken(store.ledger.location)), now=NOW)
+    assert (found.action, found.why) == ("skip", "rollout")
+    assert decided(store) == ["skipped"]
 
 
 @pytest.mark.parametrize(

@@ -150,8 +150,10 @@ class TestSlice:
     [
         ({"type": "latency", "bound": 5}, {}, True, "latency: one row takes 3.25 ms; at most 5 ms is allowed."),
         ({"type": "latency", "bound": 3}, {}, False, "latency: one row takes 3.25 ms; at most 3 ms is allowed."),
+        ({"type": "latency", "bound": 3.25}, {}, True, "latency: one row takes 3.25 ms; at most 3.25 ms is allowed."),
         ({"type": "latency", "bound": 3}, {"latency_ms": None}, False, "latency: it was not measured; package again."),
         ({"type": "size", "bound": 2}, {}, True, "size: the bundle has 1.5 MB; at most 2 MB is allowed."),
+        ({"type": "size", "bound": 1.5}, {}, True, "size: the bundle has 1.5 MB; at most 1.5 MB is allowed."),
         ({"type": "size", "bound": 1}, {}, False, "size: the bundle has 1.5 MB; at most 1 MB is allowed."),
     ],
 )

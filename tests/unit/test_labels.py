@@ -279,6 +279,26 @@ class TestJoin:
         told(store, (12, "true"))
         assert join(spec, store).reopened == ()
 
+    def test_of_very_many_rows_the_newest_are_judged(
+        self, spec: ModelSpec, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("slipstream.stages.truth.joined.SAMPLE", 10)
+        predict(store, [0.9, 0.1] * 10, time=[NOON + number * timedelta(minutes=1) for number in range(20)])
+        told(store, *((number, "false" if (number % 2 == 0) == (number < 10) else "true") for number in range(20)))
+        found = join(spec, store)
+        assert (found.labelled, found.value) == (20, 1.0), "of the oldest ten it would be 0"
+
+    def test_a_prediction_at_the_edge_of_two_windows_counts_in_one(self, spec: ModelSpec, store: Store) -> None:
+        midnight = datetime(2026, 3, 11, tzinfo=UTC)
+        before, after = midnight - timedelta(hours=1), midnight + timedelta(hours=1)
+        predict(store, [0.9, 0.1, 0.95, 0.2], time=[before, before, midnight, after])
+        told(store, (0, "true"), (1, "false"), (2, "false"), (3, "true"))
+        windows = details(store, join(spec, store))["windows"]
+        assert [(window["start"][:10], window["predictions"], window["value"]) for window in windows] == [
+            ("2026-03-11", 2, 0.0),
+            ("2026-03-10", 2, 1.0),
+        ], "in the older window it would make two of two pairs one of two"
+
     def test_maturity_and_coverage(self, make_spec: MakeSpec, spec: ModelSpec, store: Store) -> None:
         patient = make_spec(monitor={"quality": {"max_loss": 0.1, "maturity": "7d"}, "window": "7d"})
         predict(store, [0.9, 0.8, 0.3, 0.1])

@@ -79,6 +79,14 @@ def test_a_resample_is_the_metric_on_the_drawn_rows(task: str, metric: str) -> N
         assert value == pytest.approx(measure(metric, truth[rows], answer[rows]), rel=1e-10)
 
 
+def test_exactly_one_half_is_the_first_class() -> None:
+    """Not by way of ``decide``: these are the figures that anybody can count."""
+    truth, answer = np.array([0, 0, 0, 1]), np.array([0.5, 0.5, 0.5, 0.5])
+    assert measure("accuracy", truth, answer) == 0.75
+    assert measure("recall", truth, answer) == 0.0
+    assert measure("balanced_accuracy", truth, answer) == 0.5
+
+
 def test_an_interval_covers_the_truth_as_often_as_it_says() -> None:
     covered = 0
     for seed in range(200):

@@ -305,6 +305,24 @@ class TestGate:
         assert not gated.passed
         assert "cannot answer 100 that champion small/1 answers (age: callers" in gated.verdicts[0].sentence
 
+    def test_a_few_rows_that_cannot_be_answered_refuse_whatever_the_others_say(
+        self, store: Store, make_spec: Any, version: Version, crown: Any, capture: Capture
+    ) -> None:
+        delay = {"task": "regression", "target": "delay", "evaluate": {"metric": "mae", "bootstrap": 20}}
+        stump = {"type": "sklearn", "estimator": "sklearn.tree.DecisionTreeRegressor", "parameters": {"max_depth": 1}}
+        crown(version(train={"trainer": stump}, gates=GATES, **delay))
+        two = version(train={"trainer": RIDGE}, gates=GATES, **delay)
+        distance = np.random.default_rng(0).normal(size=500)
+        distance[::100] = 1.7e308
+        capture(500, distance=distance)
+        found = replay(make_spec(train={"trainer": RIDGE}, **delay), store, two)
+        assert (found.rows, found.failed) == (500, 5)
+        assert found.disagreed is not None
+        bound = {"type": "replay", "bound": 1.0}
+        gated = judge(make_spec, store, two, gates=[bound], train={"trainer": RIDGE}, **delay)
+        assert not gated.passed
+        assert gated.verdicts[0].value == found.disagreed
+
     def test_nothing_captured_yet_passes_and_no_replay_does_not(
         self, store: Store, make_spec: Any, version: Version, crown: Any, capture: Capture
     ) -> None:

@@ -6,16 +6,14 @@ import asyncio
 import gzip
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import httpx
 import pytest
 
 from slipstream.serving.limits import Limits
 from slipstream.serving.served import prediction_ids
-from tests.unit.fixed_model import ROW, Ask, Few, asking, guards
-
-if TYPE_CHECKING:
-    import httpx
+from tests.unit.fixed_model import ROW, Ask, Few, asking, guards, listening
 
 
 @pytest.fixture
@@ -160,6 +158,25 @@ class TestTransport:
         assert (reply.status_code, reply.json()["error"]["code"]) == (413, "body_too_large")
         assert "limit 20000 bytes" in reply.json()["error"]["message"]
 
+    @pytest.mark.parametrize("length", [True, False])
+    def test_a_body_of_exactly_the_limit_is_taken(self, ask: Ask, length: bool) -> None:
+        whole = rows(ROW).ljust(20_000).encode()
+
+        async def chunks() -> Any:
+            yield whole[:10_000]
+            yield whole[10_000:]
+
+        kind = {"content-type": "application/json"}
+        reply = ask("POST", "/models/m/predict", content=whole if length else chunks(), headers=kind)
+        assert reply.status_code == 200, reply.text
+
+    def test_so_is_one_that_comes_with_its_headers(self, models: Few) -> None:
+        whole, kind = rows(ROW).encode(), {"content-type": "application/json"}
+        with listening(models, guards(Limits(body=len(whole)))) as url:
+            taken = httpx.post(f"{url}/models/m/predict", content=whole, headers=kind)
+            refused = httpx.post(f"{url}/models/m/predict", content=whole + b" ", headers=kind)
+        assert (taken.status_code, refused.status_code) == (200, 413)
+
     def test_a_large_body_without_length_is_refused_while_it_comes(self, ask: Ask) -> None:
         sent = 0
 
@@ -272,6 +289,11 @@ def test_many_at_once_are_told_to_wait(models: Few) -> None:
         reply = predict(ask, rows(ROW))
     assert (reply.status_code, reply.json()["error"]["code"]) == (503, "overloaded")
     assert reply.headers["retry-after"] == "1"
+
+
+def test_as_many_at_once_as_are_allowed_are_answered(models: Few) -> None:
+    with asking(models, guards(Limits(concurrency=1))) as ask:
+        assert [predict(ask, rows(ROW)).status_code for _ in range(3)] == [200] * 3
 
 
 def test_one_who_asks_too_often_is_told_when_to_come_again(models: Few) -> None:

@@ -127,6 +127,18 @@ def test_workers_add_up_and_have_one_instance(tmp_path: Path, monkeypatch: pytes
     assert instance_id(None) != instance_id(None)
 
 
+def test_another_canary_takes_other_keys() -> None:
+    def taken(version: int) -> set[int]:
+        routes = Routes(served(), replace(served(), version=version), 0.1, "header:x-user")
+        return {key for key in range(2000) if routes.choose({b"x-user": b"%d" % key}, b"", {})[1] == "challenger"}
+
+    two, three = taken(2), taken(3)
+    assert 150 < len(two) < 250
+    assert 150 < len(three) < 250
+    assert len(two & three) < 50, "a tenth of a tenth, were they drawn by chance"
+    assert taken(2) == two
+
+
 class TestDisagreement:
     @pytest.mark.parametrize("task", list(KINDS))
     @pytest.mark.parametrize(("rows", "sample"), [(1, 1.0), (20, 0.0), (1000, 0.0)])

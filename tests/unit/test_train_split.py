@@ -111,6 +111,17 @@ class TestByTime:
         assert {type(value) for value in frame["carrier"]} == {str, type(None)}
         assert first.inputs == (("distance", "DOUBLE"), ("hour", "BOOLEAN"), ("carrier", "VARCHAR"))
 
+    def test_a_target_that_is_no_number_is_unlabelled(
+        self, store: Store, make_spec: Any, make_rows: Any, committed: Any
+    ) -> None:
+        ridge = {"trainer": {"type": "sklearn", "estimator": "sklearn.linear_model.Ridge"}}
+        spec = make_spec(task="regression", target="delay", evaluate={"metric": "mae"}, train=ridge)
+        delay = np.where(np.arange(200) % 10 == 0, np.nan, 1.0)
+        cut = split(spec, store, committed(spec, make_rows(200, delay=delay)).id)
+        assert cut.counts().unlabelled == 20
+        assert cut.frame("train")["delay"].notna().all()
+        assert cut.frame("holdout")["delay"].notna().all()
+
     def test_order_does_not_depend_on_the_files(
         self, store: Store, make_spec: Any, make_rows: Any, committed: Any
     ) -> None:

@@ -189,15 +189,10 @@ def in_a_row(facts: Facts, holds: Callable[[Measurement], bool]) -> int:
 
 
 def cooling(policy: RetrainSpec, facts: Facts) -> timedelta:
-    """How long ``retrain.cooldown`` still lasts; not above 0 when it is over.
-
-    The last two requests count: where the clocks of two machines differ, each clock is held to it. No more than two,
-    so that a clock that was set back does not meet all its requests once more.
-    """
+    """How long ``retrain.cooldown`` still lasts after the newest request; not above 0 when it is over."""
     if policy.cooldown is None or not facts.asked:
         return timedelta()
-    ages = [facts.now - mark.time for mark in facts.asked[-2:] if mark.time <= facts.now]
-    return policy.cooldown - min([*ages, facts.since(facts.asked[-1])])
+    return policy.cooldown - facts.since(facts.asked[-1])
 
 
 def lapsed(policy: RetrainSpec, facts: Facts) -> bool:
