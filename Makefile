@@ -1,5 +1,5 @@
 # Everything that is made goes below var/. Each target does its own set-up.
-.PHONY: help setup demo test check bench figures up down clean
+.PHONY: help setup demo test check bench figures mutants up down clean
 .DEFAULT_GOAL := help
 
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME
@@ -45,6 +45,10 @@ bench: ## measure against the peers: make bench SUITE=pipeline; QUICK=1 only sho
 figures: ## take the figures of the last full benchmarks over into the documentation
 	@mkdir -p bench/figures && cp var/bench/*.json bench/figures/
 	@$(BIN)/python docs/generate.py
+
+mutants: ## whether the tests notice mistakes: 60 of them, drawn over the core (COUNT, SEED, JOBS)
+	@.ci/install dev
+	@$(BIN)/python bench/mutants $(or $(COUNT),60) $(or $(SEED),$(shell date +%s)) $(or $(JOBS),1)
 
 clean: down ## stop the stack and remove var/, with its store, models and secrets
 	@echo "removing var/ ($$(du -sh var 2>/dev/null | cut -f1)): the environment, the store, Airflow's database, secrets, logs"
