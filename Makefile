@@ -1,11 +1,12 @@
 # Everything that is made goes below var/. Each target does its own set-up.
-.PHONY: help setup demo test check bench figures mutants up down clean
+.PHONY: help setup demo test check bench figures mutants up down status clean
 .DEFAULT_GOAL := help
 
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME
 export PYTHON
 BIN := var/venv/bin
 STACK := $(BIN)/python -m slipstream_airflow.stack
+TESTS := not slow
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,17 +18,20 @@ setup: ## install into var/venv, make folders, secrets and Airflow's database (P
 demo: up ## the whole loop on real flights, from the first batch to the retrained champion; leaves everything running
 	@$(BIN)/python demo/run.py
 
-up: setup ## start Airflow and the endpoint in the background (SLIPSTREAM_AIRFLOW_PORT, SLIPSTREAM_ENDPOINT_PORT)
+up: setup ## start Airflow and the endpoint in the background, or what is missing of them (SLIPSTREAM_AIRFLOW_PORT, SLIPSTREAM_ENDPOINT_PORT)
 	@$(STACK) up
 
 down: ## stop them and verify that no process is left
 	@if [ -x $(BIN)/python ]; then $(STACK) down; else echo "nothing is set up"; fi
 
+status: ## show what runs and how well; fails unless all is healthy
+	@if [ -x $(BIN)/python ]; then $(STACK) status; else echo "nothing is set up"; exit 1; fi
+
 test: ## all tests: unit, contract, airflow, then end to end with a real Airflow and a real endpoint
 	@.ci/install dev
-	$(BIN)/pytest tests/unit tests/contract -n auto --dist loadfile
-	$(BIN)/pytest tests/airflow
-	$(BIN)/pytest tests/e2e
+	$(BIN)/pytest tests/unit tests/contract -n auto --dist loadfile -m "$(TESTS)"
+	$(BIN)/pytest tests/airflow -m "$(TESTS)"
+	$(BIN)/pytest tests/e2e -m "$(TESTS)"
 
 check: ## style, types, layering, freshness of the locks, the schema and the generated docs
 	@.ci/install dev

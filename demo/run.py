@@ -19,8 +19,8 @@ from screen import Screen
 from story import Story, Trouble
 
 from slipstream.errors import SlipstreamError
-from slipstream_airflow.stack_lifecycle import running_stack
 from slipstream_airflow.stack_settings import Layout
+from slipstream_airflow.stack_status import running_stack
 
 FIRST = ("2013-01", "2013-02", "2013-03")
 LATER = ("2013-04", "2013-05", "2013-06", "2013-07", "2013-08", "2013-09")

@@ -17,8 +17,9 @@ from typing import Any
 
 from slipstream.errors import SlipstreamError
 from slipstream_airflow import stack_processes
+from slipstream_airflow.stack_health import HEALTHY
 from slipstream_airflow.stack_home import prepare
-from slipstream_airflow.stack_lifecycle import down, running_stack, status, tell_password, up
+from slipstream_airflow.stack_lifecycle import down, tell_password, up
 from slipstream_airflow.stack_ports import choose
 from slipstream_airflow.stack_settings import (
     Layout,
@@ -27,6 +28,7 @@ from slipstream_airflow.stack_settings import (
     components,
     slipstream_environment,
 )
+from slipstream_airflow.stack_status import running_stack, status
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -77,7 +79,7 @@ def _up(layout: Layout, args: argparse.Namespace) -> int:
     begin = time.monotonic()
     running = running_stack(layout)
     if running is None:
-        down(layout)  # what lost its supervisor would still hold the ports
+        down(layout)  # what is left of a stack that cannot be read would still hold the ports
         ports, notes = choose(os.environ)
         for note in notes:
             print(note)
@@ -107,15 +109,15 @@ def _status(layout: Layout, args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(now, indent=2))
     elif now:
-        for name, component in now["components"].items():
+        for name, component in ({"supervisor": now["supervisor"]} | now["components"]).items():
             print(f"  {name:<14} {component['state']}   restarts: {component['restarts']}")
+        if now["supervisor"]["state"] != HEALTHY:
+            print("without its supervisor nothing is started again: make up")
         _show(now)
     else:
         left = len(stack_processes.members(layout.run))
         print(
-            f"nothing runs under a supervisor; {left} processes are left: make down"
-            if left
-            else "nothing runs: make up"
+            f"{left} processes are left of a stack that cannot be read: make down" if left else "nothing runs: make up"
         )
     return 0 if now.get("healthy") else 1
 

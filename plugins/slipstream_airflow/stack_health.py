@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -16,20 +16,20 @@ _TIMEOUT = 5.0
 _PARTS = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer": "triggerer"}
 
 
-def health(ports: Ports, names: Iterable[str], since: float) -> dict[str, str]:
-    """What each component called in *names* says of itself.
+def health(ports: Ports, started: Mapping[str, float]) -> dict[str, str]:
+    """What each component says of itself.
 
     Args:
         ports: The ports of the stack.
-        names: Components to ask.
-        since: Unix time at which the stack was started: a heartbeat from before it is another process's.
+        started: The components to ask, with the Unix time at which the process of each was started: a heartbeat from
+            before it is another process's.
 
     Returns:
         ``healthy`` or the reason why not, by component.
     """
-    report = _airflow(ports)
+    report = _airflow(ports) if started.keys() - {"endpoint"} else None
     states: dict[str, str] = {}
-    for name in names:
+    for name, since in started.items():
         if name == "endpoint":
             states[name] = _endpoint(ports)
         elif report is None:

@@ -1,4 +1,4 @@
-"""Start, stop and look at the stack of one machine: Airflow's four components and the endpoint."""
+"""Start, mend and stop the stack of one machine: Airflow's four components and the endpoint."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
 
 from slipstream.errors import SlipstreamError
 from slipstream_airflow import stack_processes
-from slipstream_airflow.stack_health import HEALTHY, health
+from slipstream_airflow.stack_health import HEALTHY
 from slipstream_airflow.stack_home import prepare
 from slipstream_airflow.stack_settings import (
     LONGEST_GRACE,
@@ -30,10 +29,12 @@ from slipstream_airflow.stack_settings import (
     process_environment,
     slipstream_environment,
 )
-from slipstream_airflow.stack_supervisor import STARTS
+from slipstream_airflow.stack_state import STATE, read_notes, silence
+from slipstream_airflow.stack_status import Running, running_stack, states, supervision
 
 UP_SECONDS = 180.0
-_STARTS_ALLOWED = 3
+_SUPERVISOR_SECONDS = 30.0
+_ENDS_ALLOWED = 3
 _TAIL_LINES = 15
 
 
@@ -43,28 +44,11 @@ class StackError(SlipstreamError):
     code = "stack_failed"
 
 
-@dataclass(frozen=True)
-class Running:
-    """What ``stack.json`` says of the stack that was started last.
-
-    Attributes:
-        ports: Where it listens.
-        names: Its components.
-        since: Unix time of its start.
-        environment: The settings that it was started with, without secrets.
-    """
-
-    ports: Ports
-    names: tuple[str, ...]
-    since: float
-    environment: Mapping[str, str]
-
-
 Say = Callable[[str], None]
 
 
 def up(layout: Layout, ports: Ports, *, names: tuple[str, ...] = (), say: Say = print) -> Running:
-    """Start the stack, unless it runs already, and wait until every component is healthy.
+    """Start the stack, or what is missing of it, and wait until every component is healthy.
 
     Args:
         layout: Where its things are.
@@ -76,18 +60,21 @@ def up(layout: Layout, ports: Ports, *, names: tuple[str, ...] = (), say: Say = 
         The running stack; its ports may be others than *ports* if it ran already.
 
     Raises:
-        StackError: If the supervisor ends, a component ends again and again, or is not healthy after ``UP_SECONDS``.
+        StackError: If no supervisor stays, a component ends again and again, or is not healthy after ``UP_SECONDS``.
     """
     with _alone(layout):
         running = running_stack(layout)
         if running is not None:
             _warn_of_changes(running, layout, say)
-            say = _nothing
+            well = {name for name, state in states(layout, running).items() if state == HEALTHY}
+            _mend(layout, running, say)
         else:
+            well = set()
             _clear(layout, say)
             tell_password(layout, prepare(layout, ports), say)
             running = _start(layout, ports, names)
-    _wait(layout, running, say)
+        ended = _ended(layout)
+    _wait(layout, running, well, ended, say)
     return running
 
 
@@ -110,18 +97,6 @@ def down(layout: Layout, *, say: Say = print) -> int:
         return _clear(layout, say)
 
 
-def running_stack(layout: Layout) -> Running | None:
-    """The stack that runs under a living supervisor, or None."""
-    if stack_processes.supervisor(layout.run) is None:
-        return None
-    try:
-        plan = json.loads((layout.run / "stack.json").read_text())
-        names = tuple(component["name"] for component in plan["components"])
-        return Running(Ports(**plan["ports"]), names, plan["since"], plan["environment"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # lost or torn: `up` clears the processes away and starts anew
-
-
 @contextlib.contextmanager
 def _alone(layout: Layout) -> Iterator[None]:
     """Only one `up` or `down` at a time."""
@@ -138,9 +113,7 @@ def _alone(layout: Layout) -> Iterator[None]:
 def _start(layout: Layout, ports: Ports, names: tuple[str, ...]) -> Running:
     wanted = components(ports, names)
     environment = airflow_environment(layout, ports) | slipstream_environment(layout, ports)
-    running = Running(ports, tuple(component.name for component in wanted), time.time(), environment)
     plan = {
-        "since": running.since,
         "ports": asdict(ports),
         "logs": str(layout.logs),
         "directory": str(layout.repo),
@@ -150,6 +123,22 @@ def _start(layout: Layout, ports: Ports, names: tuple[str, ...]) -> Running:
     draft = layout.run / "stack.json.new"
     draft.write_text(json.dumps(plan, indent=2))
     draft.replace(layout.run / "stack.json")
+    _supervise(layout, ports)
+    return Running(ports, tuple(component.name for component in wanted), environment)
+
+
+def _mend(layout: Layout, running: Running, say: Say) -> None:
+    """Give the stack a supervisor again if it has none that is awake; what runs of it runs on."""
+    trouble = supervision(layout)
+    if trouble != HEALTHY:
+        say(f"its supervisor is {trouble}")
+        stack_processes.signal_all(stack_processes.supervisors(layout.run), force=True)
+        _supervise(layout, running.ports)
+
+
+def _supervise(layout: Layout, ports: Ports) -> None:
+    """Start a supervisor, and wait until it has looked at all components once."""
+    begin = time.time()
     env = process_environment(layout, ports, os.environ) | {
         MARKER: stack_processes.mark(layout.run),
         ROLE: stack_processes.SUPERVISOR,
@@ -162,41 +151,47 @@ def _start(layout: Layout, ports: Ports, names: tuple[str, ...]) -> Running:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            check=True,
+            check=False,
         )
-    return running
+    while time.time() - silence(layout.run) < begin:
+        if time.time() - begin > _SUPERVISOR_SECONDS:
+            raise StackError(f"up: the supervisor does not start; {_tail(layout, 'supervisor')}")
+        time.sleep(0.05)
 
 
-def _nothing(_: str) -> None:
-    """Say nothing."""
+def _wait(layout: Layout, running: Running, well: set[str], ended: Mapping[str, int], say: Say) -> None:
+    """Wait until all is healthy, with one line for each component that becomes so.
 
-
-def _wait(layout: Layout, running: Running, say: Say) -> None:
-    """Wait until all is healthy, with one line for each component that becomes so."""
-    begin, told, states = time.monotonic(), set[str](), dict[str, str]()
+    Args:
+        layout: Where the things of the stack are.
+        running: The stack.
+        well: Components that were healthy before; nothing is said of them.
+        ended: How often each had ended before: what was long ago is no reason to give up now.
+        say: Takes the lines.
+    """
+    begin, told, now = time.monotonic(), set(well), dict[str, str]()
     while time.monotonic() - begin < UP_SECONDS:
-        states = health(running.ports, running.names, running.since)
-        for name, state in states.items():
+        now = states(layout, running)
+        for name, state in now.items():
             if state == HEALTHY and name not in told:
                 told.add(name)
-                say(f"  {name:<14} healthy after {time.time() - running.since:.1f} s")
-        if len(told) == len(running.names):
+                say(f"  {name:<14} healthy after {time.monotonic() - begin:.1f} s")
+        if all(state == HEALTHY for state in now.values()):
             return
-        if time.monotonic() - begin > 2 and stack_processes.supervisor(layout.run) is None:
+        if not stack_processes.supervisors(layout.run):
             raise StackError(f"up: the supervisor ended; {_tail(layout, 'supervisor')}")
-        starts = _starts(layout)
-        if failing := [name for name in running.names if name not in told and starts[name] > _STARTS_ALLOWED]:
-            raise StackError(f"up: {failing[0]} ended {_STARTS_ALLOWED} times; {_tail(layout, failing[0])}")
+        ends = _ended(layout)
+        if failing := [name for name in running.names if ends[name] - ended.get(name, 0) >= _ENDS_ALLOWED]:
+            raise StackError(f"up: {failing[0]} ended {_ENDS_ALLOWED} times; {_tail(layout, failing[0])}")
         time.sleep(0.25)
-    ill = [name for name in running.names if name not in told]
-    reasons = "; ".join(f"{name}: {states[name]}" for name in ill)
+    ill = [name for name, state in now.items() if state != HEALTHY]
+    reasons = "; ".join(f"{name}: {now[name]}" for name in ill)
     raise StackError(f"up: after {UP_SECONDS:.0f} s not healthy: {reasons}; {_tail(layout, ill[0])}")
 
 
-def _starts(layout: Layout) -> Counter[str]:
-    """How often the supervisor has started each component."""
-    path = layout.run / STARTS
-    return Counter(path.read_text().split() if path.exists() else ())
+def _ended(layout: Layout) -> Counter[str]:
+    """How often each component has ended."""
+    return Counter({name: note.ended for name, note in read_notes(layout.run).items()})
 
 
 def _tail(layout: Layout, name: str) -> str:
@@ -216,7 +211,7 @@ def _clear(layout: Layout, say: Say) -> int:
                 pass
         except RuntimeError as error:
             raise StackError(f"down: {error}") from error
-    for name in ("stack.json", "control.sock", "events.sock", STARTS):
+    for name in ("stack.json", STATE):
         (layout.run / name).unlink(missing_ok=True)
     return count
 
@@ -226,22 +221,3 @@ def _warn_of_changes(running: Running, layout: Layout, say: Say) -> None:
     changed = sorted(name for name in now if now[name] != running.environment.get(name))
     if changed:
         say(f"it runs already, with another {', '.join(changed)}; `make down` first to change that")
-
-
-def status(layout: Layout) -> dict[str, Any]:
-    """The running stack as plain values: URLs, components with state and restarts, memory. Empty if nothing runs."""
-    running = running_stack(layout)
-    if running is None:
-        return {}
-    states = health(running.ports, running.names, running.since)
-    starts = _starts(layout)
-    return {
-        "airflow": running.ports.airflow_url,
-        "endpoint": running.ports.endpoint_url,
-        "user": USER,
-        "password_file": str(layout.passwords),
-        "logs": str(layout.logs),
-        "components": {name: {"state": states[name], "restarts": max(0, starts[name] - 1)} for name in running.names},
-        "memory_mb": round(stack_processes.memory(layout.run) / 1e6),
-        "healthy": all(state == HEALTHY for state in states.values()),
-    }

@@ -26,23 +26,52 @@ def mark(run: Path) -> str:
     return str(run.resolve())
 
 
-def members(run: Path) -> list[psutil.Process]:
-    """Every living process of the stack, oldest first: those that carry its mark and all their descendants."""
+def members(run: Path, component: str = "") -> list[psutil.Process]:
+    """Every living process of the stack, oldest first: those that carry its mark and all their descendants.
+
+    Args:
+        run: The run folder of the stack.
+        component: Take only what belongs to this component.
+    """
     value = mark(run)
     kin = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
-        if process.pid not in kin and _variable(process, MARKER) == value:
+        if process.pid in kin or _variable(process, MARKER) != value:
+            continue
+        if not component or role(process) == component:
             found[process.pid] = process
             with contextlib.suppress(psutil.Error):
                 found.update((child.pid, child) for child in process.children(recursive=True))
-    alive = [process for process in found.values() if process.pid not in kin and _alive(process)]
-    return sorted(alive, key=_started)
+    return sorted((one for one in found.values() if one.pid not in kin and alive(one)), key=_started)
 
 
-def supervisor(run: Path) -> psutil.Process | None:
-    """The living supervisor of the stack, if it has one."""
-    return next((process for process in members(run) if _variable(process, ROLE) == SUPERVISOR), None)
+def supervisors(run: Path) -> list[psutil.Process]:
+    """The living supervisor of the stack and its stand-by, as far as they are there."""
+    return [process for process in members(run) if role(process) == SUPERVISOR]
+
+
+def role(process: psutil.Process) -> str:
+    """The component of a stack that *process* belongs to; empty if that cannot be told."""
+    return _variable(process, ROLE)
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether *process* runs; one that has ended and was not reaped does not."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def signal_all(processes: list[psutil.Process], *, force: bool) -> None:
+    """Send SIGTERM, or SIGKILL by *force*, to those of *processes* that are still there."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if force:
+                process.kill()
+            else:
+                process.terminate()
 
 
 def memory(run: Path) -> int:
@@ -58,8 +87,8 @@ def memory(run: Path) -> int:
 def stop(run: Path, grace: float, left: float = 3.0) -> Iterator[int]:
     """Stop the stack, yielding how many of its processes still live; ends when there are none.
 
-    The supervisor is asked first. What is left when it has gone, or has no supervisor any more, gets SIGTERM, and
-    SIGKILL soon after.
+    The supervisor and its stand-by are asked first. What is left when they have gone, or has no supervisor any more,
+    gets SIGTERM, and SIGKILL soon after.
 
     Args:
         run: The run folder of the stack.
@@ -72,18 +101,17 @@ def stop(run: Path, grace: float, left: float = 3.0) -> Iterator[int]:
     Raises:
         RuntimeError: If processes survive SIGKILL (they hang in the kernel).
     """
-    parent = supervisor(run)
-    if parent is not None:
-        _signal([parent], force=False)
-        yield from _until(lambda: not _alive(parent), run, grace)
-    _signal(members(run), force=False)
+    parents = supervisors(run)
+    signal_all(parents, force=False)
+    yield from _until(lambda: not any(map(alive, parents)), run, grace)
+    signal_all(members(run), force=False)
     yield from _until(lambda: not members(run), run, left)
     end = time.monotonic() + _KILL_SECONDS
     while remaining := members(run):
         if time.monotonic() > end:
             pids = [process.pid for process in remaining]
             raise RuntimeError(f"processes {pids} survive SIGKILL; look at them with ps")
-        _signal(remaining, force=True)
+        signal_all(remaining, force=True)
         yield len(remaining)
         time.sleep(_LOOK)
 
@@ -95,28 +123,12 @@ def _until(done: Callable[[], bool], run: Path, seconds: float) -> Iterator[int]
         time.sleep(_LOOK)
 
 
-def _signal(processes: list[psutil.Process], *, force: bool) -> None:
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if force:
-                process.kill()
-            else:
-                process.terminate()
-
-
 def _variable(process: psutil.Process, name: str) -> str:
     """A variable of the environment that *process* was started with; empty if it has none or may not be asked."""
     try:
         return str(process.environ().get(name, ""))
     except (psutil.Error, OSError):  # another user's, or gone
         return ""
-
-
-def _alive(process: psutil.Process) -> bool:
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False
 
 
 def _started(process: psutil.Process) -> float:

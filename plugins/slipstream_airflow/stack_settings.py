@@ -179,12 +179,15 @@ class Component:
         args: Its command.
         grace: Seconds from SIGTERM to SIGKILL. The scheduler would wait for running tasks without end, the triggerer
             for its triggers; both are made to be run again.
+        left: Seconds from SIGTERM to SIGKILL for the processes that it leaves behind when it dies. Those of Airflow
+            have none: a task that is asked to end would be reported as failed, one that is gone is run again.
         env: What its environment has beyond that of all.
     """
 
     name: str
     args: tuple[str, ...]
     grace: float = 5.0
+    left: float = 0.0
     env: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -267,11 +270,12 @@ def components(ports: Ports, names: tuple[str, ...] = ()) -> tuple[Component, ..
         Component("scheduler", (*airflow, "scheduler")),
         Component("dag-processor", (*airflow, "dag-processor")),
         Component("triggerer", (*airflow, "triggerer", "--skip-serve-logs"), grace=2.0),
-        # It writes its captured predictions before it goes. More BLAS threads make one-row predictions slower.
+        # A worker writes its captured predictions before it goes. More BLAS threads make one-row predictions slower.
         Component(
             "endpoint",
             (serve, "serve", "--port", str(ports.endpoint)),
             grace=LONGEST_GRACE,
+            left=LONGEST_GRACE / 2,
             env={"OMP_NUM_THREADS": "1"},
         ),
     )

@@ -1,77 +1,121 @@
-"""The process that keeps the components of a stack alive: circus, set up in code.
+"""The process that keeps the components of a stack running.
 
-Run by ``stack.up`` as ``python -m slipstream_airflow.stack_supervisor RUN_FOLDER`` in a session of its own. Circus's
-own ``circusd`` is not used: it opens a UDP multicast port by default, and its configuration file would take every
-``$`` and ``%`` of a path for a variable. A component that exits is started again after a second.
+Run by ``stack.up`` as ``python -m slipstream_airflow.stack_supervisor RUN_FOLDER`` in a session of its own. Whoever
+holds the lock of the run folder supervises. A second process of the same kind, the stand-by, waits for that lock: when
+the supervisor goes, however it went, the stand-by is the supervisor, and starts another stand-by.
+
+Nothing ties a component to the supervisor that started it: it writes its log by itself, and is known by its mark and
+number. So the next supervisor goes on with the same processes.
 """
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import fcntl
 import json
+import logging
 import os
-import shlex
+import signal
 import sys
+import time
 from pathlib import Path
-from typing import Any
 
-from slipstream_airflow.stack_settings import MARKER, ROLE
+from slipstream_airflow.stack_component import Supervised
+from slipstream_airflow.stack_logs import rotate
+from slipstream_airflow.stack_processes import SUPERVISOR
+from slipstream_airflow.stack_settings import MARKER, Component
+from slipstream_airflow.stack_state import Note, beat, read_notes, write_notes
 
-STARTS = "starts"
-_LOG_BYTES = 20_000_000
-_LOG_FILES = 3
-
-
-def main(run: Path) -> None:
-    """Start what ``stack.json`` in *run* lists and keep it running until SIGTERM or SIGINT."""
-    from circus import logger
-    from circus.arbiter import Arbiter
-    from circus.util import configure_logger
-
-    configure_logger(logger, "INFO", "-")
-    plan = json.loads((run / "stack.json").read_text())
-    # Relative, because a socket path may have some hundred characters only; the folder is closed to other users.
-    os.chdir(run)
-    arbiter = Arbiter(
-        [_watcher(component, Path(plan["logs"]), plan["directory"]) for component in plan["components"]],
-        endpoint="ipc://control.sock",
-        pubsub_endpoint="ipc://events.sock",
-        proc_name="slipstream supervisor",
-    )
-    arbiter.start()
+log = logging.getLogger(__name__)
+_TICK, _BEAT = 0.2, 1.0
+_STAND_BY = "--stand-by"
 
 
-def _watcher(component: dict[str, Any], logs: Path, directory: str) -> Any:
-    from circus.stream import FileStream
-    from circus.watcher import Watcher
+class Supervisor:
+    """Keeps what ``stack.json`` in a run folder lists running until SIGTERM or SIGINT.
 
-    # One object for both streams: two would rotate the same file under each other.
-    stream = {
-        "stream": FileStream(str(logs / f"{component['name']}.log"), max_bytes=_LOG_BYTES, backup_count=_LOG_FILES)
-    }
-    program, *args = component["args"]
-    return Watcher(
-        component["name"],
-        shlex.quote(program),
-        args=args,
-        env={**os.environ, **component["env"], ROLE: component["name"]},
-        working_dir=directory,
-        graceful_timeout=component["grace"],
-        stdout_stream=stream,
-        stderr_stream=stream,
-        hooks={"after_spawn": (_note_start, False)},
-    )
+    Args:
+        run: The run folder.
+    """
+
+    def __init__(self, run: Path) -> None:
+        plan, notes = json.loads((run / "stack.json").read_text()), read_notes(run)
+        stand_by = Component(
+            SUPERVISOR, (sys.executable, "-m", "slipstream_airflow.stack_supervisor", str(run), _STAND_BY)
+        )
+        wanted = [stand_by, *(Component(**component) for component in plan["components"])]
+        self._run = run
+        self._stopping = False
+        self._kept = [
+            Supervised(component, run, Path(plan["logs"]), plan["directory"], notes.get(component.name, Note()))
+            for component in wanted
+        ]
+
+    def keep(self) -> None:
+        """Look after all components until a signal comes, then end them."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        written, beaten = dict[str, Note](), 0.0
+        while not self._stopping:
+            for one in self._kept:
+                one.tend()
+            with contextlib.suppress(OSError):  # a full disk is no reason to restart nothing
+                if written != (notes := {one.name: one.note for one in self._kept}):
+                    write_notes(self._run, notes)
+                    written = copy.deepcopy(notes)
+                if time.monotonic() - beaten > _BEAT:
+                    beaten = time.monotonic()
+                    beat(self._run)
+                    self._rotate()
+            time.sleep(_TICK)
+        self._end()
+
+    def _stop(self, *_: object) -> None:
+        self._stopping = True
+
+    def _rotate(self) -> None:
+        for one in self._kept:
+            with contextlib.suppress(FileNotFoundError):
+                rotate(one.log)
+
+    def _end(self) -> None:
+        log.info("ending all")
+        stand_by, *components = self._kept
+        stand_by.kill()  # or it would go on
+        begin = time.monotonic()
+        for one in components:
+            one.terminate()
+        while waiting := [one for one in components if one.lives()]:
+            for one in waiting:
+                if time.monotonic() - begin > one.component.grace:
+                    one.kill()
+            time.sleep(_TICK)
+        for one in components:
+            one.kill()
 
 
-def _note_start(watcher: Any, **_: object) -> bool:
-    """Note that a component was started (again): `up` and `status` count the lines."""
-    with Path(STARTS).open("a") as file:
-        file.write(f"{watcher.name}\n")
-    return True
+def main(run: Path, *, wait: bool) -> None:
+    """Supervise the stack of *run*.
+
+    Args:
+        run: Its run folder.
+        wait: Whether to wait for the end of a supervisor that is there, or to leave it alone.
+    """
+    with (run / "supervisor.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+        log.info("process %d supervises", os.getpid())
+        Supervisor(run).keep()
 
 
 if __name__ == "__main__":
     if MARKER not in os.environ:
         sys.exit("the supervisor is started by `python -m slipstream_airflow.stack up`")
-    if os.fork():  # a daemon belongs to init, not to the command that started it
+    stand_by = _STAND_BY in sys.argv
+    if not stand_by and os.fork():  # a daemon belongs to init, not to the command that started it
         os._exit(0)
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), wait=stand_by)

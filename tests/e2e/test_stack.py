@@ -17,8 +17,9 @@ import pytest
 
 from slipstream_airflow import stack_processes
 from slipstream_airflow.rest import Airflow, AirflowError
-from slipstream_airflow.stack_lifecycle import StackError, down, running_stack, status, up
+from slipstream_airflow.stack_lifecycle import StackError, down, up
 from slipstream_airflow.stack_settings import Layout, Ports
+from slipstream_airflow.stack_status import running_stack, status
 from tests.e2e.conftest import REPO, Stack, free_ports
 
 pytestmark = pytest.mark.e2e
@@ -64,20 +65,61 @@ def test_a_stack_starts_once_heals_and_leaves_nothing(small: Layout, ports: Port
     assert f"port = {ports.airflow}" in (small.airflow_home / "airflow.cfg").read_text()
     assert sum("made the user" in line for line in told) == 1
 
-    supervisor = stack_processes.supervisor(small.run)
-    assert supervisor is not None
-    supervisor.kill()
-    assert eventually(lambda: running_stack(small) is None, 5)
-    assert stack_processes.members(small.run), "the endpoint outlives its supervisor"
-    assert status(small) == {}
-
-    up(small, ports, names=ENDPOINT, say=told.append)
-    assert not first & {process.pid for process in stack_processes.members(small.run)}
-
     assert down(small, say=told.append) > 0
     assert stack_processes.members(small.run) == []
     assert not (small.run / "stack.json").exists()
     assert down(small, say=told.append) == 0
+
+
+def kill(processes: list[psutil.Process]) -> None:
+    stack_processes.signal_all(processes, force=True)
+    assert eventually(lambda: not any(map(stack_processes.alive, processes)), 5)
+
+
+def endpoint_of(layout: Layout) -> list[psutil.Process]:
+    """The processes of the endpoint, its head first."""
+    return stack_processes.members(layout.run, "endpoint")
+
+
+def test_up_mends_what_has_lost_its_supervisor(small: Layout, ports: Ports) -> None:
+    told: list[str] = []
+    up(small, ports, names=ENDPOINT, say=told.append)
+    before = endpoint_of(small)
+    kill(stack_processes.supervisors(small.run))
+    now = status(small)
+    assert (now["healthy"], now["supervisor"]["state"]) == (False, "gone")
+    assert now["components"]["endpoint"]["state"] == "healthy"
+
+    assert up(small, Ports(*free_ports(2)), names=ENDPOINT, say=told.append).ports == ports
+    assert told[-1] == "its supervisor is gone"
+    assert status(small)["healthy"]
+    assert set(before) <= set(endpoint_of(small)), "what ran, runs on"
+
+    for process in stack_processes.supervisors(small.run):
+        process.suspend()
+    assert eventually(lambda: status(small)["supervisor"]["state"].startswith("silent for"), 20)
+    up(small, ports, names=ENDPOINT, say=told.append)
+    kill([*stack_processes.supervisors(small.run), *endpoint_of(small)[:1]])
+    assert status(small)["components"]["endpoint"]["state"] == "ended, not started again yet"
+    up(small, ports, names=ENDPOINT, say=told.append)
+    assert status(small)["healthy"]
+    assert not set(before) & set(endpoint_of(small))
+    down(small, say=told.append)
+
+
+def test_a_worker_that_outlives_its_endpoint_does_not_keep_the_port(small: Layout, ports: Ports) -> None:
+    up(small, ports, names=ENDPOINT, say=lambda _: None)
+    for number in range(1, 4):
+        before = endpoint_of(small)
+        kill(before[:1])
+        assert eventually(
+            lambda number=number: status(small)["components"]["endpoint"] == {"state": "healthy", "restarts": number}
+        )  # type: ignore[misc]
+        assert not set(before) & set(endpoint_of(small))
+    begin = time.monotonic()
+    up(small, ports, names=ENDPOINT, say=lambda _: None)  # three restarts in its life are no reason to give up
+    assert time.monotonic() - begin < 10
+    down(small, say=lambda _: None)
 
 
 def test_what_only_its_user_may_read(small: Layout, ports: Ports) -> None:

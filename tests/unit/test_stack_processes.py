@@ -68,13 +68,20 @@ def test_descendants_are_members_whatever_their_environment(tmp_path: Path, star
     assert child.pid in {process.pid for process in stack_processes.members(tmp_path)}
 
 
-def test_the_supervisor_is_known_by_its_role(tmp_path: Path, start: Start) -> None:
+def test_supervisors_are_known_by_their_role(tmp_path: Path, start: Start) -> None:
     start(SLEEP, **{ROLE: "scheduler"})
-    assert stack_processes.supervisor(tmp_path) is None
-    boss = start(SLEEP, **{ROLE: "supervisor"})
-    found = stack_processes.supervisor(tmp_path)
-    assert found is not None
-    assert found.pid == boss.pid
+    assert stack_processes.supervisors(tmp_path) == []
+    both = {start(SLEEP, **{ROLE: "supervisor"}).pid for _ in range(2)}
+    assert {process.pid for process in stack_processes.supervisors(tmp_path)} == both
+
+
+def test_a_component_is_its_processes_and_their_descendants(tmp_path: Path, start: Start) -> None:
+    start(SLEEP, **{ROLE: "scheduler"})
+    parent = start(PARENT, **{ROLE: "endpoint"})
+    assert first_line(parent) == "started"
+    (child,) = psutil.Process(parent.pid).children()
+    found = {process.pid for process in stack_processes.members(tmp_path, "endpoint")}
+    assert found == {parent.pid, child.pid}
 
 
 def test_the_same_folder_by_another_name_is_the_same_stack(tmp_path: Path, start: Start) -> None:
