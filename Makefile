@@ -41,6 +41,7 @@ check: ## style, types, layering, freshness of the locks, the schema and the gen
 	$(BIN)/lint-imports
 	$(BIN)/python .ci/locks.py
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/python docs/signatures.py --check
 
 bench: ## measure against the peers: make bench SUITE=pipeline; QUICK=1 only shows that it runs
 	@.ci/install dev

@@ -106,7 +106,7 @@ def _call(node: ast.Call, said: dict[str, ast.expr]) -> Iterator[Use]:
     given = next((key.value for key in node.keywords if key.arg == "code"), None)
     kind = {"SpecProblem": "SpecError", "unknown": "SpecError"}.get(name, name)
     if name == "unknown" and len(node.args) > 3 and _is_code(node.args[3]):
-        yield Use(node.args[3].value, kind, "{what} {value} isn't in the allowed list; did you mean {near}?")  # type: ignore[attr-defined]
+        yield Use(node.args[3].value, kind, "no {what} is called {value}; did you mean {near}?")  # type: ignore[attr-defined]
         return
     text = _text(node.args[0], said) if node.args else ""
     for code in _constants(given, said):

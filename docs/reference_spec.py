@@ -34,7 +34,8 @@ def _part(part: type[BaseModel], place: str) -> Iterator[str]:
     yield f"### {title if not place else f'`{title}`'}\n\n{(part.__doc__ or '').strip()}\n"
     yield "| key | value | default | meaning |\n|---|---|---|---|"
     nested = []
-    for name, field in part.model_fields.items():
+    for own, field in part.model_fields.items():
+        name = field.alias or own
         inner = _inner(field.annotation)
         suffix = "[]" if _is_list(field.annotation) and inner else ""
         yield f"| `{place}{name}{suffix}` | {_kind(field)} | {_default(field)} | {_meaning(part, field, inner)} |"

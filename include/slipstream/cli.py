@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -26,11 +26,15 @@ from slipstream.cli_show import (
     AsJson,
     Model,
     Version,
-    err,
+    error_row,
+    every_spec,
     open_store,
     out,
+    print_error,
     print_plan,
     print_rows,
+    print_value,
+    refuse,
     settings_now,
     show,
     spec_of,
@@ -71,19 +75,19 @@ def main() -> None:
         if "--json" in sys.argv:
             sys.stderr.write(json.dumps({"error": {"code": error.code, "message": str(error)}}) + "\n")
         else:
-            err.print(f"error [{error.code}]: {error}", markup=False, highlight=False, soft_wrap=True)
+            print_error(error)
         sys.exit(1)
 
 
 @app.command()
 def models(json_: AsJson = False) -> None:
     """List the model projects: task, champion, newest dataset version."""
-    settings = settings_now()
     state = open_store().ledger.state()
-    rows = []
-    for found in model_file.load_specs(settings.models, allow_code=settings.allow_code):
+    rows: list[dict[str, Any]] = []
+    wrong: list[SpecError] = []
+    for found in every_spec():
         if isinstance(found, SpecError):
-            err.print(f"error [{found.code}]: {found}", markup=False, highlight=False, soft_wrap=True)
+            wrong.append(found)
             continue
         now = state.model(found.name)
         rows.append(
@@ -96,7 +100,8 @@ def models(json_: AsJson = False) -> None:
                 "dataset": (now.dataset or "")[:12],
             }
         )
-    print_rows(rows, json_)
+    print_rows([*rows, *map(error_row, wrong)] if json_ else rows, json_)
+    refuse(wrong, json_)
 
 
 @app.command()
@@ -111,14 +116,22 @@ def plan(
         return
     from slipstream.stages.plan import plan as make
 
-    settings, store = settings_now(), open_store()
-    names = [model] if model else sorted(file.parent.name for file in settings.models.glob(f"*/{model_file.FILE}"))
-    plans = [make(spec_of(name), store) for name in names]
+    store, plans, wrong = open_store(), [], []
+    for found in [spec_of(model)] if model else every_spec():
+        try:
+            if isinstance(found, SpecError):
+                raise found
+            plans.append(make(found, store))
+        except SlipstreamError as error:
+            if model:
+                raise
+            wrong.append(error)
     if json_:
-        sys.stdout.write(json.dumps(msgspec.to_builtins(plans)) + "\n")
-        return
-    for made in plans:
-        print_plan(made)
+        sys.stdout.write(json.dumps([*msgspec.to_builtins(plans), *map(error_row, wrong)]) + "\n")
+    else:
+        for made in plans:
+            print_plan(made)
+    refuse(wrong, json_)
 
 
 @app.command()
@@ -254,6 +267,7 @@ def bundle(
     version: Version = None,
     part: Annotated[Part, typer.Option(help="What to print.")] = Part.manifest,
     into: Annotated[Path | None, typer.Option(help="Write all files of the bundle to this new folder.")] = None,
+    json_: AsJson = False,
 ) -> None:
     """Show or export the verified files of a version."""
     from slipstream.commands.bundles import export_bundle, read_bundle
@@ -261,9 +275,11 @@ def bundle(
     spec, store = spec_of(model), open_store()
     number = version or newest_version(store, spec)
     if into is not None:
-        out.print(
-            f"{export_bundle(spec, store, number, into)} files of {model}/{number} written to {into}", highlight=False
-        )
+        count = export_bundle(spec, store, number, into)
+        if json_:
+            print_value({"model": model, "version": number, "files": count, "folder": str(into)}, as_json=True)
+        else:
+            out.print(f"{count} files of {model}/{number} written to {into}", highlight=False)
         return
     sys.stdout.write(json.dumps(read_bundle(spec, store, number, part.value), indent=2) + "\n")
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
-from slipstream.cli_show import settings_now
+from slipstream.cli_show import AsJson, print_value, settings_now
 
 endpoint = typer.Typer()
 
@@ -31,8 +32,13 @@ def serve(
             min=1, max=64, envvar="SLIPSTREAM_WORKERS", help="Processes that answer; by SLIPSTREAM_WORKERS too."
         ),
     ] = 1,
+    json_: AsJson = False,
 ) -> None:
     """Run the endpoint: it follows the ledger and serves every model's champion."""
-    from slipstream.serving.start import start
+    from slipstream.serving.start import Place, start
 
-    start(settings_now(), host, port, workers)
+    def tell(place: Place) -> None:
+        print_value({"address": str(place.address), "port": place.port, "workers": place.workers}, as_json=True)
+        sys.stdout.flush()
+
+    start(settings_now(), host, port, workers, tell if json_ else None)

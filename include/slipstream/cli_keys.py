@@ -110,11 +110,12 @@ def list_(json_: AsJson = False) -> None:
 
 
 @keys.command()
-def export() -> None:
+def export(json_: AsJson = False) -> None:
     """Print the live keys for SLIPSTREAM_API_KEYS_FILE of a Bento that runs without the store: digests, no secrets."""
     from slipstream.serving.keys import exported
 
-    sys.stdout.write(exported(_store()))
+    lines = exported(_store())
+    sys.stdout.write(json.dumps([json.loads(line) for line in lines.splitlines()]) + "\n" if json_ else lines)
 
 
 def _store() -> Store:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from slipstream import model_file
+from slipstream.errors import SlipstreamError, SpecError
 from slipstream.settings import Settings
 from slipstream.spec import ModelSpec
 from slipstream.stages.contract import Result
@@ -34,7 +36,31 @@ def settings_now() -> Settings:
 def spec_of(name: str) -> ModelSpec:
     """The spec of the model called *name*."""
     settings = settings_now()
-    return model_file.find_spec(settings.models, name, allow_code=settings.allow_code)
+    return model_file.find_spec(settings.models, name, allow_code=settings.allow_code, pools=settings.pools)
+
+
+def every_spec() -> Iterator[ModelSpec | SpecError]:
+    """The spec of each model project, or what is wrong with it."""
+    settings = settings_now()
+    return model_file.load_specs(settings.models, allow_code=settings.allow_code, pools=settings.pools)
+
+
+def error_row(error: SlipstreamError) -> dict[str, Any]:
+    """What stands in a list in place of a model whose file is wrong."""
+    return {"model": getattr(error, "model", ""), "error": {"code": error.code, "message": str(error)}}
+
+
+def print_error(error: SlipstreamError) -> None:
+    """Print what is wrong, for people."""
+    err.print(f"error [{error.code}]: {error}", markup=False, highlight=False, soft_wrap=True)
+
+
+def refuse(wrong: Sequence[SlipstreamError], as_json: bool) -> None:
+    """Exit with 1 if something is *wrong*; JSON says it already."""
+    for error in () if as_json else wrong:
+        print_error(error)
+    if wrong:
+        raise typer.Exit(1)
 
 
 def open_store() -> Store:
@@ -88,7 +114,7 @@ def print_plan(made: Plan) -> None:
     for change in made.changes:
         anew = ", ".join(change.anew) or "nothing"
         line(f"changed {change.key}: {change.before!r} -> {change.after!r}; works anew: {anew}")
-    if made.rebuild:
-        line(made.rebuild)
+    for note in (*(f"look at this: {note}" for note in made.notes), *filter(None, [made.rebuild])):
+        line(note)
     if made.compared and not made.changes:
         line(f"unchanged since {made.compared}")

@@ -35,9 +35,14 @@ class SlipstreamError(Exception):
 
 
 class SpecError(SlipstreamError):
-    """A model file is wrong; the text names the file, the line and the key."""
+    """A model file is wrong; the text names the file, the line and the key.
+
+    Attributes:
+        model: The folder of the model file, where it is known.
+    """
 
     code = "spec_invalid"
+    model = ""
 
 
 class BackendError(SlipstreamError):

@@ -6,6 +6,8 @@ where scikit-learn must not be imported.
 
 from __future__ import annotations
 
+import math
+
 _BOTH_TREES = ("DecisionTree", "ExtraTree")
 _BOTH_ENSEMBLES = ("RandomForest", "ExtraTrees", "GradientBoosting", "HistGradientBoosting", "Bagging", "AdaBoost")
 
@@ -32,6 +34,12 @@ REGRESSORS: tuple[str, ...] = (
 )
 ESTIMATORS: tuple[str, ...] = CLASSIFIERS + REGRESSORS
 
+SETTLED = {
+    "random_state": "set train.seed instead",
+    "n_jobs": "threads are the installation's to say, and results do not depend on them",
+}
+"""Arguments of estimators that a model file does not give, and why."""
+
 METRICS: dict[str, tuple[str, ...]] = {
     "binary": (
         "roc_auc",
@@ -48,3 +56,22 @@ METRICS: dict[str, tuple[str, ...]] = {
     "regression": ("rmse", "mae", "median_absolute_error", "r2", "mape"),
 }
 LOWER_IS_BETTER: frozenset[str] = frozenset({"log_loss", "brier", "rmse", "mae", "median_absolute_error", "mape"})
+RANGES: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(
+        (
+            "roc_auc",
+            "average_precision",
+            "brier",
+            "accuracy",
+            "balanced_accuracy",
+            "f1",
+            "f1_macro",
+            "precision",
+            "recall",
+        ),
+        (0.0, 1.0),
+    ),
+    **dict.fromkeys(("log_loss", "rmse", "mae", "median_absolute_error", "mape"), (0.0, math.inf)),
+    "r2": (-math.inf, 1.0),
+}
+"""The least and the largest value that each metric can have."""

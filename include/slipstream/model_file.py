@@ -1,25 +1,34 @@
-"""Reads model.yaml into a :class:`~slipstream.spec.ModelSpec`, with the line of whatever is wrong."""
+"""Reads model.yaml into a :class:`~slipstream.spec.ModelSpec`, or says all that is wrong with it, line by line."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from slipstream import strict_yaml
 from slipstream.errors import SpecError, shown
 from slipstream.spec import ModelSpec
+from slipstream.spec_backends import backend_problems
+from slipstream.spec_columns import column_problems
+from slipstream.spec_gates import gate_problems
+from slipstream.spec_said import Said
+from slipstream.spec_values import Place, SpecProblem, nearest
+from slipstream.spec_words import sentence
 
 FILE = "model.yaml"
 
-_STRING_DUE = "expected string, quote the value"
 
-
-def load_spec(path: Path, *, allow_code: bool = False) -> ModelSpec:
+def load_spec(path: Path, *, allow_code: bool = False, pools: Sequence[str] = ()) -> ModelSpec:
     """The spec in *path*: a model.yaml, or the folder that holds one.
+
+    Args:
+        path: The file or the folder.
+        allow_code: Whether slots may name installed code.
+        pools: Airflow's pools, as far as this installation knows them; none: any name is taken.
 
     Raises:
         SpecError: the text names file, line, key and remedy.
@@ -31,24 +40,22 @@ def load_spec(path: Path, *, allow_code: bool = False) -> ModelSpec:
         raise SpecError(f"{file}: no such model file.", code="spec_not_found") from error
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{file}: cannot be read: {error}.", code="spec_not_readable") from error
-    spec = parse_spec(text, f"{file.parent.name}/{file.name}")
-    if spec.name != file.parent.name:
-        folder = file.parent.name
-        message = f"{folder}/{file.name}: name is {spec.name!r} but the folder is {folder!r}; make them equal."
-        raise SpecError(message, code="spec_name_differs")
+    folder = file.parent.name
+    spec = parse_spec(text, f"{folder}/{file.name}", folder=folder, allow_code=allow_code, pools=pools)
     return spec.at(file.parent.resolve(), allow_code=allow_code)
 
 
-def load_specs(models: Path, *, allow_code: bool = False) -> Iterator[ModelSpec | SpecError]:
+def load_specs(models: Path, *, allow_code: bool = False, pools: Sequence[str] = ()) -> Iterator[ModelSpec | SpecError]:
     """The spec of each project under *models*, by name; a wrong file yields its error and hides no other."""
     for file in sorted(models.glob(f"*/{FILE}")):
         try:
-            yield load_spec(file, allow_code=allow_code)
+            yield load_spec(file, allow_code=allow_code, pools=pools)
         except SpecError as error:
+            error.model = file.parent.name
             yield error
 
 
-def find_spec(models: Path, name: str, *, allow_code: bool = False) -> ModelSpec:
+def find_spec(models: Path, name: str, *, allow_code: bool = False, pools: Sequence[str] = ()) -> ModelSpec:
     """The spec of the project called *name*.
 
     Raises:
@@ -60,18 +67,24 @@ def find_spec(models: Path, name: str, *, allow_code: bool = False) -> ModelSpec
         hint = f"Did you mean {near[0]!r}? " if near else ""
         message = f"No model is called {shown(name)}. {hint}Known in {models}: {', '.join(known) or 'none'}."
         raise SpecError(message, code="spec_not_found")
-    return load_spec(models / name, allow_code=allow_code)
+    return load_spec(models / name, allow_code=allow_code, pools=pools)
 
 
-def parse_spec(text: str, name: str = FILE) -> ModelSpec:
-    """The spec that *text* holds; *name* stands in errors for the file."""
-    document = strict_yaml.parse(text, name)
+def parse_spec(text: str, name: str = FILE, **allowed: Any) -> ModelSpec:
+    """The spec that *text* holds; *name* stands in errors for the file, *allowed* is as in :func:`load_spec`.
+
+    Raises:
+        SpecError: with a line for each mistake.
+    """
+    document = strict_yaml.read(text, name)
     if not isinstance(document.value, dict):
-        raise SpecError(f"{name}:1: expected keys and values, got {shown(document.value)}.")
-    try:
-        return ModelSpec.model_validate(document.value)
-    except ValidationError as error:
-        raise _explained(error, document, name) from error
+        got = "nothing" if document.value is None else "a list" if isinstance(document.value, list) else "one value"
+        raise SpecError(f"{name}:1:1: expected keys and values such as name: flights, got {got}.")
+    made, found = _validated(document)
+    found += _between(document, **allowed)
+    if made is None or found or document.problems:
+        raise _told(document, found, name)
+    return made
 
 
 def json_schema() -> dict[str, Any]:
@@ -80,59 +93,63 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Slipstream model file"}
 
 
-def _explained(error: ValidationError, document: strict_yaml.Document, name: str) -> SpecError:
-    problems, code = [], "spec_invalid"
-    for problem in error.errors():
-        place = tuple(part for part in problem["loc"] if _is_place(part, document, problem["loc"]))
+_Found = list[tuple[strict_yaml.Mark, SpecProblem]]
+
+
+def _validated(document: strict_yaml.Document) -> tuple[ModelSpec | None, _Found]:
+    """The spec, and what is wrong with each value for itself."""
+    try:
+        return ModelSpec.model_validate(document.value), []
+    except ValidationError as error:
+        problems = error.errors()
+    found: _Found = []
+    for problem in problems:
         own = problem.get("ctx", {}).get("error")
-        place += getattr(own, "place", ())
-        text, found = _sentence(problem, place)
-        code = getattr(own, "code", None) or found or code
-        problems.append(f"{name}:{document.line(place)}: {'.'.join(map(str, place)) or 'file'}: {text}")
-    return SpecError("\n".join(dict.fromkeys(problems)), code=code)
+        place = (*(part for part in problem["loc"] if part != "[key]"), *getattr(own, "place", ()))
+        text, code = sentence(problem, place)
+        code = getattr(own, "code", "") or code or "spec_invalid"
+        mark = document.mark(place, key=problem["type"] == "extra_forbidden")
+        found.append((mark, SpecProblem(text, *place, code=code)))
+    return None, found
 
 
-def _is_place(part: str | int, document: strict_yaml.Document, loc: tuple[str | int, ...]) -> bool:
-    """Pydantic puts the names of union members and validators into places; those stand nowhere in the file."""
-    return (
-        isinstance(part, int) or (part == loc[-1] and "[" not in part) or any(part in place for place in document.lines)
-    )
+def _between(
+    document: strict_yaml.Document, folder: str = "", allow_code: bool = False, pools: Sequence[str] = ()
+) -> _Found:
+    """What is wrong between values, and with those that name something."""
+    said = Said(document.value)
+    problems = [*column_problems(said), *gate_problems(said), *backend_problems(said, allow_code)]
+    if folder and said.text("name") and said.text("name") != folder:
+        message = f"name is {said.text('name')!r} but the folder is {folder!r}; make them equal"
+        problems.append(SpecProblem(message, "name", code="spec_name_differs"))
+    if pools and said.text("pool") and said.text("pool") not in pools:
+        message = (
+            f"no pool {shown(said.text('pool'))} is named in SLIPSTREAM_POOLS; {nearest(said.text('pool'), pools)}"
+        )
+        problems.append(SpecProblem(message, "pool", code="spec_pool_unknown"))
+    return [(document.mark(problem.place), problem) for problem in problems]
 
 
-def _sentence(problem: Any, place: strict_yaml.Place) -> tuple[str, str | None]:
-    kind, value = problem["type"], problem.get("input")
-    if kind == "extra_forbidden":
-        known = _fields(place[:-1])
-        near = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}."
-        return f"unknown key; {hint}", "spec_key_unknown"
-    if kind == "missing":
-        return "this key is missing.", "spec_key_missing"
-    if kind == "string_type":
-        return f"{_STRING_DUE} ({shown(value)}).", "spec_string_expected"
-    text = str(problem["msg"]).removeprefix("Value error, ").rstrip("?.")
-    if kind == "value_error":
-        return (f"{text}?" if "did you mean" in text else f"{text}."), None
-    return f"{text[0].lower()}{text[1:]} (got {shown(value)}).", None
+def _told(document: strict_yaml.Document, found: _Found, name: str) -> SpecError:
+    """One line for each mistake, in the order of the file; of several about one value the first."""
+    unread = {problem.place for _, problem in document.problems}
+    first: dict[Place, tuple[strict_yaml.Mark, SpecProblem]] = {}
+    for mark, problem in found:
+        around = any(place[: len(problem.place)] == problem.place for place in unread)
+        if not around and not any(problem.place[:length] in unread for length in range(len(problem.place) + 1)):
+            first.setdefault(problem.place, (mark, problem))
+    for place in [place for place, (_, problem) in first.items() if problem.code == "spec_key_missing"]:
+        # A key that is only misspelt is told of once.
+        meant = f"did you mean {place[-1]!r}?"
+        if any(other[:-1] == place[:-1] and str(problem).endswith(meant) for other, (_, problem) in first.items()):
+            del first[place]
+    told = sorted([*document.problems, *first.values()], key=lambda one: one[0])
+    lines = [
+        f"{name}:{line}:{column}: {'.'.join(map(str, problem.place)) or 'file'}: {_ended(str(problem))}"
+        for (line, column), problem in told
+    ]
+    return SpecError("\n".join(lines), code=told[0][1].code)
 
 
-def _fields(place: strict_yaml.Place) -> list[str]:
-    """The keys that may stand at *place*."""
-    model: Any = ModelSpec
-    for part in place:
-        known = _named(model)
-        if isinstance(part, str) and part in known:
-            model = _part_of(known[part].annotation)
-    return list(_named(model))
-
-
-def _named(model: Any) -> dict[str, Any]:
-    """The fields of a model class by the keys that the file has for them."""
-    return {field.alias or name: field for name, field in getattr(model, "model_fields", {}).items()}
-
-
-def _part_of(annotation: Any) -> Any:
-    """The model class inside an annotation such as ``X``, ``X | None`` or ``tuple[X, ...]``."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for found in map(_part_of, getattr(annotation, "__args__", ())) if found), None)
+def _ended(text: str) -> str:
+    return text if text.endswith("?") else f"{text}."

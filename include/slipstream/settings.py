@@ -20,6 +20,7 @@ class Settings:
         endpoint: URL of the endpoint that deployments wait for.
         bentos: BentoML's home.
         allow_code: Whether a slot may name ``package.module:Class`` (code the operator has installed).
+        pools: Airflow's pools that a model file may name.
         endpoint_key: The API key that the endpoint is asked with; "" for none. Never shown, never stored.
     """
 
@@ -29,6 +30,7 @@ class Settings:
     endpoint: str
     bentos: Path
     allow_code: bool = False
+    pools: tuple[str, ...] = ("default_pool",)
     endpoint_key: str = field(default="", repr=False)
 
     @classmethod
@@ -43,5 +45,6 @@ class Settings:
             endpoint=(env.get("SLIPSTREAM_ENDPOINT") or "http://127.0.0.1:8900").rstrip("/"),
             bentos=Path(env.get("BENTOML_HOME") or "var/bentoml").absolute(),
             allow_code=(env.get("SLIPSTREAM_ALLOW_CODE") or "").lower() in _TRUE,
+            pools=tuple((env.get("SLIPSTREAM_POOLS") or "default_pool").replace(",", " ").split()),
             endpoint_key=(env.get("SLIPSTREAM_ENDPOINT_KEY") or "").strip(),
         )

@@ -5,6 +5,8 @@ chooses it and the keys beside ``type`` are its arguments::
 
     trainer: {type: sklearn, estimator: sklearn.linear_model.LogisticRegression}
 
+Model files are checked where none may be imported: ``docs/signatures.py`` keeps what each takes as data.
+
 ``type`` is a word of the tables below, else the name of an installed entry point of group
 ``slipstream.<slot>``, else, where the installation allows it, ``package.module:Class``.
 """
@@ -191,6 +193,12 @@ class Slot(Generic[T]):
         Raises:
             BackendError: unknown word, wrong argument or missing extra.
         """
+        backend, arguments = self._bound(config, allow_code)
+        made: T = backend(**arguments)
+        return made
+
+    def _bound(self, config: Mapping[str, Any], allow_code: bool) -> tuple[Any, dict[str, Any]]:
+        """The class and the arguments that it takes."""
         word = str(config.get("type", ""))
         arguments = {key: value for key, value in config.items() if key != "type"}
         backend = self._load(word, allow_code)
@@ -200,19 +208,33 @@ class Slot(Generic[T]):
             takes = ", ".join(inspect.signature(backend).parameters) or "none"
             message = f"{self.name}: {word!r}: {error}. Its arguments: {takes}."
             raise BackendError(message, code="backend_argument") from error
-        made: T = backend(**arguments)
-        return made
+        return backend, arguments
+
+    def check(self, config: Mapping[str, Any], *, allow_code: bool = False) -> None:
+        """Raise what :meth:`build` would, as far as the model file's own check cannot: it imports nothing.
+
+        Raises:
+            BackendError: missing extra, or an installed back end that takes other arguments.
+        """
+        word = str(config.get("type", ""))
+        if word in self.builtin:
+            self._check_extra(word)
+        else:
+            self._bound(config, allow_code)
 
     def known(self) -> list[str]:
         """All words that :meth:`build` takes here, built-in and installed."""
         return sorted({*self.builtin, *(point.name for point in entry_points(group=f"slipstream.{self.name}"))})
 
-    def _load(self, word: str, allow_code: bool) -> Any:
+    def _check_extra(self, word: str) -> None:
         needs = self.extras.get(word)
         if needs and find_spec(needs) is None:
             hint = f"pip install --require-hashes -r requirements-{word}.txt"
             message = f"{self.name} {word!r} needs {needs!r}, which is not installed; {hint}."
             raise BackendError(message, code="missing_extra")
+
+    def _load(self, word: str, allow_code: bool) -> Any:
+        self._check_extra(word)
         path = self.builtin.get(word)
         if path is None:
             path = next((p.value for p in entry_points(group=f"slipstream.{self.name}", name=word)), None)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from slipstream.spec_values import CRON, Backend, Column, Duration, Part, SpecProblem
+from slipstream.errors import shown
+from slipstream.spec_cron import wrong_cron
+from slipstream.spec_values import Backend, Column, Duration, Part, SpecProblem
 
 Signal = Literal["inputs", "prediction", "target", "missing", "unknown", "explanations"]
 
@@ -161,6 +164,13 @@ class MonitorSpec(Part):
     """Whether Evidently's report is made too, from a sample."""
 
 
+def _cron(value: str) -> str:
+    """A cron expression that has a next time."""
+    if said := wrong_cron(value):
+        raise ValueError(said)
+    return value
+
+
 class RetrainSpec(Part):
     """The policy: what asks for a retraining, and how often it may."""
 
@@ -170,43 +180,43 @@ class RetrainSpec(Part):
     """When quality is lost, by `monitor.quality`."""
     rows: int | None = Field(default=None, gt=0)
     """When so many rows were committed since the newest training; 1: at each new dataset version."""
-    cron: str | None = None
+    cron: Annotated[str, AfterValidator(_cron)] | None = None
     """When a time of this cron expression (UTC) has passed since the newest training."""
     windows: int = Field(default=1, ge=1, le=100)
     """Drift and lost quality must last so many windows in a row; windows that overlap count once."""
     cooldown: Duration | None = Field(default="1h", validate_default=True)
     """At least so long lies between two requests; `null`: no limit. There is never more than one open request."""
 
-    @field_validator("cron")
-    @classmethod
-    def _cron(cls, value: str | None) -> str | None:
-        if value is not None and not CRON.match(value):
-            raise ValueError(f"{value!r} is no cron expression such as '0 6 * * *' or '@daily'")
+
+def _started(*words: str) -> Any:
+    """What may start a DAG: one of *words*, or a cron expression."""
+
+    def checked(value: str) -> str:
+        said = "" if value in words else wrong_cron(value)
+        if said and words:
+            near = difflib.get_close_matches(value, words, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f". It may also be {' or '.join(words)}"
+            said = f"{shown(value)} is neither {', '.join(words)} nor a cron expression{hint}" if near else said + hint
+        if said:
+            raise ValueError(said)
         return value
+
+    return AfterValidator(checked)
 
 
 class ScheduleSpec(Part):
     """What starts each DAG; an empty list means by hand only. Training is started by the policy of `retrain`."""
 
-    ingest: tuple[str, ...] = Field(default=(), strict=False)
+    ingest: tuple[Annotated[str, _started()], ...] = Field(default=(), strict=False)
     """A cron expression."""
-    monitor: tuple[str, ...] = Field(default=("data",), strict=False)
+    monitor: tuple[Annotated[str, _started("data", "predictions")], ...] = Field(default=("data",), strict=False)
     """`data` (each new dataset version), `predictions` (new predictions or labels, looked for every few seconds) and a
     cron expression, in any mix."""
 
-    @model_validator(mode="after")
-    def _words(self) -> ScheduleSpec:
-        for dag, known in (("ingest", ()), ("monitor", ("data", "predictions"))):
-            crons = []
-            for entry in getattr(self, dag):
-                if entry in known:
-                    continue
-                if not CRON.match(entry):
-                    words = "".join(f"'{word}', " for word in known)
-                    raise SpecProblem(
-                        f"{entry!r} is neither {words}nor a cron expression such as '0 6 * * *' or '@daily'", dag
-                    )
-                crons.append(entry)
-            if len(crons) > 1:
-                raise SpecProblem(f"at most one cron expression, got {', '.join(crons)}", dag)
-        return self
+    @field_validator("ingest", "monitor")
+    @classmethod
+    def _one(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        crons = [entry for entry in entries if entry not in {"data", "predictions"}]
+        if len(crons) > 1:
+            raise ValueError(f"expected at most one cron expression, got {', '.join(crons)}")
+        return entries

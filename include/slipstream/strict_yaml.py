@@ -6,13 +6,16 @@ an alias bomb. Here the text is only composed to nodes; the values are built bel
 
 from __future__ import annotations
 
+import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
 
 from slipstream.errors import SpecError, shown
+from slipstream.spec_values import Place, SpecProblem
+from slipstream.yaml_words import in_words
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
@@ -20,7 +23,7 @@ MAX_DIGITS = 40
 LABELLED = ("class_weight",)
 """Mappings whose keys are labels, which may be numbers and truth values."""
 
-Place = tuple[str | int, ...]
+Mark = tuple[int, int]
 
 _CORE = (
     ("tag:yaml.org,2002:null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
@@ -47,93 +50,124 @@ for _tag, _pattern, _first in _CORE:
 
 @dataclass(frozen=True)
 class Document:
-    """Parsed YAML: its value, and the line (from 1) on which each place of it stands."""
+    """Parsed YAML, and where each place of it stands.
+
+    Attributes:
+        value: What the text says; None in place of what is wrong.
+        keys: Place -> line and column (from 1) of its key, or of the entry of a list.
+        values: Place -> line and column of a value that is no mapping or list.
+        problems: What is wrong beside the form: tags, keys that are repeated or no texts, numbers that are none.
+    """
 
     value: Any
-    lines: dict[Place, int]
+    keys: dict[Place, Mark]
+    values: dict[Place, Mark]
+    problems: list[tuple[Mark, SpecProblem]]
 
-    def line(self, place: Place) -> int:
-        """The line of *place*, or of the nearest enclosing place that has one."""
-        while place and place not in self.lines:
+    def mark(self, place: Place, *, key: bool = False) -> Mark:
+        """Line and column of the value at *place* (or its *key*), or of the nearest place around that is there."""
+        if not key and place in self.values:
+            return self.values[place]
+        while place and place not in self.keys:
             place = place[:-1]
-        return self.lines.get(place, 1)
+        return self.keys.get(place, (1, 1))
 
 
 def parse(text: str, name: str) -> Document:
-    """Parse one YAML document called *name* (used in errors).
+    """Parse one YAML document called *name* (used in errors), in which nothing is wrong.
 
     Raises:
         SpecError: ``spec_yaml``, ``spec_yaml_tag``, ``spec_alias``, ``spec_duplicate_key`` or ``spec_too_large``.
     """
+    document = read(text, name)
+    if document.problems:
+        (line, column), problem = document.problems[0]
+        raise SpecError(f"{name}:{line}:{column}: {problem}.", code=problem.code)
+    return document
+
+
+def read(text: str, name: str) -> Document:
+    """Parse one YAML document called *name*; raises SpecError where its form is wrong, and lists what else is."""
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise SpecError(f"{name}: larger than {MAX_BYTES} bytes; split it into several models.", code="spec_too_large")
     try:
         _refuse_aliases(text, name)
         root = yaml.compose(text, Loader=_CoreLoader)
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise SpecError(f"{name}:{line}: not YAML: {error.problem}.", code="spec_yaml") from error
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        said = in_words(error, text, line, column)
+        raise SpecError(f"{name}:{line}:{column}: not YAML: {said}.", code="spec_yaml") from error
     except (yaml.YAMLError, RecursionError) as error:
-        raise SpecError(f"{name}: not YAML: {str(error)[:200]}.", code="spec_yaml") from error
-    lines: dict[Place, int] = {}
-    value = None if root is None else _Builder(name, lines).build(root, ())
-    return Document(value, lines)
+        raise SpecError(f"{name}: not YAML: {' '.join(str(error).split())[:200]}.", code="spec_yaml") from error
+    document = Document(None, {}, {}, [])
+    value = None if root is None else _Builder(document).build(root, ())
+    return replace(document, value=value)
 
 
 def _refuse_aliases(text: str, name: str) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=_CoreLoader):
-        line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise SpecError(f"{name}:{line}: aliases are not allowed; write the value out.", code="spec_alias")
+            line, column = _mark(event)
+            hint = "write the value out, or quote a text that begins so"
+            message = f"{name}:{line}:{column}: aliases (& and *) are not allowed; {hint}."
+            raise SpecError(message, code="spec_alias")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         if isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > MAX_DEPTH:
-            raise SpecError(f"{name}:{line}: nested deeper than {MAX_DEPTH} levels.", code="spec_too_large")
+            line, column = _mark(event)
+            message = f"{name}:{line}:{column}: nested deeper than {MAX_DEPTH} levels."
+            raise SpecError(message, code="spec_too_large")
+
+
+def _mark(part: Any) -> Mark:
+    return part.start_mark.line + 1, part.start_mark.column + 1
 
 
 @dataclass(frozen=True)
 class _Builder:
-    name: str
-    lines: dict[Place, int]
+    document: Document
 
     def build(self, node: yaml.Node, place: Place) -> Any:
-        self.lines[place] = node.start_mark.line + 1
+        self.document.keys.setdefault(place, _mark(node))
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, place)
         if isinstance(node, yaml.SequenceNode):
-            self._refuse_tag(node, "seq")
+            self._refuse_tag(node, "seq", place)
             return [self.build(item, (*place, index)) for index, item in enumerate(node.value)]
-        return self._scalar(node)
+        self.document.values[place] = _mark(node)
+        return self._scalar(node, place)
 
     def _mapping(self, node: yaml.MappingNode, place: Place) -> dict[str, Any]:
-        self._refuse_tag(node, "map")
+        self._refuse_tag(node, "map", place)
         found: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            line = key_node.start_mark.line + 1
-            if not isinstance(key_node, yaml.ScalarNode) or not (
-                key_node.tag == "tag:yaml.org,2002:str" or (place and place[-1] in LABELLED)
-            ):
-                raise SpecError(f"{self.name}:{line}: keys must be strings; quote the key.", code="spec_yaml")
-            key = self._scalar(key_node)
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._wrong(key_node, "a key must be a text; put quotes around it", place)
+                continue
+            if key_node.tag != "tag:yaml.org,2002:str" and not (place and place[-1] in LABELLED):
+                said = f'a key must be a text; put quotes around it, as in "{key_node.value}"'
+                self._wrong(key_node, said, (*place, str(key_node.value)))
+                continue
+            key = self._scalar(key_node, place)
             if key in found:
-                first = self.lines[(*place, key)]
-                message = f"{self.name}:{line}: key {key!r} repeated (lines {first} and {line})."
-                raise SpecError(message, code="spec_duplicate_key")
+                lines = f"lines {self.document.keys[(*place, key)][0]} and {_mark(key_node)[0]}"
+                self._wrong(
+                    key_node, f"key {key!r} repeated ({lines}); take one out", (*place, key), "spec_duplicate_key"
+                )
+                continue
+            self.document.keys[(*place, key)] = _mark(key_node)
             found[key] = self.build(value_node, (*place, key))
-            self.lines[(*place, key)] = line
         return found
 
-    def _scalar(self, node: yaml.Node) -> Any:
+    def _scalar(self, node: yaml.Node, place: Place) -> Any:
         text = str(node.value)
         kind = node.tag.rpartition(":")[2]
-        if kind in {"int", "float"} and len(text) > MAX_DIGITS:
-            line = node.start_mark.line + 1
-            raise SpecError(
-                f"{self.name}:{line}: a number of {len(text)} digits; at most {MAX_DIGITS}.", code="spec_yaml"
-            )
+        if kind in {"int", "float"}:
+            return self._number(node, text, kind, place)
         match kind:
             case "str":
                 return text
@@ -141,14 +175,27 @@ class _Builder:
                 return None
             case "bool":
                 return text.lower() == "true"
-            case "int":
-                return int(text, 0) if text[:2] in {"0o", "0x"} else int(text)
-            case "float":
-                return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
-        return self._refuse_tag(node, "str")
+        self._refuse_tag(node, "str", place)
+        return text
 
-    def _refuse_tag(self, node: yaml.Node, kind: str) -> None:
+    def _number(self, node: yaml.Node, text: str, kind: str, place: Place) -> float | None:
+        if len(text) > MAX_DIGITS:
+            self._wrong(node, f"a number of {len(text)} digits; at most {MAX_DIGITS}", place)
+            return None
+        if kind == "int":
+            return int(text, 0) if text[:2] in {"0o", "0x"} else int(text)
+        number = float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+        if not math.isfinite(number):
+            self._wrong(node, f"{text} is no number that can be worked with; write a finite one", place)
+            return None
+        return number
+
+    def _refuse_tag(self, node: yaml.Node, kind: str, place: Place) -> None:
         if node.tag != f"tag:yaml.org,2002:{kind}":
             tag = node.tag.replace("tag:yaml.org,2002:", "!!")
-            message = f"{self.name}:{node.start_mark.line + 1}: tag {shown(tag)} is not allowed."
-            raise SpecError(message, code="spec_yaml_tag")
+            self._wrong(
+                node, f"tag {shown(tag)} is not allowed; take it out, or quote the text", place, "spec_yaml_tag"
+            )
+
+    def _wrong(self, node: yaml.Node, said: str, place: Place, code: str = "spec_yaml") -> None:
+        self.document.problems.append((_mark(node), SpecProblem(said, *place, code=code)))

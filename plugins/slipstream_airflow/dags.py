@@ -179,9 +179,11 @@ def _projects() -> Iterator[list[DAG] | SlipstreamError]:
     settings = Settings.from_environment()
     wanted = (get_parsing_context().dag_id or "").rpartition("__")[0]
     if wanted and (settings.models / wanted / model_file.FILE).is_file():
-        yield dags_of(model_file.load_spec(settings.models / wanted, allow_code=settings.allow_code))
+        yield dags_of(
+            model_file.load_spec(settings.models / wanted, allow_code=settings.allow_code, pools=settings.pools)
+        )
         return
-    for spec in model_file.load_specs(settings.models, allow_code=settings.allow_code):
+    for spec in model_file.load_specs(settings.models, allow_code=settings.allow_code, pools=settings.pools):
         if isinstance(spec, SpecError):
             yield spec
             continue

@@ -158,7 +158,6 @@ def test_files_of_one_batch_must_have_the_same_columns(read: Read) -> None:
         ({"path": "gopher:x"}, "source_scheme_forbidden"),
         ({"path": "nothing/*.csv"}, "source_no_files"),
         ({"path": "model.yaml"}, "source_format_unknown"),
-        ({"path": "model.yaml", "format": "excel"}, "source_format_unknown"),
         ({"path": "model.yaml", "format": "csv", "max_bytes": 3}, "source_too_large"),
     ],
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,10 +11,9 @@ from slipstream.duck import quoted
 from slipstream.errors import DataError
 from slipstream.expectations import BATCH_EXPECTATIONS
 from slipstream.spec import Expectation, ModelSpec
+from slipstream.spec_columns import RESERVED
 
 Columns = Sequence[tuple[str, str]]
-RESERVED = re.compile("^(file_row_number|slipstream_.*)$", re.IGNORECASE)
-"""Names that our own queries use."""
 _COLUMN_KEYS = ("column", "column_A", "column_B", "column_list")
 
 

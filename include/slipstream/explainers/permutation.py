@@ -8,7 +8,9 @@ Inputs that carry the same information share their importance, so each can look 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from slipstream.errors import BackendError
 from slipstream.explainers.sample import MOST_ROWS, answers, case_rows, plain, ranked, sample
@@ -31,9 +33,9 @@ class PermutationExplainer:
         top: Inputs with a dependence plot.
     """
 
-    rows: int = MOST_ROWS
-    repeats: int = 5
-    top: int = 6
+    rows: Annotated[int, Field(ge=1, le=MOST_ROWS)] = MOST_ROWS
+    repeats: Annotated[int, Field(ge=1)] = 5
+    top: Annotated[int, Field(ge=0)] = 6
 
     def explain(self, spec: ModelSpec, estimator: Any, frame: Any, seed: int) -> Explanation:
         """Importance in units of the deciding metric; see :class:`~slipstream.slots.Explanation`.

@@ -9,7 +9,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from slipstream.errors import BackendError
 from slipstream.explainers.sample import MOST_ROWS, SHOWN_POINTS, answers, case_rows, plain, ranked, sample
@@ -30,8 +32,8 @@ class ShapExplainer:
         top: Inputs with a dependence plot.
     """
 
-    rows: int = MOST_ROWS
-    top: int = 6
+    rows: Annotated[int, Field(ge=1, le=MOST_ROWS)] = MOST_ROWS
+    top: Annotated[int, Field(ge=0)] = 6
 
     def explain(self, spec: ModelSpec, estimator: Any, frame: Any, seed: int) -> Explanation:
         """Mean absolute contribution of each input; see :class:`~slipstream.slots.Explanation`.

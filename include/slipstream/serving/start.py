@@ -8,7 +8,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,8 +42,17 @@ class Place:
     workers: int = 1
 
 
-def start(settings: Settings, host: str, port: int, workers: int = 1) -> None:
+def start(
+    settings: Settings, host: str, port: int, workers: int = 1, tell: Callable[[Place], object] | None = None
+) -> None:
     """Serve on *host* and *port* until stopped; does not return.
+
+    Args:
+        settings: Where the store is.
+        host: The address.
+        port: The port.
+        workers: Processes that answer.
+        tell: Told where it will listen, once nothing stands against it; without it that is logged.
 
     Raises:
         BackendError: ``bind_not_allowed`` for an address that others can reach while no key exists,
@@ -53,9 +62,13 @@ def start(settings: Settings, host: str, port: int, workers: int = 1) -> None:
     check_bind(settings, place.address)
     _check_free(place)
     run = fresh_run_folder(settings.bentos, place)
-    _log.info("%s", said(place))
+    (tell or _announce)(place)
     words = [sys.executable, "-m", "bentoml", "serve", SERVICE, "--host", str(place.address), "--port", str(port)]
     os.execve(sys.executable, words, environment(settings, place, run, os.environ))  # noqa: S606 - no shell
+
+
+def _announce(place: Place) -> None:
+    _log.info("%s", said(place))
 
 
 def address_of(host: str) -> Address:

@@ -11,6 +11,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from slipstream.errors import SourceError, shown
 from slipstream.slots import Delivery
@@ -32,9 +35,9 @@ class FilesSource:
     """
 
     path: str
-    format: str = "auto"
+    format: Literal["auto", "csv", "parquet"] = "auto"
     delimiter: str = ""
-    max_bytes: int = 2 << 30
+    max_bytes: Annotated[int, Field(ge=1)] = 2 << 30
 
     def fingerprint(self, spec: ModelSpec, watermark: str) -> str | None:
         """A digest of the files that were not read yet."""
@@ -74,11 +77,8 @@ class FilesSource:
         return sorted(first.values(), key=lambda file: file.name)
 
     def _format(self, new: Sequence[Found]) -> str:
-        if self.format in {"csv", "parquet"}:
-            return self.format
         if self.format != "auto":
-            message = f"source: format {shown(self.format)} is not known; write csv, parquet or auto."
-            raise SourceError(message, code="source_format_unknown")
+            return self.format
         formats = {_FORMATS.get(PurePosixPath(file.name.removesuffix(".gz")).suffix.lower(), "") for file in new}
         if len(formats) == 1 and "" not in formats:
             return formats.pop()

@@ -111,7 +111,7 @@ def dry_run(spec: ModelSpec, store: Store, changes: Mapping[str, str]) -> DryRun
 
 def changed(spec: ModelSpec, changes: Mapping[str, str]) -> ModelSpec:
     """*spec* with other values, checked as a model file is; raises SpecError."""
-    plain = spec.model_dump(mode="json")
+    plain = spec.model_dump(mode="json", exclude_unset=True)
     for key, text in changes.items():
         if not any(key == known or key.startswith(f"{known}.") for known in REPLAYABLE):
             message = f"{shown(key)} cannot be tried on the past: rows would have to be measured again."
@@ -122,7 +122,8 @@ def changed(spec: ModelSpec, changes: Mapping[str, str]) -> ModelSpec:
             part[name] = part.get(name) or {}
             part = part[name]
         part[last] = strict_yaml.parse(text, f"--set {key}").value
-    return parse_spec(json.dumps(plain), "--set").at(spec.folder, allow_code=spec.allow_code)
+    tried = parse_spec(json.dumps(plain), "--set", allow_code=spec.allow_code)
+    return tried.at(spec.folder, allow_code=spec.allow_code)
 
 
 def _decisions(events: Sequence[Event]) -> dict[str, Event]:

@@ -19,12 +19,12 @@ from slipstream.errors import SpecError, shown
 from slipstream.spec import Expectation, ModelSpec
 
 SAMPLE = 10
-# Arguments that every expectation of the library has and a contract may not use: they choose what we choose
-# (result_format) or are expressions that pandas would evaluate (row_condition).
-_REFUSED = {
+REFUSED = {
     "id", "meta", "notes", "result_format", "description", "catch_exceptions", "rendered_content", "windows",
-    "batch_id", "row_condition", "condition_parser", "severity",
+    "batch_id", "row_condition", "condition_parser", "severity", "library_metadata",
 }  # fmt: skip
+"""Arguments that every expectation of the library has and a contract may not use: they choose what we choose
+(result_format), are expressions that pandas would evaluate (row_condition), or say nothing to it (library_metadata)."""
 _FORMAT = {"result_format": "COMPLETE", "return_unexpected_index_query": False, "partial_unexpected_count": SAMPLE}
 
 
@@ -86,7 +86,7 @@ def name_of(rule: Expectation) -> str:
 def _built(spec: ModelSpec, number: int, rule: Expectation) -> Any:
     """Great Expectations' own object for *rule*."""
     kind = getattr(_library().expectations, "".join(word.capitalize() for word in rule.type.split("_")))
-    takes = [name for name in kind.__fields__ if name not in _REFUSED]
+    takes = [name for name in kind.__fields__ if name not in REFUSED]
     wrong = [name for name in rule.arguments if name not in takes]
     if wrong:
         raise _invalid(spec, number, f"no argument {shown(wrong[0])}; it takes: {', '.join(takes)}.")

@@ -11,6 +11,7 @@ from slipstream.data.batch import load_batch
 from slipstream.data.features import derivation
 from slipstream.data.lineage import COMMITTED, batches_of
 from slipstream.spec import ModelSpec
+from slipstream.stages.plan_notes import check_installed, notes
 from slipstream.stages.policies.outlook import outlook
 from slipstream.store import Store
 
@@ -84,6 +85,7 @@ class Plan:
         loop: Trigger of a retraining, or what stands around it -> when it acts, with today's state.
         changes: What differs from the model file that the last run read; empty if nothing does.
         compared: The run whose model file was compared; "" if nothing ran yet.
+        notes: What would fail on the newest dataset version as it is.
         rebuild: That the rows in the table were derived by another features.py or data.schema; "" if they were not.
     """
 
@@ -96,10 +98,16 @@ class Plan:
     changes: tuple[Change, ...]
     compared: str
     rebuild: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def plan(spec: ModelSpec, store: Store, now: datetime | None = None) -> Plan:
-    """What *spec* gives at *now*, and how it differs from the model file of the model's last run."""
+    """What *spec* gives at *now*, and how it differs from the model file of the model's last run.
+
+    Raises:
+        BackendError: ``missing_extra`` or ``backend_argument``: a back end cannot be used in this installation.
+    """
+    check_installed(spec)
     last = store.ledger.state().model(spec.name).latest
     newest = max((event for event in last.values() if "spec" in event.data), key=lambda event: event.seq, default=None)
     changes: tuple[Change, ...] = ()
@@ -118,6 +126,7 @@ def plan(spec: ModelSpec, store: Store, now: datetime | None = None) -> Plan:
         changes=changes,
         compared=newest.data["run"] if newest is not None else "",
         rebuild=_rebuild(spec, store),
+        notes=tuple(notes(spec, store)),
     )
 
 

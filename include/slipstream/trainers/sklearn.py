@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from slipstream.errors import SpecError, StageError, shown
-from slipstream.estimators import ESTIMATORS
+from slipstream.estimators import ESTIMATORS, SETTLED
 from slipstream.scoring.labels import label_values
 from slipstream.spec import ModelSpec
 from slipstream.trainers.positions import POINTING, Prepared, placed
@@ -24,11 +24,6 @@ MOST_CATEGORIES = 30
 CELLS_PER_THREAD = 2_000_000
 """Histogram boosting gets one thread for so many cells: with less to do, threads that wait for each other on a busy
 machine cost more than they bring (1M cells on 2 cores: 1.2 s by one thread, 1.0 s by two, 9 s by two under load)."""
-
-_SETTLED = {
-    "random_state": "set train.seed instead",
-    "n_jobs": "threads are the installation's to say, and results do not depend on them",
-}
 
 
 @dataclass(frozen=True)
@@ -93,7 +88,7 @@ class SklearnTrainer:
             raise SpecError(message, code="spec_estimator_unknown")
         module, _, name = self.estimator.rpartition(".")
         kind = getattr(importlib.import_module(module), name)
-        takes = [argument for argument in inspect.signature(kind).parameters if argument not in _SETTLED]
+        takes = [argument for argument in inspect.signature(kind).parameters if argument not in SETTLED]
         for parameter in self.parameters:
             if parameter not in takes:
                 raise _unknown_parameter(spec, name, parameter, takes)
@@ -186,6 +181,6 @@ def _words(takes_missing: bool, path: str) -> Any:
 def _unknown_parameter(spec: ModelSpec, name: str, parameter: str, takes: list[str]) -> SpecError:
     near = difflib.get_close_matches(parameter, takes, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(takes)}."
-    hint = f"{_SETTLED[parameter]}." if parameter in _SETTLED else hint
+    hint = f"{SETTLED[parameter]}." if parameter in SETTLED else hint
     message = f"{spec.name}: train.trainer.parameters: {name} takes no {shown(parameter)} here; {hint}"
     return SpecError(message, code="spec_parameter_unknown")

@@ -9,12 +9,10 @@ from typing import Any
 from slipstream.errors import DataError, SpecError, shown
 from slipstream.scoring.labels import label_values
 from slipstream.spec import ModelSpec
+from slipstream.spec_values import PAIRS
 from slipstream.strict_yaml import parse
 
 Label = bool | int | str
-
-_PAIRS: tuple[tuple[str, str], ...] = (("false", "true"), ("0", "1"), ("no", "yes"))
-"""What needs no `positive:` (in any case): the second is it."""
 
 
 def classes_of(spec: ModelSpec, target: Any) -> tuple[Label, ...]:
@@ -111,7 +109,7 @@ def _positive(spec: ModelSpec, classes: tuple[Label, ...]) -> Label:
             raise SpecError(message, code="positive_unknown")
         return found
     words = {_written(label).lower(): label for label in classes}
-    for other, positive in _PAIRS:
+    for other, positive in PAIRS:
         if words.keys() == {other, positive}:
             return words[positive]
     message = (

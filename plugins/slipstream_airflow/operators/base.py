@@ -121,7 +121,9 @@ class SlipstreamOperator(BaseOperator):
         """
         try:
             settings = settings_of(self.store, self.models)
-            spec = model_file.find_spec(settings.models, self.model, allow_code=settings.allow_code)
+            spec = model_file.find_spec(
+                settings.models, self.model, allow_code=settings.allow_code, pools=settings.pools
+            )
             yield Job(spec, Store.open(settings.store), settings, actor_of(context))
         except SlipstreamError as error:
             if isinstance(error, PERMANENT) or error.code in PERMANENT_CODES:

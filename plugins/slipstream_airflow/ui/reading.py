@@ -161,7 +161,9 @@ class Reading:
 
     def _spec(self, name: str) -> tuple[ModelSpec | None, str]:
         try:
-            return model_file.load_spec(Path(self.settings.models) / name, allow_code=self.settings.allow_code), ""
+            return model_file.load_spec(
+                Path(self.settings.models) / name, allow_code=self.settings.allow_code, pools=self.settings.pools
+            ), ""
         except SpecError as error:
             return None, str(error)
 

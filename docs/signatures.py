@@ -1,0 +1,214 @@
+"""Write what back ends, estimators and expectations take to a table: `python docs/signatures.py`, or `--check`.
+
+Model files are read where none of the libraries may be imported, so their signatures are data there. Each argument has
+``takes``, the kinds of value that it can be given in YAML, and ``required`` where it must be given. A kind is a list: a
+word, then what bounds it: ``["whole", 1, null, "[)"]``, ``["words", "sqrt", "log2"]``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import importlib
+import inspect
+import json
+import os
+import sys
+import types
+import typing
+import warnings
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+TABLE = ROOT / "include/slipstream/signatures.json"
+_SIDES = {"left": "[)", "right": "(]", "both": "[]", "neither": "()"}
+_POINTING = {
+    "monotonic_cst": [["mapping"], ["list"], ["none"]],
+    "interaction_cst": [["words", "no_interactions", "pairwise"], ["list"], ["none"]],
+    "categorical_features": [["list"], ["none"]],
+}
+"""What points at inputs takes their names here (slipstream.trainers.positions)."""
+_PLAIN = {str: "text", bool: "flag", int: "whole", float: "number", list: "list", dict: "mapping"}
+
+
+def signatures() -> dict[str, Any]:
+    """The whole table: slot -> word -> arguments, and the same of estimators and expectations."""
+    from slipstream.slots import SLOTS
+    from slipstream_airflow.notifiers import ALERT
+
+    return {
+        "slots": {
+            slot.name: {word: _backend(_loaded(path)) for word, path in slot.builtin.items()}
+            for slot in (*SLOTS, ALERT)
+        },
+        "estimators": _estimators(),
+        "expectations": _expectations(),
+    }
+
+
+def _loaded(path: str) -> Any:
+    module, _, name = path.replace(":", ".").rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def _backend(kind: Any) -> dict[str, Any]:
+    """The arguments of a back end of ours, from the annotations of its constructor."""
+    if "__init__" not in vars(kind):
+        return {}
+    hints = typing.get_type_hints(
+        kind.__init__, include_extras=True, localns=vars(importlib.import_module(kind.__module__))
+    )
+    return {
+        name: _given(_annotated(hints[name]), parameter.default is inspect.Parameter.empty)
+        for name, parameter in inspect.signature(kind).parameters.items()
+    }
+
+
+def _annotated(hint: Any) -> list[Any]:
+    """The kind of one annotation; bounds stand beside it as a ``Field`` of pydantic."""
+    plain, *notes = typing.get_args(hint) if typing.get_origin(hint) is typing.Annotated else (hint,)
+    if typing.get_origin(plain) is typing.Literal:
+        return ["words", *typing.get_args(plain)]
+    if plain in (int, float):
+        bounds = {
+            key: value for note in notes for one in note.metadata for key, value in dataclasses.asdict(one).items()
+        }
+        return [_PLAIN[plain], bounds.get("ge"), bounds.get("le"), "[]"]
+    return [_PLAIN.get(plain) or _PLAIN[dict]]
+
+
+def _estimators() -> dict[str, Any]:
+    """The parameters of each estimator, by scikit-learn's own constraints."""
+    from slipstream.estimators import ESTIMATORS, SETTLED
+
+    found = {}
+    for path in ESTIMATORS:
+        kind = _loaded(path)
+        rules = kind._parameter_constraints
+        found[path] = {
+            name: _argument(_POINTING.get(name) or [kind for rule in rules[name] for kind in _constraint(rule)], False)
+            for name in inspect.signature(kind).parameters
+            if name not in SETTLED
+        }
+    return found
+
+
+def _constraint(rule: Any) -> list[list[Any]]:
+    """What a constraint of scikit-learn lets a YAML value be; nothing for objects, and for what is hidden."""
+    from sklearn.utils._param_validation import Interval, Options, StrOptions
+
+    if isinstance(rule, StrOptions):
+        return [["words", *sorted(rule.options - rule.deprecated)]]
+    if isinstance(rule, Interval):
+        word = "whole" if rule.type is Integral else "number"
+        return [[word, _finite(rule.left), _finite(rule.right), _SIDES[rule.closed]]]
+    if isinstance(rule, Options):
+        return [["words", *sorted(rule.options)]]
+    known: dict[Any, list[list[Any]]] = {
+        None: [["none"]],
+        "boolean": [["flag"]],
+        "verbose": [["flag"], ["whole", 0, None, "[)"]],
+        "array-like": [["list"]],
+        Integral: [["whole", None, None, "()"]],
+        dict: [["mapping"]],
+        list: [["list"]],
+        str: [["text"]],
+    }
+    return known.get(rule, []) if isinstance(rule, str | type | None) else []
+
+
+def _finite(bound: Any) -> Any:
+    return None if bound is None or abs(bound) == float("inf") else bound
+
+
+def _expectations() -> dict[str, Any]:
+    """The arguments of each expectation that a contract may give."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import great_expectations
+
+    from slipstream.expectations import EXPECTATIONS
+    from slipstream.stages.expectations_gx import REFUSED
+
+    found: dict[str, Any] = {}
+    for name in EXPECTATIONS:
+        kind = getattr(great_expectations.expectations, "".join(word.capitalize() for word in name.split("_")))
+        fields = {key: one for key, one in kind.__fields__.items() if key not in REFUSED}
+        found[name] = {
+            key: _argument(_field(key, one.annotation), one.required or key == "regex") for key, one in fields.items()
+        }
+    return found
+
+
+def _field(name: str, annotation: Any) -> list[list[Any]]:
+    """What a field of Great Expectations takes; mappings are left out, which stand for a value to be given later."""
+    special = {"mostly": [["number", 0, 1, "[]"]], "column_list": [["columns"]], "regex": [["regex"]]}
+    if name.startswith("column"):
+        return special.get(name, [["column"]])
+    if name in special:
+        return special[name]
+    kinds = [kind for one in _members(annotation) if (kind := _member(one))]
+    return [kind for number, kind in enumerate(kinds) if kind not in kinds[:number]]
+
+
+def _member(annotation: Any) -> list[Any]:
+    if typing.get_origin(annotation) is typing.Literal:
+        return ["words", *typing.get_args(annotation)]
+    if annotation in (int, float):
+        return [_PLAIN[annotation], None, None, "()"]
+    known = {bool: ["flag"], datetime.datetime: ["moment"]}
+    return ["list"] if typing.get_origin(annotation) is list else known.get(annotation, [])
+
+
+def _members(annotation: Any) -> Sequence[Any]:
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _members(typing.get_args(annotation)[0])
+    return (
+        typing.get_args(annotation)
+        if typing.get_origin(annotation) in (typing.Union, types.UnionType)
+        else [annotation]
+    )
+
+
+def _given(kind: list[Any], required: bool) -> dict[str, Any]:
+    """An argument of ours; a text that must be given says something."""
+    return _argument([["filled"] if required and kind == ["text"] else kind], required)
+
+
+def _argument(takes: list[list[Any]], required: bool) -> dict[str, Any]:
+    return {"takes": takes, "required": True} if required else {"takes": takes}
+
+
+def text() -> str:
+    """The table as it is kept: one argument a line."""
+    lines = []
+    for part, kinds in signatures().items():
+        lines.append(f" {json.dumps(part)}: {_block(kinds, 2, 3 if part == 'slots' else 2)}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _block(value: Mapping[str, Any], indent: int, depth: int) -> str:
+    if depth == 0 or not value:
+        return json.dumps(value)
+    rows = [f"{' ' * indent}{json.dumps(key)}: {_block(one, indent + 1, depth - 1)}" for key, one in value.items()]
+    return "{\n" + ",\n".join(rows) + "\n" + " " * (indent - 1) + "}"
+
+
+def main(arguments: list[str]) -> int:
+    """Write the table if it is stale, or with ``--check`` only say so."""
+    made = text()
+    if TABLE.exists() and TABLE.read_text() == made:
+        return 0
+    if "--check" in arguments:
+        sys.stdout.write(f"{TABLE.relative_to(ROOT)} is stale\nRun: python docs/signatures.py\n")
+        return 1
+    TABLE.write_text(made)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,60 @@
+"""What a model file says, read without trust: what is of another kind than expected counts as not said.
+
+The checks between parts of the file work on it, so that they find what is wrong beside other mistakes too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from slipstream.spec_values import Place
+
+
+@dataclass(frozen=True)
+class Said:
+    """The plain values of a model file."""
+
+    whole: Mapping[str, Any]
+
+    def value(self, *place: str | int) -> Any:
+        """What stands at *place*; None if nothing does."""
+        found: Any = self.whole
+        for part in place:
+            if isinstance(found, Mapping):
+                found = found.get(part)
+            else:
+                found = found[part] if isinstance(found, list) and isinstance(part, int) else None
+        return found
+
+    def text(self, *place: str | int) -> str:
+        """The text at *place*; "" if there is none."""
+        found = self.value(*place)
+        return found if isinstance(found, str) else ""
+
+    def texts(self, *place: str | int) -> list[tuple[Place, str]]:
+        """The texts of the list at *place*, each with its own place; of one text alone that one."""
+        found = self.value(*place)
+        if isinstance(found, str):
+            return [(place, found)]
+        listed = found if isinstance(found, list) else []
+        return [((*place, number), one) for number, one in enumerate(listed) if isinstance(one, str)]
+
+    def parts(self, *place: str | int) -> Iterator[tuple[Place, Mapping[str, Any]]]:
+        """The mappings of the list at *place*, each with its own place."""
+        found = self.value(*place)
+        for number, one in enumerate(found if isinstance(found, list) else []):
+            if isinstance(one, Mapping):
+                yield (*place, number), one
+
+    @cached_property
+    def inputs(self) -> tuple[str, ...]:
+        """The inputs that are named."""
+        return tuple(name for _, name in self.texts("inputs")) if isinstance(self.value("inputs"), list) else ()
+
+    @property
+    def task(self) -> str:
+        """The task; "" if it is none that there is."""
+        return self.text("task") if self.text("task") in {"binary", "multiclass", "regression"} else ""
