@@ -40,8 +40,8 @@ from slipstream.cli_show import (
     spec_of,
 )
 from slipstream.cli_verify import looking
-from slipstream.errors import SlipstreamError, SpecError, StageError
-from slipstream.stages.contract import Result, newest_id, newest_version
+from slipstream.errors import SlipstreamError, SpecError
+from slipstream.stages.contract import Result, newest_dataset, newest_id, newest_version
 
 app = typer.Typer(
     name="slipstream",
@@ -173,12 +173,7 @@ def train(
     from slipstream.stages.train import train as stage
 
     spec, store = spec_of(model), open_store()
-    dataset = dataset or store.ledger.state().model(spec.name).dataset
-    if dataset is None:
-        raise StageError(
-            f"{model} has no data yet; run `slipstream ingest {model}` and `slipstream validate {model}` first."
-        )
-    show(stage(spec, store, dataset, actor=ACTOR), json_)
+    show(stage(spec, store, dataset or newest_dataset(store, spec), actor=ACTOR), json_)
 
 
 Candidate = Annotated[str | None, typer.Option(help="Id of a training run; default: the newest.")]

@@ -14,7 +14,9 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.sdk.execution_time.context import OutletEventAccessors
+from typer.testing import CliRunner
 
+from slipstream.cli import app
 from slipstream.errors import StageError, StoreError
 from slipstream.model_file import load_spec
 from slipstream.settings import Settings
@@ -71,6 +73,31 @@ def test_nothing_new_is_a_skip_with_its_reason(project: Project) -> None:
     ValidateOperator(task_id="v", model="tiny").execute(context())
     with pytest.raises(AirflowSkipException, match="source of tiny has nothing new"):
         IngestOperator(task_id="i", model="tiny").execute(context())
+
+
+def test_after_a_refused_batch_the_newest_good_rows_are_trained_on(project: Project) -> None:
+    folder = project(contract={"expectations": [{"type": "expect_column_values_to_not_be_null", "column": "a"}]})
+    IngestOperator(task_id="i", model="tiny").execute(context())
+    good = ValidateOperator(task_id="v", model="tiny").execute(context())["dataset"]
+    (folder / "data" / "second.csv").write_text(
+        "id,day,a,b,kind,large\n9000,2026-02-01,,0.5,x,true\n9001,2026-02-01,1,0,x,true\n"
+    )
+    IngestOperator(task_id="i", model="tiny").execute(context())
+    with pytest.raises(AirflowFailException, match=r"^\[contract_failed\]"):
+        ValidateOperator(task_id="v", model="tiny").execute(context())
+    trained = TrainOperator(task_id="t", model="tiny").execute(context())
+    assert trained["dataset"] == good
+    told = CliRunner().invoke(app, ["train", "tiny", "--json"])
+    assert json.loads(told.stdout) == trained | {"reused": True}
+
+
+def test_a_rebuilt_dataset_version_is_the_newest(project: Project) -> None:
+    folder = project()
+    IngestOperator(task_id="i", model="tiny").execute(context())
+    ValidateOperator(task_id="v", model="tiny").execute(context())
+    (folder / "features.py").write_text("# edited\n")
+    rebuilt = RebuildOperator(task_id="r", model="tiny").execute(context())["dataset"]
+    assert TrainOperator(task_id="t", model="tiny").execute(context())["dataset"] == rebuilt
 
 
 def test_a_rebuild_tells_of_its_dataset_version(project: Project) -> None:

@@ -163,6 +163,19 @@ def newest_id(store: Store, spec: ModelSpec, stage: str, field: str) -> str:
     return str(value)
 
 
+def newest_dataset(store: Store, spec: ModelSpec) -> str:
+    """The newest dataset version: what the last good batch or rebuild made, whatever was refused since.
+
+    Raises:
+        StageError: ``run_not_found``: nothing was committed yet.
+    """
+    dataset = store.ledger.state().model(spec.name).dataset
+    if dataset is None:
+        message = f"{spec.name} has no data yet; ingest and validate a batch first."
+        raise StageError(message, code="run_not_found")
+    return dataset
+
+
 def newest_version(store: Store, spec: ModelSpec) -> int:
     """The number of the newest version; raises StageError ``version_not_found`` if there is none."""
     versions = store.ledger.state().model(spec.name).versions

@@ -21,7 +21,7 @@ from slipstream.errors import (
     StageError,
 )
 from slipstream.spec import ModelSpec
-from slipstream.stages.contract import newest_id, newest_version
+from slipstream.stages.contract import newest_dataset, newest_id, newest_version
 from slipstream.store import Store
 from slipstream_airflow.hooks import settings_of
 from slipstream_airflow.links import ModelLink, ReportLink
@@ -64,8 +64,15 @@ class Job:
         Raises:
             StageError: nothing was given and the stage has never finished.
         """
-        value = given.get(field) if isinstance(given, Mapping) else given
-        return str(value) if value else newest_id(self.store, self.spec, stage, field)
+        return str(_value(given, field) or newest_id(self.store, self.spec, stage, field))
+
+    def dataset_of(self, given: Any) -> str:
+        """The dataset version that was *given*, or the newest.
+
+        Raises:
+            StageError: nothing was given and the model has no data yet.
+        """
+        return str(_value(given, "dataset") or newest_dataset(self.store, self.spec))
 
     def version_of(self, given: Any) -> int:
         """The version number that was *given*, or the newest.
@@ -73,7 +80,7 @@ class Job:
         Raises:
             StageError: it is no number, or nothing was given and the model has no version.
         """
-        value = given.get("version") if isinstance(given, Mapping) else given
+        value = _value(given, "version")
         if value in (None, ""):
             return newest_version(self.store, self.spec)
         try:
@@ -81,6 +88,11 @@ class Job:
         except ValueError as error:
             message = f"{self.spec.name} has no version {value!r}; package one first."
             raise StageError(message, code="version_not_found") from error
+
+
+def _value(given: Any, field: str) -> Any:
+    """What was *given*, taken out of another stage's output if it is one."""
+    return given.get(field) if isinstance(given, Mapping) else given
 
 
 class SlipstreamOperator(BaseOperator):

@@ -29,5 +29,4 @@ class TrainOperator(SlipstreamOperator):
         from slipstream.stages.train import train
 
         with self.job(context) as job:
-            dataset = job.id_of(self.dataset, "validate", "dataset")
-            return train(job.spec, job.store, dataset, actor=job.actor).figures()
+            return train(job.spec, job.store, job.dataset_of(self.dataset), actor=job.actor).figures()
