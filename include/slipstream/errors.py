@@ -10,6 +10,7 @@
     │   ├── NotFound         nothing has that id
     │   ├── ChecksumMismatch the bytes are not those that were written
     │   └── Conflict         somebody else was first: read again, decide again
+    │       └── Superseded   what this call began is another's now: leave it alone
     ├── BundleError          do not load this model
     ├── StageError           the stage cannot work on these inputs
     ├── DeployError          the endpoint did not take the version
@@ -95,6 +96,12 @@ class Conflict(StoreError):
     """Another writer was first and the precondition no longer holds."""
 
     code = "conflict"
+
+
+class Superseded(Conflict):
+    """A deployment that this call began was moved or closed by another one; doing it again would undo that."""
+
+    code = "deployment_in_flight"
 
 
 class BundleError(SlipstreamError):

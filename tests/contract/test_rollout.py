@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from slipstream.errors import Conflict, DeployError, StageError
+from slipstream.errors import Conflict, DeployError, StageError, Superseded
 from slipstream.scoring import skops_file
 from slipstream.serving.bounds import Bounds
 from slipstream.serving.prover import Prover
@@ -166,6 +166,38 @@ class TestCanary:
         with pytest.raises(StageError) as refused:
             deploy(spec, store, 1, endpoint=endpoint.url, weight=0.1)
         assert refused.value.code == "already_champion"
+
+
+class TestTwoAtOnce:
+    @pytest.mark.usefixtures("first")
+    @pytest.mark.parametrize(
+        ("weight", "share"), [(0.3, {"shadow": True}), (0.3, {"weight": 0.6}), (None, {"weight": 0.5})]
+    )
+    def test_who_loses_is_told_within_a_second_and_takes_nothing_back(
+        self, spec: ModelSpec, store: Store, endpoint: Running, another: Another, weight: float | None, share: Any
+    ) -> None:
+        two, told = another(), list[tuple[Exception, float]]()
+
+        def lose() -> None:
+            try:
+                deploy(spec, Store.open(store.url), two, endpoint=endpoint.url, weight=weight)
+            except Conflict as error:
+                told.append((error, time.monotonic()))
+
+        loser = threading.Thread(target=lose)
+        loser.start()
+        wait_until(lambda: store.ledger.state().model(spec.name).deployment == two)
+        began = time.monotonic()
+        won = deploy(spec, store, two, endpoint=endpoint.url, **share)
+        loser.join(60)
+        ((error, ended),) = told
+        assert ended - began < 1.5
+        assert isinstance(error, Superseded)
+        assert str(error) == f"small: another deployment of version {two} is in flight; look at the history."
+        model = store.ledger.state().model(spec.name)
+        assert (model.deployment, model.weight, model.shadow) == (two, won.weight, won.shadow)
+        said = known(endpoint, spec)
+        assert (said["shadow" if won.shadow else "challenger"])["version"] == two
 
 
 class TestShadow:

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from slipstream.errors import NotFound, StageError
+from slipstream.errors import NotFound, StageError, Superseded
 from slipstream.spec import ModelSpec
 from slipstream.stages.approve import require_approval
 from slipstream.stages.contract import Result, run_key
@@ -73,7 +73,8 @@ def deploy(  # noqa: PLR0913 - what to put into service by position, how by name
         NotFound: ``version_not_found``.
         StageError: ``gate_not_passed``, ``approval_missing``, ``approval_refused``, ``weight_invalid``,
             ``champion_missing`` or, for a share of the champion itself, ``already_champion``.
-        Conflict: ``promotion_stale`` or ``deployment_in_flight``.
+        Conflict: ``promotion_stale`` or ``deployment_in_flight``. As Superseded: another call moved or closed the same
+            deployment meanwhile, and goes on undisturbed.
         DeployError: the version did not come into service; the event ``deployment.rolled_back`` says why.
     """
     state = store.ledger.state().model(spec.name)
@@ -93,7 +94,7 @@ def put(spec: ModelSpec, store: Store, version: int, place: Place, share: Share,
     if state.champion == version and state.deployment in {None, version}:
         return _again(store, spec, version)
     attempt = replace(admitted(spec, store, version, place, share), note=note)
-    return attempt.finish() if share.full else attempt.work(f"{STAGE.name}-{attempt.key[:16]}")
+    return attempt.finish() if share.full else attempt.begun().work(f"{STAGE.name}-{attempt.key[:16]}")
 
 
 def admitted(spec: ModelSpec, store: Store, version: int, place: Place, share: Share) -> Attempt:
@@ -142,7 +143,8 @@ def roll_back(  # noqa: PLR0913 - where by name, why, and for whom
 
     Raises:
         StageError: ``rollback_impossible``: there is nothing to go back to.
-        Conflict: ``deployment_in_flight``: somebody else deploys just now.
+        Conflict: ``deployment_in_flight``: somebody else deploys just now. As Superseded: what was open is taken back,
+            and another deployment began before the target said so.
         DeployError: the target does not answer as it should.
     """
     known = _done_before(store, spec, request)
@@ -215,11 +217,21 @@ def _close(spec: ModelSpec, store: Store, state: ModelState, place: Place, note:
 
 
 def await_champion(spec: ModelSpec, store: Store, place: Place, event: Event) -> float:
-    """Wait until the target answers with the champion alone, as the closing *event* asks; returns the seconds."""
+    """Wait until the target answers with the champion alone, as the closing *event* asks; returns the seconds.
+
+    Raises:
+        Superseded: another deployment began meanwhile.
+    """
     began = time.monotonic()
     champion = event.data["previous"]
+
+    def still() -> None:
+        if store.ledger.state().model(spec.name).moved != event.seq:
+            left = f"{spec.name}: version {event.data['version']} was taken back"
+            raise Superseded(f"{left}, and another deployment is in flight since; look at the history.")
+
     if champion is not None:
-        attempt_of(spec, store, store.ledger.state().model(spec.name), champion, place, Share()).wait(event.seq)
+        attempt_of(spec, store, store.ledger.state().model(spec.name), champion, place, Share()).wait(event.seq, still)
     return round(time.monotonic() - began, 3)
 
 

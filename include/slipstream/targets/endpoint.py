@@ -10,7 +10,7 @@ from typing import Any
 from slipstream.errors import DeployError
 from slipstream.slots import Rollout
 
-_FIRST, _LONGEST = 0.05, 1.0
+_FIRST, _LONGEST = 0.05, 0.5
 _ANSWER = 5.0
 _HINT = "start the endpoint with `make up` or `slipstream serve`"
 _LATER = {"model_not_found", "rate_limited", "overloaded"}

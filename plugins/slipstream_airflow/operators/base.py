@@ -19,6 +19,7 @@ from slipstream.errors import (
     SlipstreamError,
     SpecError,
     StageError,
+    Superseded,
 )
 from slipstream.spec import ModelSpec
 from slipstream.stages.contract import newest_dataset, newest_id, newest_version
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from slipstream.settings import Settings
 
-PERMANENT = (SpecError, BackendError, DataError, BundleError, StageError, NotFound)
+PERMANENT = (SpecError, BackendError, DataError, BundleError, StageError, NotFound, Superseded)
 """Errors that the same inputs give again: the task fails at once. Anything else (a store or an endpoint that is away
 for a while, a race that was lost) is tried again."""
 PERMANENT_CODES = ("promotion_stale", "rolled_back")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from slipstream.errors import Conflict, DeployError
+from slipstream.errors import Conflict, DeployError, Superseded
 from slipstream.slots import TARGET, Rollout
 from slipstream.spec import ModelSpec
 from slipstream.stages.contract import Result, Stage, find_result, once
@@ -74,6 +74,9 @@ class Attempt:
     Attributes:
         after: Number of the event that closed the model's last deployment before it; once there is a newer one, this
             attempt is over, or its reasons are.
+        mine: Number of the event that asks for its share; once the deployment has moved on, it is another's. 0: nothing
+            has asked yet.
+        joined: Whether that event was there before this attempt.
         note: What its last event tells beside: ``reason``, ``evidence`` and, of a rollback, ``left`` and ``request``.
     """
 
@@ -85,6 +88,8 @@ class Attempt:
     key: str
     place: Place
     share: Share
+    mine: int = 0
+    joined: bool = False
     note: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -94,38 +99,73 @@ class Attempt:
 
     def finish(self) -> Deployed:
         """Bring it into service in full, once."""
+        done = self.store.ledger.find(STAGE.event, self.spec.name, self.key)
+        asked = self if done else self.begun()
         return once(
             STAGE,
             self.spec,
             self.store,
             self.key,
-            lambda run: self.work(run),
+            asked.work,
             result=Deployed,
             actor=self.place.actor,
-            check=self.check_open,
+            check=asked.check_mine,
             record=lambda made, _: {"version": made.version, "previous": made.previous, **self.note},
         )
 
-    def work(self, run: str) -> Deployed:
-        """Start or shift, wait for the target, and close the deployment if it fails."""
-        before = self.state()
-        reused = not self.share.full and before.deployment == self.version and self._shared(before)
-        started = self.append("deployment.started", self.payload(), self.key, self.check)
-        faultpoint("deploy.started")
+    def begun(self) -> Attempt:
+        """This attempt with the event that asks for its share: that of an equal call, or one that this commits.
+
+        Raises:
+            Conflict: ``deployment_in_flight`` or ``promotion_stale``.
+        """
         now = self.state()
-        if now.deployment == self.version and not self._shared(now):
-            asked = {"version": self.version, "weight": self.share.weight, "shadow": self.share.shadow}
-            # The last event is part of the key: the same shift asked for twice at once is one.
-            self.append("deployment.shifted", asked, f"{self.key}:{now.moved}", self.check_open)
+        if self.mine or (now.deployment == self.version and self._shared(now)):
+            return replace(self, mine=self.mine or now.moved, joined=True)
+        if now.deployment == self.version:
+            event = self._shift(now)
             faultpoint("deploy.shifted")
+        else:
+            event = self.start()
+            faultpoint("deploy.started")
+        return replace(self, mine=event.seq)
+
+    def start(self) -> Event:
+        """Commit the event that starts the deployment, or find that of an equal call.
+
+        Raises:
+            Conflict: ``deployment_in_flight`` or ``promotion_stale``.
+        """
+        payload = self.payload()
+        event = self.append("deployment.started", payload, self.key, self.check)
+        told = ("weight", "shadow", "left")
+        if [event.data.get(name) for name in told] != [payload.get(name) for name in told]:
+            # Begun at the same time by a call that asks for something else.
+            raise self.lost()
+        return event
+
+    def _shift(self, seen: ModelState) -> Event:
+        """Give the deployment, as it was *seen*, another share; the same shift asked for twice at once is one."""
+        asked = {"version": self.version, "weight": self.share.weight, "shadow": self.share.shadow}
+        key = f"{self.key}:{seen.moved}:{self.share.weight:g}:{self.share.shadow}"
+        return self.append("deployment.shifted", asked, key, replace(self, mine=seen.moved).check_mine)
+
+    def work(self, run: str) -> Deployed:
+        """Wait for the target to answer as the event asks, and close the deployment if it fails.
+
+        Raises:
+            Superseded: it is another's now, who goes on undisturbed.
+            DeployError: the version did not come into service.
+        """
+        now = self.state()
         began = time.monotonic()
         try:
-            self.wait(started.seq, lambda: self.check_open(self.store.ledger.state()))
+            self.wait(now.attempt, lambda: self.check_mine(self.store.ledger.state()))
         except DeployError as error:
-            self.end(error.code, str(error), now.champion)
+            self.end(error.code, str(error), now.champion, check=self.check_mine)
             raise
         seconds = round(time.monotonic() - began, 3)
-        share = self.share
+        share, reused = self.share, self.joined and not self.share.full
         return Deployed(
             self.version, now.champion, self.bundle, seconds, share.weight, share.shadow, run=run, reused=reused
         )
@@ -153,11 +193,19 @@ class Attempt:
             self.share.shadow,
         )
 
-    def end(self, code: str, reason: str, previous: int | None, note: Mapping[str, Any] | None = None) -> Event:
-        """Close the deployment without a new champion.
+    def end(
+        self,
+        code: str,
+        reason: str,
+        previous: int | None,
+        note: Mapping[str, Any] | None = None,
+        *,
+        check: Callable[[State], None] | None = None,
+    ) -> Event:
+        """Close the deployment without a new champion; *check* says whether this may, by default whatever its share is.
 
         Raises:
-            Conflict: ``deployment_in_flight``: somebody else has closed it, by finishing it.
+            Superseded: it is not this attempt's to close.
         """
         closed: dict[str, Any] = {
             "version": self.version,
@@ -166,7 +214,8 @@ class Attempt:
             "reason": reason,
             "evidence": {},
         }
-        return self.append("deployment.rolled_back", {**closed, **(note or {})}, self.key, self.check_open)
+        told = {**closed, **(note or {})}
+        return self.append("deployment.rolled_back", told, self.key, check or self.check_open)
 
     def state(self) -> ModelState:
         """The model as it is now."""
@@ -196,12 +245,22 @@ class Attempt:
         """Commit one event about it."""
         return self.store.ledger.append(kind, self.spec.name, payload, key=key, actor=self.place.actor, check=check)
 
+    def check_mine(self, state: State) -> None:
+        """Refuse to go on with a deployment that somebody else has closed, or moved since."""
+        self.check_open(state)
+        if state.model(self.spec.name).moved != self.mine:
+            raise self.lost()
+
+    def lost(self) -> Superseded:
+        """What is raised when it is another's."""
+        name = self.spec.name
+        return Superseded(f"{name}: another deployment of version {self.version} is in flight; look at the history.")
+
     def check_open(self, state: State) -> None:
         """Refuse to change what somebody else has closed."""
         model = state.model(self.spec.name)
         if (model.deployment, model.closed) != (self.version, self.after):
-            message = f"{self.spec.name}: the deployment of version {self.version} was closed; deploy it again."
-            raise Conflict(message, code="deployment_in_flight")
+            raise Superseded(f"{self.spec.name}: the deployment of version {self.version} was closed; deploy it again.")
 
     def check(self, state: State) -> None:
         """Refuse to start beside another deployment, or on a comparison with another champion."""

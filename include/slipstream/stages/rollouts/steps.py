@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from slipstream.errors import Conflict, DeployError
+from slipstream.errors import DeployError, Superseded
 from slipstream.slots import Watchable
 from slipstream.spec import ModelSpec
 from slipstream.spec_values import written
@@ -67,7 +68,7 @@ class Delivery:
         """Go through the steps that are left and let the version take over.
 
         Raises:
-            Conflict: the deployment is another's now.
+            Superseded: the deployment is another's now.
             DeployError: ``rolled_back``, or it did not come into service.
         """
         self._look(-math.inf)
@@ -82,10 +83,12 @@ class Delivery:
         before, weights = self.attempt.state(), [*self._rollout.steps, ALL_KEYS]
         if before.deployment != self.version:
             first = replace(self.attempt, share=Share(weights[0]))
-            event = first.append("deployment.started", first.payload(), first.key, first.check)
+            event = first.start()
             faultpoint("delivery.started")
         else:
             weights = [one for one in weights if before.shadow or one >= before.weight]
+            if not weights:  # since this run looked, somebody put it into service in full
+                raise self.attempt.lost()
             self.mine = before.moved
             self.steps = list(event_at(self._store, self._spec, before.moved).data.get("evidence", {}).get("steps", []))
             event = self._shifted(weights[0], "Another run goes on with the rollout.")
@@ -125,7 +128,7 @@ class Delivery:
         """Watch one step; return when it has passed.
 
         Raises:
-            Conflict, DeployError: as :meth:`run`.
+            Superseded, DeployError: as :meth:`run`.
         """
         rollout = self._rollout
         bake, patience = rollout.bake.total_seconds(), rollout.patience.total_seconds()
@@ -202,7 +205,8 @@ class Delivery:
     def _out(self, event: Event, reason: str) -> NoReturn:
         """Wait until the champion alone answers, then fail: a delivery that ends like this brought nothing."""
         self.said(reason)
-        await_champion(self._spec, self._store, self.attempt.place, event)
+        with suppress(Superseded):  # what another one begins meanwhile changes nothing of this end
+            await_champion(self._spec, self._store, self.attempt.place, event)
         raise DeployError(f"{self._spec.name}/{self.version} was taken back: {reason}", code="rolled_back")
 
     def _end(self, code: str, reason: str, note: dict[str, Any]) -> Event:
@@ -212,10 +216,10 @@ class Delivery:
     def _promote(self) -> Deployed:
         note = {"reason": self._passed(), "evidence": {"steps": self.steps}}
         told = {"version": self.version, "weight": 1.0, "shadow": False, **note}
-        self.attempt.append("deployment.shifted", told, "", self._check_mine)
+        event = self.attempt.append("deployment.shifted", told, "", self._check_mine)
         faultpoint("delivery.promoting")
         self.said(str(note["reason"]))
-        return replace(self.attempt, note=note).finish()
+        return replace(self.attempt, note=note, mine=event.seq).finish()
 
     def _passed(self) -> str:
         """Why it takes over, in one sentence."""
@@ -266,7 +270,7 @@ class Delivery:
             return
         what = "was closed" if model.deployment != self.version else "is in the hands of another run"
         message = f"{self._spec.name}: the delivery of version {self.version} {what}; look at the history."
-        raise Conflict(message, code="deployment_in_flight")
+        raise Superseded(message)
 
     @property
     def _spec(self) -> ModelSpec:
