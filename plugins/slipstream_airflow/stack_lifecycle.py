@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 
 from slipstream.errors import SlipstreamError
+from slipstream.store import Store
 from slipstream_airflow import stack_processes
 from slipstream_airflow.stack_health import HEALTHY
 from slipstream_airflow.stack_home import prepare
@@ -60,6 +61,7 @@ def up(layout: Layout, ports: Ports, *, names: tuple[str, ...] = (), say: Say = 
         The running stack; its ports may be others than *ports* if it ran already.
 
     Raises:
+        StoreError: If the ledger is damaged.
         StackError: If no supervisor stays, a component ends again and again, or is not healthy after ``UP_SECONDS``.
     """
     with _alone(layout):
@@ -72,6 +74,8 @@ def up(layout: Layout, ports: Ports, *, names: tuple[str, ...] = (), say: Say = 
             well = set()
             _clear(layout, say)
             tell_password(layout, prepare(layout, ports), say)
+            # A ledger that was cut or damaged is refused here, by name, and not by every task later.
+            Store.open(layout.store).ledger.state()
             running = _start(layout, ports, names)
         ended = _ended(layout)
     _wait(layout, running, well, ended, say)
