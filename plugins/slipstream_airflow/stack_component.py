@@ -59,8 +59,8 @@ class Supervised:
         try:
             self.note.code = self._process.wait(timeout=0)
         except psutil.TimeoutExpired:
-            # A predecessor's child is reaped by init, some time or, in a bare container, never.
-            return alive(self._process)
+            # A predecessor's child is not ours to reap: init does it or, in a bare container, nobody.
+            return isinstance(self._process, psutil.Popen) or alive(self._process)
         return False
 
     def terminate(self) -> None:
@@ -91,7 +91,7 @@ class Supervised:
         self._due = time.monotonic() + self._delay
         self._process = self._kill_at = self.note.pid = None
         self.note.ended += 1
-        log.info("%s: ended with %s after %.1f s; again in %.0f s", self.name, self.note.code, lived, self._delay)
+        log.info("%s: %s after %.1f s; again in %.0f s", self.name, self.note.last_end, lived, self._delay)
 
     def _cleared(self) -> bool:
         """Whether nothing of an earlier process is left; what is, is ended.

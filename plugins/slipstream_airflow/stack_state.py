@@ -28,6 +28,13 @@ class Note:
     ended: int = 0
     code: int | None = None
 
+    @property
+    def last_end(self) -> str:
+        """How it ended last, in words."""
+        if self.code is None:
+            return "ended"
+        return f"ended with {self.code}" if self.code >= 0 else f"ended by signal {-self.code}"
+
 
 def write_notes(run: Path, notes: Mapping[str, Note]) -> None:
     """Keep *notes*, by component, in the run folder; whole or not at all."""

@@ -63,8 +63,7 @@ def states(layout: Layout, running: Running) -> dict[str, str]:
 def _gone(note: Note) -> str:
     if not note.ended and note.pid is None:
         return "not started yet"
-    how = "" if note.code is None else f" with {note.code}" if note.code >= 0 else f" by signal {-note.code}"
-    return f"ended{how}, not started again yet"
+    return f"{note.last_end}, not started again yet"
 
 
 def status(layout: Layout) -> dict[str, Any]:

@@ -47,6 +47,7 @@ class Supervisor:
         wanted = [stand_by, *(Component(**component) for component in plan["components"])]
         self._run = run
         self._stopping = False
+        self._written: dict[str, Note] = {}
         self._kept = [
             Supervised(component, run, Path(plan["logs"]), plan["directory"], notes.get(component.name, Note()))
             for component in wanted
@@ -56,28 +57,33 @@ class Supervisor:
         """Look after all components until a signal comes, then end them."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
-        written, beaten = dict[str, Note](), 0.0
+        beaten = 0.0
         while not self._stopping:
             for one in self._kept:
                 one.tend()
-            with contextlib.suppress(OSError):  # a full disk is no reason to restart nothing
-                if written != (notes := {one.name: one.note for one in self._kept}):
-                    write_notes(self._run, notes)
-                    written = copy.deepcopy(notes)
-                if time.monotonic() - beaten > _BEAT:
-                    beaten = time.monotonic()
-                    beat(self._run)
-                    self._rotate()
+            self._write()
+            if time.monotonic() - beaten > _BEAT:
+                beaten = time.monotonic()
+                self._beat()
             time.sleep(_TICK)
         self._end()
 
+    def _write(self) -> None:
+        notes = {one.name: one.note for one in self._kept}
+        if notes != self._written:
+            with contextlib.suppress(OSError):  # a full disk is no reason to restart nothing; it is tried again
+                write_notes(self._run, notes)
+                self._written = copy.deepcopy(notes)
+
+    def _beat(self) -> None:
+        with contextlib.suppress(OSError):
+            beat(self._run)
+        for one in self._kept:
+            with contextlib.suppress(OSError):
+                rotate(one.log)
+
     def _stop(self, *_: object) -> None:
         self._stopping = True
-
-    def _rotate(self) -> None:
-        for one in self._kept:
-            with contextlib.suppress(FileNotFoundError):
-                rotate(one.log)
 
     def _end(self) -> None:
         log.info("ending all")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
+import random
 import socket
 import stat
 import subprocess
@@ -18,7 +18,9 @@ import pytest
 from slipstream_airflow import stack_processes
 from slipstream_airflow.rest import Airflow, AirflowError
 from slipstream_airflow.stack_lifecycle import StackError, down, up
+from slipstream_airflow.stack_logs import BYTES
 from slipstream_airflow.stack_settings import Layout, Ports
+from slipstream_airflow.stack_state import read_notes
 from slipstream_airflow.stack_status import running_stack, status
 from tests.e2e.conftest import REPO, Stack, free_ports
 
@@ -214,7 +216,28 @@ def test_a_component_that_dies_comes_back(stack: Stack) -> None:
         process.environ().get("SLIPSTREAM_COMPONENT"): process
         for process in stack_processes.members(stack.layout.run)[::-1]
     }
-    named["dag-processor"].send_signal(signal.SIGKILL)
+    kill([named["dag-processor"]])
+    assert stack.airflow.health()["dag_processor"]["status"] == "healthy", "Airflow goes by the last heartbeat alone"
+    assert status(stack.layout)["components"]["dag-processor"]["state"] != "healthy"
     assert eventually(
         lambda: status(stack.layout)["components"]["dag-processor"] == {"state": "healthy", "restarts": 1}
     )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_whatever_is_killed_comes_back(stack: Stack) -> None:
+    draw, run = random.Random(10), stack.layout.run
+    for _ in range(100):
+        kill([draw.choice(stack_processes.members(run))])
+        time.sleep(6 * draw.random())
+        # Without both nobody is left to heal: that is what `up` is for.
+        assert eventually(lambda: len(stack_processes.supervisors(run)) == 2), status(stack.layout)
+    assert eventually(lambda: status(stack.layout).get("healthy") is True, 30), status(stack.layout)
+    orphans = {
+        stack_processes.role(process)
+        for process in stack_processes.members(run)
+        if process.ppid() == 1 and process.pid not in {note.pid for note in read_notes(run).values()}
+    }
+    assert orphans == {"supervisor"}
+    assert all(log.stat().st_size < 2 * BYTES for log in stack.layout.logs.glob("*.log*"))
