@@ -57,8 +57,12 @@ def _is_list(annotation: Any) -> bool:
 
 
 def _kind(field: FieldInfo) -> str:
-    bounds = [f"{_SIGNS[n]} {getattr(m, n):g}" for m in field.metadata for n in _SIGNS if hasattr(m, n)]
+    bounds = [f"{_SIGNS[n]} {_number(getattr(m, n))}" for m in field.metadata for n in _SIGNS if hasattr(m, n)]
     return " ".join([_word(field.annotation), *bounds])
+
+
+def _number(bound: float) -> str:
+    return f"{bound:,}" if isinstance(bound, int) else f"{bound:g}"
 
 
 def _word(annotation: Any) -> str:

@@ -79,12 +79,12 @@ def make_spec(tmp_path: Path) -> MakeSpec:
     The default is a binary model called ``small`` with inputs distance, hour and carrier, event time day and key id.
     """
 
-    def make(**overrides: Any) -> ModelSpec:
+    def make(*, allow_code: bool = False, **overrides: Any) -> ModelSpec:
         model = _MODEL | overrides
         folder = tmp_path / "models" / model["name"]
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "model.yaml").write_text(json.dumps(model, ensure_ascii=False), encoding="utf-8")
-        return load_spec(folder)
+        return load_spec(folder, allow_code=allow_code)
 
     return make
 

@@ -69,7 +69,8 @@ def _due(kind: str, value: Any, context: Any, place: Place) -> str:
         words, name = _LIMITS[kind]
         percent = kind == "less_than_equal" and context[name] == 1 and value <= 100
         share = f"; did you mean {value / 100:g}?" if percent else ""
-        return f"expected a number {words.format(f'{context[name]:g}')}, got {as_written(value)}{share}"
+        bound = f"{context[name]:,}" if isinstance(context[name], int) else f"{context[name]:g}"
+        return f"expected a number {words.format(bound)}, got {as_written(value)}{share}"
     return _length(kind, context, value)
 
 

@@ -20,6 +20,8 @@ from slipstream.yaml_words import in_words
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
 MAX_DIGITS = 40
+_ALIAS = re.compile(r"[&*][\w-]")
+_PLAIN = 1000
 LABELLED = ("class_weight",)
 """Mappings whose keys are labels, which may be numbers and truth values."""
 
@@ -91,7 +93,8 @@ def read(text: str, name: str) -> Document:
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise SpecError(f"{name}: larger than {MAX_BYTES} bytes; split it into several models.", code="spec_too_large")
     try:
-        _refuse_aliases(text, name)
+        if not _is_plain(text):
+            _refuse_aliases(text, name)
         root = yaml.compose(text, Loader=_CoreLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -103,6 +106,13 @@ def read(text: str, name: str) -> Document:
     document = Document(None, {}, {}, [])
     value = None if root is None else _Builder(document).build(root, ())
     return replace(document, value=value)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether nothing in *text* can be an alias, nor so deep that composing it is a danger: then a third less to do."""
+    lines = text.splitlines()
+    brackets = text.count("[") + text.count("{")
+    return not _ALIAS.search(text) and brackets < _PLAIN and max(map(len, lines), default=0) < _PLAIN
 
 
 def _refuse_aliases(text: str, name: str) -> None:
@@ -132,7 +142,11 @@ class _Builder:
     document: Document
 
     def build(self, node: yaml.Node, place: Place) -> Any:
-        self.document.keys.setdefault(place, _mark(node))
+        if place not in self.document.keys:
+            self.document.keys[place] = _mark(node)
+        if len(place) > MAX_DEPTH:
+            self._wrong(node, f"nested deeper than {MAX_DEPTH} levels", place, "spec_too_large")
+            return None
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, place)
         if isinstance(node, yaml.SequenceNode):

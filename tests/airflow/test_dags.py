@@ -101,8 +101,8 @@ def test_a_wrong_model_file_hides_no_other_and_is_shown(project: Project) -> Non
 @pytest.mark.parametrize(
     ("keys", "code", "text"),
     [
-        ({"schedule": {"ingest": ["99 99 * * *"]}}, "spec_invalid", "schedule.ingest: '99 99"),
-        ({"alerts": [{"type": "pigeon"}]}, "unknown_backend", "No alert is called 'pigeon'"),
+        ({"schedule": {"ingest": ["99 99 * * *"]}}, "spec_invalid", "schedule.ingest.0: '99 99"),
+        ({"alerts": [{"type": "pigeon"}]}, "unknown_backend", "no alert is called 'pigeon'"),
         ({"alerts": [{"type": "webhook", "colour": 1}]}, "backend_argument", "connection"),
     ],
 )

@@ -137,7 +137,7 @@ def test_one_linear_history_whoever_is_killed(
     deploy(proved, store, 1, endpoint="")
     for _ in range(RACERS - 1):  # each has served once: what it was compared with is no reason to refuse it
         deploy(proved, store, forge(store, proved.name, tmp_path / "keys", {"card.json": b"{}"}), endpoint="")
-    spec = make_spec(deploy={"target": {"type": "tests.contract.racer:AtOnce"}})
+    spec = make_spec(allow_code=True, deploy={"target": {"type": "tests.contract.racer:AtOnce"}})
     race = Race(spec, Store.open(store.url))
     for _ in range(ROUNDS):
         before = len(check(store, spec.name))

@@ -108,7 +108,7 @@ def test_histogram_boosting_uses_its_own_categories(named: Any, build: Build) ->
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "no input": ({"monotonic_cst": {"prise": -1}}, "'prise' is no input; did you mean 'price'?"),
+    "no input": ({"monotonic_cst": {"prise": -1}}, "no input is called 'prise'; did you mean 'price'?"),
     "no number": ({"monotonic_cst": {"city": 1}}, "input 'city' is no number"),
     "no sign": ({"monotonic_cst": {"price": 2}}, "2 for 'price'; write 1 (rises)"),
     "too short": ({"monotonic_cst": [-1]}, "1 entries; write {input: 1 or -1}, or a list of 4"),
@@ -120,7 +120,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "too many categories": ({"categorical_features": ["price"]}, "input 'price' has 9"),
     "more than the bins": ({"categorical_features": ["zone"], "max_bins": 8}, "'zone' has 12 values, an input of cat"),
-    "no types": ({"categorical_features": "from_dtype"}, "'from_dtype'; write a list of inputs such as [city]"),
+    "no types": ({"categorical_features": "from_dtype"}, "expected a list such as [a, b] or null, got 'from_dtype'"),
     "no groups": ({"interaction_cst": ["price"]}, "write groups of inputs"),
 }
 

@@ -134,13 +134,21 @@ def test_rows_without_truth_have_no_quality(watched: Any, store: Store, committe
     assert (found.rows, found.quality, found.quality_lost, found.drifted) == (600, None, False, False)
 
 
-def test_a_watched_column_that_is_no_input(watched: Any, store: Store, committed: Any, make_rows: Any) -> None:
-    spec = watched({"drift": {"columns": ["delay"]}})
+def test_a_watched_column_that_the_champion_does_not_read(
+    watched: Any, make_spec: Any, store: Store, committed: Any, make_rows: Any
+) -> None:
+    inputs = list(watched().inputs)
+    spec = make_spec(inputs=[*inputs, "delay"], monitor=WATCH | {"drift": {"columns": ["delay"]}})
     committed(spec, make_rows(600, seed=5, first=5000))
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(SpecError, match=r"monitor\.drift\.columns: 'delay'") as caught:
         monitor(spec, store)
     assert caught.value.code == "spec_column_unknown"
-    assert "monitor.drift.columns: 'delay'" in str(caught.value)
+
+
+def test_a_watched_column_that_is_no_input(watched: Any) -> None:
+    with pytest.raises(SpecError, match=r"monitor\.drift\.columns\.0: no input is called 'delay'") as caught:
+        watched({"drift": {"columns": ["delay"]}})
+    assert caught.value.code == "spec_column_unknown"
 
 
 @pytest.mark.parametrize(

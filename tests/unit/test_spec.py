@@ -46,7 +46,7 @@ BAD = [
     ("holdout: 14d", "holdut: 14d", "spec_key_unknown", "model.yaml:10:3: train.holdut: unknown key; did you mean"),
     ("target: late", "target: 1.10", "spec_string_expected", "model.yaml:3:9: target: expected a text, got 1.1"),
     ("name: small", "name: ../x", "spec_invalid", "model.yaml:1:7: name: a name has small letters"),
-    ("LogisticRegression", "LogistcRegression", "spec_estimator_unknown", "model.yaml:9:35: train.trainer.estimator: "),
+    ("LogisticRegression", "LogistcRegression", "spec_estimator_unknown", "model.yaml:9:39: train.trainer.estimator: "),
     (
         "sklearn.linear_model.LogisticRegression",
         "os.system",

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from slipstream.errors import DataError, SlipstreamError, SpecError, StageError
+from slipstream.errors import DataError, SlipstreamError, SpecError
 from slipstream.estimators import CLASSIFIERS, ESTIMATORS
 from slipstream.scoring import skops_file
 from slipstream.stages.answers import load_candidate
@@ -239,25 +239,17 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("parameters", "code", "text"),
         [
-            ({"max_itr": 5}, "spec_parameter_unknown", "takes no 'max_itr' here; did you mean 'max_iter'?"),
+            ({"max_itr": 5}, "spec_parameter_unknown", "takes no 'max_itr'; did you mean 'max_iter'?"),
             ({"zzz": 5}, "spec_parameter_unknown", "it takes loss, learning_rate"),
             ({"random_state": 5}, "spec_parameter_unknown", "set train.seed instead."),
-            (
-                {"max_iter": "many"},
-                "spec_parameter_invalid",
-                "The 'max_iter' parameter of HistGradientBoostingClassifier must be",
-            ),
-            ({"monotonic_cst": {"nowhere": 1}}, "spec_parameter_invalid", "'nowhere' is no input"),
-            ({"categorical_features": "from_nothing"}, "spec_parameter_invalid", "write a list of inputs"),
+            ({"max_iter": "many"}, "spec_parameter_invalid", "expected a whole number of at least 1, got 'many'"),
+            ({"monotonic_cst": {"nowhere": 1}}, "spec_parameter_invalid", "no input is called 'nowhere'"),
+            ({"categorical_features": "from_nothing"}, "spec_parameter_invalid", "expected a list"),
         ],
     )
-    def test_parameters(
-        self, parameters: Any, code: str, text: str, store: Store, make_spec: Any, make_rows: Any, committed: Any
-    ) -> None:
-        spec = make_spec(train=_trainer("sklearn.ensemble.HistGradientBoostingClassifier", **parameters))
-        dataset = committed(spec, make_rows())
-        with pytest.raises((SpecError, StageError)) as caught:
-            train(spec, store, dataset.id)
+    def test_parameters(self, parameters: Any, code: str, text: str, make_spec: Any) -> None:
+        with pytest.raises(SpecError) as caught:
+            make_spec(train=_trainer("sklearn.ensemble.HistGradientBoostingClassifier", **parameters))
         assert caught.value.code == code
         assert text in str(caught.value)
 

@@ -287,23 +287,23 @@ def test_a_column_that_model_yaml_names_must_be_there(
 @pytest.mark.parametrize(
     ("rule", "said"),
     [
-        (BETWEEN | {"minimum": 1}, "no argument 'minimum'; it takes: column"),
-        (BETWEEN | {"row_condition": "hour > 3"}, "no argument 'row_condition'"),
+        (BETWEEN | {"minimum": 1}, "takes no 'minimum'"),
+        (BETWEEN | {"row_condition": "hour > 3"}, "takes no 'row_condition'"),
         (BETWEEN | {"min_value": [1]}, "min_value"),
         (BETWEEN | {"mostly": 3}, "mostly"),
         ({"type": BETWEEN["type"], "column": "carrier", "min_value": 1}, "cannot be judged on this data"),
         ({"type": "expect_column_values_to_match_regex", "column": "carrier", "regex": "(("}, "unterminated"),
-        ({"type": "expect_column_values_to_be_between", "min_value": 1}, "column: field required"),
+        ({"type": "expect_column_values_to_be_between", "min_value": 1}, "needs 'column'"),
     ],
 )
 def test_wrong_arguments_of_an_expectation_are_a_spec_error(
     rule: dict[str, Any], said: str, store: Store, make_spec: MakeSpec, make_rows: MakeRows, deliver: Deliver
 ) -> None:
-    spec = make_spec(data=DATA, contract={"expectations": [rule]})
     with pytest.raises(SpecError) as refused:
-        deliver(spec, make_rows(20))
+        deliver(make_spec(data=DATA, contract={"expectations": [rule]}), make_rows(20))
     assert refused.value.code == "spec_expectation_invalid"
-    assert str(refused.value).startswith("small/model.yaml: contract.expectations.0: ")
+    assert str(refused.value).startswith("small/model.yaml:")
+    assert " contract.expectations.0" in str(refused.value)
     assert said in str(refused.value)
     assert store.ledger.read(kind="validation.finished") == []
 

@@ -87,9 +87,6 @@ def _built(spec: ModelSpec, number: int, rule: Expectation) -> Any:
     """Great Expectations' own object for *rule*."""
     kind = getattr(_library().expectations, "".join(word.capitalize() for word in rule.type.split("_")))
     takes = [name for name in kind.__fields__ if name not in REFUSED]
-    wrong = [name for name in rule.arguments if name not in takes]
-    if wrong:
-        raise _invalid(spec, number, f"no argument {shown(wrong[0])}; it takes: {', '.join(takes)}.")
     arguments = {name: _moment(value) if name.endswith("_value") else value for name, value in rule.arguments.items()}
     try:
         return kind(**arguments)

@@ -6,14 +6,12 @@ The pipeline is made of plain scikit-learn parts, so that it can be kept without
 
 from __future__ import annotations
 
-import difflib
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from slipstream.errors import SpecError, StageError, shown
-from slipstream.estimators import ESTIMATORS, SETTLED
+from slipstream.estimators import ESTIMATORS
 from slipstream.scoring.labels import label_values
 from slipstream.spec import ModelSpec
 from slipstream.trainers.positions import POINTING, Prepared, placed
@@ -49,7 +47,7 @@ class SklearnTrainer:
             seed: Becomes ``random_state`` where the estimator has one.
 
         Raises:
-            SpecError: ``spec_estimator_unknown``, ``spec_parameter_unknown`` or ``spec_parameter_invalid``.
+            SpecError: ``spec_estimator_unknown`` or ``spec_parameter_invalid``.
             StageError: ``training_failed`` with what the estimator said.
         """
         from joblib import cpu_count, parallel_config
@@ -88,10 +86,6 @@ class SklearnTrainer:
             raise SpecError(message, code="spec_estimator_unknown")
         module, _, name = self.estimator.rpartition(".")
         kind = getattr(importlib.import_module(module), name)
-        takes = [argument for argument in inspect.signature(kind).parameters if argument not in SETTLED]
-        for parameter in self.parameters:
-            if parameter not in takes:
-                raise _unknown_parameter(spec, name, parameter, takes)
         made = kind(**{name: value for name, value in self.parameters.items() if name not in POINTING})
         return made.set_params(random_state=seed) if "random_state" in made.get_params() else made
 
@@ -176,11 +170,3 @@ def _words(takes_missing: bool, path: str) -> Any:
         return OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MOST_CATEGORIES, sparse_output=False)
     absent = np.nan if takes_missing else -1
     return OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=absent, encoded_missing_value=absent)
-
-
-def _unknown_parameter(spec: ModelSpec, name: str, parameter: str, takes: list[str]) -> SpecError:
-    near = difflib.get_close_matches(parameter, takes, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(takes)}."
-    hint = f"{SETTLED[parameter]}." if parameter in SETTLED else hint
-    message = f"{spec.name}: train.trainer.parameters: {name} takes no {shown(parameter)} here; {hint}"
-    return SpecError(message, code="spec_parameter_unknown")
