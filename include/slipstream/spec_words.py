@@ -13,8 +13,8 @@ from slipstream.spec_values import Place, as_written, near_word, nearest
 
 _INSTEAD: dict[Place, str] = {
     ("schedule", "train"): (
-        "there is no such key any more; trainings are asked for by the policy: write retrain.cron, retrain.rows or "
-        "retrain.drift"
+        "there is no such key any more; trainings are asked for by the policy: "
+        "write retrain.cron, retrain.rows or retrain.drift"
     ),
     ("monitor", "retrain"): "there is no such key any more; write retrain.drift and retrain.quality",
     ("data", "columns"): "unknown key; did you mean 'schema'?",

@@ -90,7 +90,7 @@ def test_a_wrong_model_file_hides_no_other_and_is_shown(project: Project) -> Non
     bad.mkdir()
     (bad / "model.yaml").write_text("name: broken\ntask: binery\n")
     assert set(dags.all_dags()) == {f"tiny__{verb}" for verb in ("ingest", "train", "monitor", "rollback")}
-    with pytest.raises(SpecError, match=r"broken/model.yaml:2: task"):
+    with pytest.raises(SpecError, match=r"broken/model.yaml:2:7: task"):
         dags.check()
     bag = bag_of(REPO / "dags")
     assert list(bag.import_errors) == ["model_errors.py"]

@@ -135,14 +135,10 @@ class TestSlice:
         worst = max(part.figures["log_loss"].value for part in evaluation.slices if part.figures)
         assert (gated.passed, gated.verdicts[0].value) == (False, worst)
 
-    @pytest.mark.parametrize(
-        ("change", "text"),
-        [({"slices": []}, "evaluate.slices names no column"), ({"min_slice": 500}, "no slice has 500 rows")],
-    )
-    def test_what_cannot_be_judged_does_not_pass(self, change: Any, text: str, judged: Any) -> None:
-        gated, _ = judged({"type": "slice", "bound": 0.1}, evaluate_=EVALUATE | change)
+    def test_what_cannot_be_judged_does_not_pass(self, judged: Any) -> None:
+        gated, _ = judged({"type": "slice", "bound": 0.1}, evaluate_=EVALUATE | {"min_slice": 500})
         assert not gated.passed
-        assert gated.verdicts[0].sentence == f"slice: {text}, so roc_auc cannot be judged."
+        assert gated.verdicts[0].sentence == "slice: no slice has 500 rows, so roc_auc cannot be judged."
 
 
 @pytest.mark.parametrize(

@@ -192,8 +192,7 @@ def _slice(rule: GateSpec, subject: _Subject) -> Verdict:
     metric, bound = _asked(rule, subject)
     judged = [(value, part) for part in subject.evaluation.slices if (value := _value(part, metric)) is not None]
     if not judged:
-        asked = subject.spec.evaluate
-        why = f"no slice has {asked.min_slice:,} rows" if asked.slices else "evaluate.slices names no column"
+        why = f"no slice has {subject.spec.evaluate.min_slice:,} rows"
         return Verdict("slice", False, f"slice: {why}, so {metric} cannot be judged.", None, bound)
     value, part = (max if metric in LOWER_IS_BETTER else min)(judged, key=lambda found: found[0])
     sentence = (
