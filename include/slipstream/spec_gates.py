@@ -27,6 +27,9 @@ _RATES = frozenset({"demographic_parity", "equal_opportunity", "equalized_odds"}
 def gate_problems(said: Said) -> Iterator[SpecProblem]:
     """Everything that is wrong with the metrics and the gates."""
     yield from _metrics(said)
+    if said.text("monitor", "source") == "predictions" and _captures_nothing(said):
+        message = "no prediction is captured that could be watched; write data, or mend deploy.capture"
+        yield SpecProblem(message, "monitor", "source")
     for place, gate in said.parts("gates"):
         if gate.get("type") in _TAKES:
             yield from _gate(said, place, gate)
@@ -54,10 +57,7 @@ def _gate(said: Said, place: Place, gate: Mapping[str, Any]) -> Iterator[SpecPro
         if key in _KEYS and key not in takes:
             message = f"{key!r} does nothing in a gate of type {kind}, which takes {' and '.join(takes)}; take it out"
             yield SpecProblem(message, *place, key)
-    if "bound" in takes and gate.get("bound") is None:
-        yield SpecProblem(f"gate '{kind}' needs 'bound'; write the worst value that passes", *place)
-    if kind == "slice" and not said.value("evaluate", "slices"):
-        yield SpecProblem("gate 'slice' needs evaluate.slices; name the columns there", *place)
+    yield from _lacking(said, place, gate)
     if kind == "fairness":
         yield from _fairness(said, place, gate)
     for key in ("bound", "margin"):
@@ -65,6 +65,23 @@ def _gate(said: Said, place: Place, gate: Mapping[str, Any]) -> Iterator[SpecPro
         if key in takes and isinstance(value, int | float) and not isinstance(value, bool):
             message = _outside(said, gate, key, value)
             yield from [SpecProblem(message, *place, key)] if message else []
+
+
+def _captures_nothing(said: Said) -> bool:
+    return said.value("deploy", "capture") is False or said.value("deploy", "capture", "sample") == 0
+
+
+def _lacking(said: Said, place: Place, gate: Mapping[str, Any]) -> Iterator[SpecProblem]:
+    """What a gate needs that is not there."""
+    kind = gate["type"]
+    if "bound" in _TAKES[kind] and gate.get("bound") is None:
+        yield SpecProblem(f"gate '{kind}' needs 'bound'; write the worst value that passes", *place)
+    if kind == "slice" and not said.value("evaluate", "slices"):
+        yield SpecProblem("gate 'slice' needs evaluate.slices; name the columns there", *place)
+    if kind == "replay" and _captures_nothing(said):
+        yield SpecProblem(
+            "nothing is captured that could be replayed; take this gate out, or mend deploy.capture", *place
+        )
 
 
 def _fairness(said: Said, place: Place, gate: Mapping[str, Any]) -> Iterator[SpecProblem]:

@@ -101,3 +101,12 @@ def test_the_plan_refuses_installed_code_that_takes_other_arguments(make_spec: M
     named = spec.model_copy(update={"trackers": (tracker,)}).at(spec.folder, allow_code=True)
     with pytest.raises(BackendError, match="Its arguments: path"):
         plan(named, store)
+
+
+def test_the_plan_refuses_a_function_that_is_not_there(make_spec: MakeSpec, store: Store) -> None:
+    spec = make_spec(data={"source": {"type": "python", "function": "next_mont"}})
+    with pytest.raises(SpecError, match=r"no such file, but model\.yaml names a function of it"):
+        plan(spec, store)
+    (spec.folder / "features.py").write_text("def next_month(watermark, duck):\n    return None\n")
+    with pytest.raises(SpecError, match=r"no function 'next_mont'; did you mean 'next_month'\?"):
+        plan(spec, store)

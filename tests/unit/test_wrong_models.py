@@ -225,6 +225,10 @@ WRONG: dict[str, Edits] = {
     "a replay bound as a percentage": ((REPLAY, "{type: replay, bound: 20}"),),
     "no time at all": (("{type: latency, bound: 50}", "{type: latency, bound: 0}"),),
     "a slice gate without slices": (("  slices: [carrier]\n", ""),),
+    "a replay of nothing": (("capture: {sample: 0.5, redact: [hour]}", "capture: false"),),
+    "predictions that nobody keeps": (
+        ("sample: 0.5", "sample: 0"), ("  window: 7d", "  window: 7d\n  source: predictions"), (f"  - {REPLAY}\n", ""),
+    ),
     "fairness without sensitive columns": (("  sensitive: [carrier]\n", ""),),
     "fairness of another column": (("column: carrier, bound: 0.2", "column: carier, bound: 0.2"),),
     "a rate of a regression": (*REGRESSION, (ESTIMATOR, "sklearn.ensemble.HistGradientBoostingRegressor"),

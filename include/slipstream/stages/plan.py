@@ -106,6 +106,7 @@ def plan(spec: ModelSpec, store: Store, now: datetime | None = None) -> Plan:
 
     Raises:
         BackendError: ``missing_extra`` or ``backend_argument``: a back end cannot be used in this installation.
+        SpecError: ``features_not_found``, ``features_not_loadable`` or ``features_function_unknown``.
     """
     check_installed(spec)
     last = store.ledger.state().model(spec.name).latest

@@ -10,6 +10,7 @@ from typing import Any
 from slipstream.data.schema_check import named
 from slipstream.duck import quoted
 from slipstream.errors import SlipstreamError
+from slipstream.project import load_function
 from slipstream.slots import EXPLAINER, SOURCE, TARGET, TRACKER, TRAINER, Slot
 from slipstream.spec import ModelSpec
 from slipstream.store import Store
@@ -17,7 +18,15 @@ from slipstream.store.datasets import Dataset, load_dataset, read_dataset
 
 
 def check_installed(spec: ModelSpec) -> None:
-    """Raise BackendError if a back end cannot be used here: its extra is missing, or it takes other arguments."""
+    """Prove that what the model file names can be used here.
+
+    Raises:
+        BackendError: the extra of a back end is missing, or an installed one takes other arguments.
+        SpecError: features.py or a function of it is not there, or cannot be loaded.
+    """
+    function = spec.data.source.get("function") if spec.data.source["type"] == "python" else None
+    for name in filter(None, (function, spec.data.features)):
+        load_function(spec, name)
     chosen: list[tuple[Slot[Any], dict[str, Any]]] = [
         (SOURCE, spec.data.source),
         (TRAINER, spec.train.trainer),
