@@ -31,7 +31,7 @@ def gate_problems(said: Said) -> Iterator[SpecProblem]:
         message = "no prediction is captured that could be watched; write data, or mend deploy.capture"
         yield SpecProblem(message, "monitor", "source")
     for place, gate in said.parts("gates"):
-        if gate.get("type") in _TAKES:
+        if said.text(*place, "type") in _TAKES:
             yield from _gate(said, place, gate)
 
 
@@ -63,7 +63,7 @@ def _gate(said: Said, place: Place, gate: Mapping[str, Any]) -> Iterator[SpecPro
     for key in ("bound", "margin"):
         value = gate.get(key)
         if key in takes and isinstance(value, int | float) and not isinstance(value, bool):
-            message = _outside(said, gate, key, value)
+            message = _outside(said, place, key, value)
             yield from [SpecProblem(message, *place, key)] if message else []
 
 
@@ -86,7 +86,7 @@ def _lacking(said: Said, place: Place, gate: Mapping[str, Any]) -> Iterator[Spec
 
 def _fairness(said: Said, place: Place, gate: Mapping[str, Any]) -> Iterator[SpecProblem]:
     known = [name for _, name in said.texts("evaluate", "sensitive")]
-    column, measure = gate.get("column"), gate.get("measure", "metric")
+    column, measure = gate.get("column"), said.text(*place, "measure")
     if not known:
         yield SpecProblem("gate 'fairness' needs evaluate.sensitive; name the columns there", *place)
     elif isinstance(column, str) and column not in known:
@@ -99,18 +99,18 @@ def _fairness(said: Said, place: Place, gate: Mapping[str, Any]) -> Iterator[Spe
         yield SpecProblem(message, *place, "metric")
 
 
-def _outside(said: Said, gate: Mapping[str, Any], key: str, value: float) -> str:
+def _outside(said: Said, place: Place, key: str, value: float) -> str:
     """Why a bound or a margin lets everything pass, or nothing; "" if it does neither."""
-    kind, given = gate["type"], as_written(value)
+    kind, given = said.text(*place, "type"), as_written(value)
     if kind in _UNITS:
         return "" if value > 0 else f"expected {_UNITS[kind]}, a number above 0, got {given}"
     if kind == "replay":
         share = f"expected a share of the rows from 0 to 1, got {given}"
         return "" if 0 <= value <= 1 else f"{share}{_percent(value)}"
-    metric = gate.get("metric") or said.text("evaluate", "metric")
+    metric = said.text(*place, "metric") or said.text("evaluate", "metric")
     low, high = RANGES.get(metric, (-math.inf, math.inf))
     if kind == "fairness" or key == "margin":
-        widest = 1.0 if gate.get("measure") in _RATES else high - low
+        widest = 1.0 if said.text(*place, "measure") in _RATES else high - low
         what = "a difference" if kind == "fairness" else f"a margin of {metric}"
         fits = 0 <= value <= widest
         return "" if fits else f"{what} lies {_between(0, widest)}, got {given}{_percent(value) if widest == 1 else ''}"

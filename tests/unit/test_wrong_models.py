@@ -6,6 +6,8 @@ read them then as somebody would who never saw this program.
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
 import os
 import subprocess
@@ -15,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from slipstream.errors import SpecError
-from slipstream.model_file import FILE, load_spec, load_specs
+from slipstream.model_file import FILE, load_spec, load_specs, parse_spec
+from slipstream.strict_yaml import read
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "data" / "wrong_models.md"
@@ -336,6 +339,8 @@ def test_the_plan_refuses_each_and_shows_the_good_one(models: Path) -> None:
 @pytest.mark.airflow
 def test_airflow_refuses_each_and_shows_the_good_one(models: Path) -> None:
     code = f"""
+import contextlib
+import copy
 import json
 from pathlib import Path
 from airflow.dag_processing.dagbag import DagBag
@@ -351,3 +356,21 @@ print(json.dumps([bag.import_errors, sorted(bag.dags)]))
     refused = [str(one) for one in load_specs(models, pools=POOLS) if isinstance(one, SpecError)]
     assert [text for text in refused if text not in errors["model_errors.py"]] == []
     assert {dag.rpartition("__")[0] for dag in dags} - {"", "example"} == {"small"}
+
+
+STRANGE = (None, True, -1, "", [], [["a"]], {}, {"type": 3})
+
+
+def test_whatever_stands_in_a_place_is_taken_or_told() -> None:
+    document = read(GOOD, FILE)
+    places = [place for place in document.keys if place]
+    for place in places:
+        for strange in STRANGE:
+            changed = copy.deepcopy(document.value)
+            around = changed
+            for part_ in place[:-1]:
+                around = around[part_]
+            around[place[-1]] = strange
+            with contextlib.suppress(SpecError):
+                parse_spec(json.dumps(changed))
+    assert len(places) > 80
