@@ -82,18 +82,18 @@ def _unknown(place: Place, slot: str, word: str, allow_code: bool) -> Iterator[S
 def _estimator(said: Said) -> Iterator[SpecProblem]:
     place = ("train", "trainer")
     named = said.text(*place, "estimator")
-    if not named:
-        return
-    allowed = REGRESSORS if said.task == "regression" else CLASSIFIERS if said.task else CLASSIFIERS + REGRESSORS
-    if named not in allowed:
-        other = "does not do" if named in CLASSIFIERS + REGRESSORS else "is not an estimator that may be named for"
-        message = f"{shown(named)} {other} task {said.task or 'binary, multiclass or regression'}"
-        code = "spec_invalid" if named in CLASSIFIERS + REGRESSORS else "spec_estimator_unknown"
-        yield SpecProblem(f"{message}; {relatives(named, allowed)}", *place, "estimator", code=code)
-        return
-    given = said.value(*place, "parameters")
-    if isinstance(given, Mapping):
-        yield from _parameters(said, named, given, (*place, "parameters"))
+    known = CLASSIFIERS + REGRESSORS
+    allowed = {"": known, "regression": REGRESSORS}.get(said.task, CLASSIFIERS)
+    if named in allowed:
+        given = said.value(*place, "parameters")
+        yield from _parameters(said, named, given, (*place, "parameters")) if isinstance(given, Mapping) else ()
+    elif named in known:
+        message = f"{shown(named)} does not do task {said.task}; {relatives(named, allowed)}"
+        yield SpecProblem(message, *place, "estimator")
+    elif named:
+        of_task = f" for task {said.task}; {relatives(named, allowed)}" if said.task else "; the task says which may"
+        message = f"{shown(named)} is not an estimator that may be named{of_task}"
+        yield SpecProblem(message, *place, "estimator", code="spec_estimator_unknown")
 
 
 def _parameters(said: Said, estimator: str, given: Mapping[str, Any], place: Place) -> Iterator[SpecProblem]:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from slipstream.spec_values import Place
+from slipstream.spec_values import Place, near_word
+
+TASKS = ("binary", "multiclass", "regression")
 
 
 @dataclass(frozen=True)
@@ -56,5 +58,6 @@ class Said:
 
     @property
     def task(self) -> str:
-        """The task; "" if it is none that there is."""
-        return self.text("task") if self.text("task") in {"binary", "multiclass", "regression"} else ""
+        """The task, or the one that a misspelt word means; "" if that is none that there is."""
+        said = self.text("task")
+        return said if said in TASKS or not said else near_word(said, TASKS, cutoff=0.7)

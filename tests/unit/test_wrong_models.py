@@ -188,6 +188,8 @@ WRONG: dict[str, Edits] = {
     "a support vector machine": ((ESTIMATOR, "sklearn.svm.SVC"),),
     "an estimator by its short name": ((ESTIMATOR, "RandomForest"),),
     "an estimator of another task": ((ESTIMATOR, "sklearn.ensemble.RandomForestRegressor"),),
+    "a task misspelt, and a metric of it": (("task: binary", "task: binry"), ("metric: roc_auc", "metric: auc")),
+    "no task, and an estimator that is not here": (("task: binary\n", ""), (ESTIMATOR, "sklearn.svm.SVC")),
     "an estimator of another library": ((ESTIMATOR, "xgboost.XGBClassifier"),),
     "a support vector machine for a number": (*REGRESSION, (ESTIMATOR, "sklearn.svm.SVR")),
     "a parameter misspelt": ((PARAMETERS, "{max_iters: 120}"),),
