@@ -72,7 +72,7 @@ class EvaluateSpec(Part):
     min_slice: int = Field(default=200, gt=0)
     """Slices with fewer rows are not judged."""
     bootstrap: int = Field(default=200, ge=20, le=2000)
-    """Resamples behind each confidence interval."""
+    """Resamples behind the interval of each difference between candidate and champion."""
 
 
 class GateSpec(Part):

@@ -1,4 +1,4 @@
-"""Metrics by the names of :data:`slipstream.estimators.METRICS`, and bootstrap intervals around them. Pure NumPy.
+"""Metrics by the names of :data:`slipstream.estimators.METRICS`, and resamples of them. Pure NumPy.
 
 Truth and answers are arrays over the same ``n`` rows:
 
@@ -37,17 +37,19 @@ _TINY = float(np.finfo(np.float64).eps)
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure with its percentile-bootstrap interval; None where it is not defined.
+    """A figure with its 95 % interval; None where it is not defined.
 
     Attributes:
         value: On the rows themselves.
-        low: 2.5 % of the resamples lie below.
-        high: 2.5 % of the resamples lie above.
+        low: The lower end (see :mod:`slipstream.scoring.intervals`; of a difference that of its resamples).
+        high: The upper end.
+        note: Why the interval may be too short; "" where it is not.
     """
 
     value: float | None
     low: float | None
     high: float | None
+    note: str = ""
 
 
 def measure(metric: str, truth: Any, answer: Any) -> float:
@@ -58,12 +60,6 @@ def measure(metric: str, truth: Any, answer: Any) -> float:
 def weighed(metric: str, truth: Any, answer: Any, weights: Floats) -> float:
     """The metric on rows that count so often each, shape ``(n,)``; NaN where it is not defined."""
     return float(_prepare(metric, truth, answer)(weights[None, :])[0])
-
-
-def figures(metrics: Sequence[str], truth: Any, answer: Any, *, draws: int, seed: int) -> dict[str, Figure]:
-    """Each metric with its interval."""
-    drawn = resample(metrics, truth, answer, draws=draws, seed=seed)
-    return {metric: figure(measure(metric, truth, answer), drawn[metric]) for metric in metrics}
 
 
 def resample(metrics: Sequence[str], truth: Any, answer: Any, *, draws: int, seed: int) -> dict[str, Floats]:
@@ -80,7 +76,7 @@ def resample(metrics: Sequence[str], truth: Any, answer: Any, *, draws: int, see
     return {metric: np.concatenate(values) for metric, values in parts.items()}
 
 
-def figure(value: float, drawn: Floats) -> Figure:
+def resampled(value: float, drawn: Floats) -> Figure:
     """*value* with the percentile interval of what was *drawn*; resamples on which it was not defined are left out."""
     known = drawn[np.isfinite(drawn)]
     if not np.isfinite(value) or not len(known):
@@ -112,7 +108,7 @@ def _draw(rows: int, draws: int, seed: int) -> Iterator[Floats]:
 def _prepare(metric: str, truth: Any, answer: Any) -> Weigh:
     truth, answer = np.asarray(truth), np.asarray(answer, dtype=np.float64)
     if metric in _ROW_LOSS:
-        return _mean_of(_ROW_LOSS[metric](truth, answer))
+        return _mean_of(row_losses(metric, truth, answer))
     return _WEIGHERS[metric](truth, answer)
 
 
@@ -131,7 +127,16 @@ def _share(part: Floats, whole: Floats, otherwise: float = 0.0) -> Floats:
     return share
 
 
-# One loss for each row: the metric is their mean.
+def row_losses(metric: str, truth: Any, answer: Floats) -> Floats:
+    """The loss of each row, of which the metric is the mean."""
+    losses: Floats = _ROW_LOSS[metric](truth, answer)
+    return losses
+
+
+def squares(truth: Any, answer: Floats) -> Floats:
+    """The squared error of each row."""
+    missed: Floats = (answer - truth) ** 2
+    return missed
 
 
 def _log_loss(truth: Any, answer: Floats) -> Floats:
@@ -155,7 +160,7 @@ def _roc_auc(truth: Any, answer: Floats) -> Weigh:
 
     Hanley and McNeil, Radiology 143 (1982), 29-36.
     """
-    order, starts = _ties(answer)
+    order, starts = ties(answer)
     positive = (truth == 1)[order].astype(np.float64)
 
     def weigh(weights: Floats) -> Floats:
@@ -171,7 +176,7 @@ def _roc_auc(truth: Any, answer: Floats) -> Weigh:
 
 def _average_precision(truth: Any, answer: Floats) -> Weigh:
     """The sum of precisions weighted by the gain in recall, without interpolation."""
-    order, starts = _ties(-answer)
+    order, starts = ties(-answer)
     positive = (truth == 1)[order].astype(np.float64)
 
     def weigh(weights: Floats) -> Floats:
@@ -184,7 +189,7 @@ def _average_precision(truth: Any, answer: Floats) -> Weigh:
     return weigh
 
 
-def _ties(values: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def ties(values: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The order that sorts *values*, and where in it each new value begins."""
     order = np.argsort(values, kind="stable")
     ranked = values[order]
@@ -241,14 +246,14 @@ def _recall(cells: Floats) -> Floats:
 
 
 def _rmse(truth: Any, answer: Floats) -> Weigh:
-    mean = _mean_of((answer - truth) ** 2)
+    mean = _mean_of(squares(truth, answer))
     return lambda weights: np.sqrt(mean(weights))
 
 
 def _r2(truth: Any, answer: Floats) -> Weigh:
     # Around the mean of all rows: sums of squares of large values would cancel.
     centred = np.asarray(truth, dtype=np.float64) - np.mean(truth)
-    missed = (answer - truth) ** 2
+    missed = squares(truth, answer)
 
     def weigh(weights: Floats) -> Floats:
         total = weights.sum(axis=1)
@@ -277,7 +282,7 @@ def _median_absolute_error(truth: Any, answer: Floats) -> Weigh:
 
 _ROW_LOSS: dict[str, Callable[[Any, Floats], Any]] = {
     "log_loss": _log_loss,
-    "brier": lambda truth, answer: (answer - truth) ** 2,
+    "brier": squares,
     "accuracy": lambda truth, answer: (decide(answer) == truth).astype(np.float64),
     "mae": lambda truth, answer: np.abs(answer - truth),
     "mape": lambda truth, answer: np.abs(answer - truth) / np.maximum(np.abs(truth), _TINY),

@@ -12,7 +12,8 @@ from slipstream.errors import StageError
 from slipstream.estimators import LOWER_IS_BETTER
 from slipstream.evaluation.leaks import ROWS, Side, suspected_leaks
 from slipstream.scoring import curves
-from slipstream.scoring.metrics import Figure, figures, measure
+from slipstream.scoring.intervals import figures
+from slipstream.scoring.metrics import Figure, measure
 from slipstream.spec import ModelSpec
 from slipstream.stages.answers import Candidate, Label, load_candidate, truth_of
 from slipstream.stages.comparison import Comparison, compare
@@ -22,7 +23,7 @@ from slipstream.stages.slices import Slice, slice_metrics, slices
 from slipstream.stages.split import Split, reopen
 from slipstream.store import Store
 
-STAGE = Stage("evaluate", version=3)
+STAGE = Stage("evaluate", version=4)
 _log = logging.getLogger("slipstream")
 
 
@@ -127,7 +128,7 @@ def _evaluate(spec: ModelSpec, store: Store, candidate: str, champion: tuple[int
     truth, classes = truth_of(subject.training, frame[spec.target])
     answer = subject.answer(frame, classes)
     _log.info("%s: judging %s on %s held-out rows", spec.name, candidate, f"{len(frame):,}")
-    scores = figures(metrics, truth, answer, draws=spec.evaluate.bootstrap, seed=spec.seed)
+    scores = figures(metrics, truth, answer)
     comparison = compare(spec, store, champion, subject, metrics) if champion else None
     found = Evaluation(
         candidate=candidate,

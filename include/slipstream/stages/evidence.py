@@ -177,7 +177,8 @@ def _drift_report(events: list[Event]) -> str:
 
 
 def _span(figure: Figure) -> str:
-    return f" ({_n(figure.low)} to {_n(figure.high)})" if figure.low is not None else ""
+    said = f"; {figure.note}" if figure.note else ""
+    return f" ({_n(figure.low)} to {_n(figure.high)}{said})" if figure.low is not None else ""
 
 
 def _unsure(gain: Figure) -> str:

@@ -24,7 +24,7 @@ from slipstream.store import Store
 from slipstream.store.labels import TABLE as LABELS
 from slipstream.store.tables import TableFile, left_out
 
-STAGE = Stage("join", version=1, event="labels.joined")
+STAGE = Stage("join", version=2, event="labels.joined")
 PREDICTIONS = "predictions"
 WINDOW = timedelta(days=1)
 """Without `monitor.window`."""
@@ -175,8 +175,6 @@ def _part(spec: ModelSpec) -> dict[str, Any]:
     return {
         "task": spec.task,
         "metric": spec.evaluate.metric,
-        "bootstrap": spec.evaluate.bootstrap,
-        "seed": spec.seed,
         "key": list(spec.data.key),
         "window": monitor["window"],
         "maturity": (monitor["quality"] or {}).get("maturity"),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NOTHING_NEW", "STAGE", "Champion", "Monitored", "monitor"]
 
-STAGE = Stage("monitor", version=2, event="drift.measured")
+STAGE = Stage("monitor", version=3, event="drift.measured")
 READS = ("target", "evaluate", "monitor")
 NOTHING_NEW = "Nothing new since training."
 _log = logging.getLogger("slipstream")

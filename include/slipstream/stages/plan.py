@@ -24,15 +24,7 @@ READS = {
     "package": ("name", "description", "owner", "task", "target", "inputs", "data"),
     "gate": ("gates", "evaluate.metric"),
     "replay": ("evaluate.metric", "evaluate.bootstrap", "train.seed"),
-    "join": (
-        "task",
-        "evaluate.metric",
-        "evaluate.bootstrap",
-        "train.seed",
-        "data.key",
-        "monitor.window",
-        "monitor.quality.maturity",
-    ),
+    "join": ("task", "evaluate.metric", "data.key", "monitor.window", "monitor.quality.maturity"),
     "monitor": ("monitor", "evaluate", "target", "train.seed", "data.time"),
     "decide": ("retrain",),
 }

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from slipstream.scoring.metrics import Figure, figure, figures, loss, measure, resample
+from slipstream.scoring.intervals import figures
+from slipstream.scoring.metrics import Figure, loss, measure, resample, resampled
 from slipstream.spec import ModelSpec
 
 MOST_SLICES = 50
@@ -65,7 +66,7 @@ def slices(spec: ModelSpec, frame: Any, truth: Any, answer: Any) -> Iterator[Sli
     for column, value, chosen in _parts(spec, frame):
         rows = int(chosen.sum())
         judged = slice_metrics(spec) if rows >= spec.evaluate.min_slice else []
-        found = figures(judged, truth[chosen], answer[chosen], draws=spec.evaluate.bootstrap, seed=spec.seed)
+        found = figures(judged, truth[chosen], answer[chosen])
         yield Slice(column, value, rows, found)
 
 
@@ -111,7 +112,7 @@ def pairs(metrics: Sequence[str], truth: Any, answers: Mapping[str, Any], spec: 
     for metric in metrics:
         mine, theirs = values["candidate"][metric], values["champion"][metric]
         sign = loss(metric, better=1.0, worse=0.0)
-        gain = figure(sign * (mine - theirs), sign * (drawn["candidate"][metric] - drawn["champion"][metric]))
+        gain = resampled(sign * (mine - theirs), sign * (drawn["candidate"][metric] - drawn["champion"][metric]))
         made[metric] = Pair(plain(theirs), plain(mine), gain)
     return made
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from slipstream.duck import first_row, quoted
 from slipstream.estimators import LOWER_IS_BETTER
-from slipstream.scoring.metrics import Figure, figures, loss
+from slipstream.scoring.intervals import figure
+from slipstream.scoring.metrics import Figure, loss
 from slipstream.spec_values import written
 from slipstream.stages.answers import truth_of
 from slipstream.stages.evaluate import load_evaluation
@@ -142,8 +143,7 @@ def _measured(subject: Subject, frame: pd.DataFrame, said: Any, rows: Any) -> Fi
     if said.ndim == 2:
         # A class that training never saw is never answered.
         said = np.pad(said, ((0, 0), (0, len(classes) - said.shape[1])))
-    metric = spec.evaluate.metric
-    return figures([metric], truth, said[kept], draws=spec.evaluate.bootstrap, seed=spec.seed)[metric]
+    return figure(spec.evaluate.metric, truth, said[kept])
 
 
 def _judged(

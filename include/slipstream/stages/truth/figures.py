@@ -59,7 +59,7 @@ def windows_of(this: Joining, truth: Truth, known: Mapping[tuple[int, str], Any]
             part = Part(version, start, min(end, this.until + 1))
             figure, why = truth.figure(part) if ripe else NO_LABELS
             why = why if matured else "not matured"
-            same = {"value": figure.value, "low": figure.low, "high": figure.high, "why": why}
+            same = {"value": figure.value, "low": figure.low, "high": figure.high, "why": why or figure.note}
         found.append(same | window | {"sampled": ripe > SAMPLE})
     return found
 

@@ -12,8 +12,9 @@ import msgspec
 from slipstream.duck import duck, first_row, literal, quoted
 from slipstream.errors import StageError
 from slipstream.scoring.bundle import open_bundle
+from slipstream.scoring.intervals import figure
 from slipstream.scoring.labels import label_text
-from slipstream.scoring.metrics import Figure, figures
+from slipstream.scoring.metrics import Figure
 from slipstream.scoring.schema import Schema
 from slipstream.spec import ModelSpec
 from slipstream.store import Store
@@ -231,21 +232,16 @@ class Truth:
                 number = int(label == schema.positive) if schema.task == "binary" else place
                 self.connection.execute("INSERT INTO classes VALUES (?, ?, ?)", [version, label_text(label), number])
 
-    def measured(self, part: Part, *, intervals: bool = True) -> Measured:
-        """The deciding metric on the labelled rows of *part*, with its interval unless that is not wanted."""
+    def measured(self, part: Part) -> Measured:
+        """The deciding metric on the labelled rows of *part*."""
         (predictions,) = self.row(f"SELECT count(*) FROM predictions WHERE {part.sql}")  # noqa: S608 - numbers
         (labelled,) = self.row(f"SELECT count(*) FROM labelled WHERE {part.sql}")  # noqa: S608
-        return Measured(predictions, labelled, *(self.figure(part, intervals) if labelled else NO_LABELS))
+        return Measured(predictions, labelled, *(self.figure(part) if labelled else NO_LABELS))
 
-    def figure(self, part: Part, intervals: bool = True) -> tuple[Figure, str]:
+    def figure(self, part: Part) -> tuple[Figure, str]:
         """The deciding metric on the labelled rows of *part*, of which there are some, and why it is not known."""
-        truth, answer = self._arrays(part)
-        settings, metric = self.spec.evaluate, self.spec.evaluate.metric
-        draws = settings.bootstrap if intervals else 1
-        found = figures([metric], truth, answer, draws=draws, seed=self.spec.seed)[metric]
-        if found.value is None:
-            return found, self._why(part)
-        return (found if intervals else Figure(found.value, None, None)), ""
+        found = figure(self.spec.evaluate.metric, *self._arrays(part))
+        return found, "" if found.value is not None else self._why(part)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """What *sql* finds."""
