@@ -28,6 +28,7 @@ from slipstream.cli_show import (
     Version,
     error_row,
     every_spec,
+    known_spec,
     open_store,
     out,
     print_error,
@@ -41,7 +42,10 @@ from slipstream.cli_show import (
 )
 from slipstream.cli_verify import looking
 from slipstream.errors import SlipstreamError, SpecError
+from slipstream.spec import ModelSpec
 from slipstream.stages.contract import Result, newest_dataset, newest_id, newest_version
+from slipstream.stages.retire import standing
+from slipstream.store import Store
 
 app = typer.Typer(
     name="slipstream",
@@ -81,27 +85,30 @@ def main() -> None:
 
 @app.command()
 def models(json_: AsJson = False) -> None:
-    """List the model projects: task, champion, newest dataset version."""
-    state = open_store().ledger.state()
-    rows: list[dict[str, Any]] = []
-    wrong: list[SpecError] = []
-    for found in every_spec():
-        if isinstance(found, SpecError):
-            wrong.append(found)
-            continue
-        now = state.model(found.name)
-        rows.append(
-            {
-                "model": found.name,
-                "task": found.task,
-                "target": found.target,
-                "versions": len(now.versions),
-                "champion": now.champion,
-                "dataset": (now.dataset or "")[:12],
-            }
-        )
+    """List the models: task, champion, newest dataset version, and whether one is retired or its folder removed."""
+    settings, store = settings_now(), open_store()
+    known = {file.parent.name for file in settings.models.glob(f"*/{model_file.FILE}")}
+    found = list(every_spec())
+    wrong = [one for one in found if isinstance(one, SpecError)]
+    rows = [_listed(store, one.name, one) for one in found if not isinstance(one, SpecError)]
+    removed = sorted(name for name in store.ledger.state().models if name not in known)
+    rows += [_listed(store, name, None) for name in removed]
     print_rows([*rows, *map(error_row, wrong)] if json_ else rows, json_)
     refuse(wrong, json_)
+
+
+def _listed(store: Store, name: str, spec: ModelSpec | None) -> dict[str, Any]:
+    """One line of the list; without *spec* the model's folder was removed."""
+    now = store.ledger.state().model(name)
+    return {
+        "model": name,
+        "task": spec.task if spec else "",
+        "target": spec.target if spec else "",
+        "versions": len(now.versions),
+        "champion": now.champion,
+        "dataset": (now.dataset or "")[:12],
+        "state": ", ".join((["removed"] if spec is None else []) + [standing(now)]),
+    }
 
 
 @app.command()
@@ -230,7 +237,9 @@ def deploy(
         float | None, typer.Option(min=0, max=1, help="Share of the keys that it answers, as a canary that stays.")
     ] = None,
     shadow: Annotated[bool, typer.Option("--shadow", help="It answers too, but to nobody, and stays so.")] = False,
-    again: Annotated[bool, typer.Option("--again", help="Deliver it although an alarm took it back before.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Although an alarm took it back before, or the model is retired.")
+    ] = False,
     json_: AsJson = False,
 ) -> None:
     """Deliver a version that passed its gates: step by step, watched, as the model file says; or begin a canary."""
@@ -244,7 +253,7 @@ def deploy(
         return
     from slipstream.stages.deploy import deploy as stage
 
-    show(stage(spec, store, version, **place, weight=weight, shadow=shadow), json_)
+    show(stage(spec, store, version, **place, weight=weight, shadow=shadow, again=again), json_)
 
 
 class Part(StrEnum):
@@ -267,7 +276,8 @@ def bundle(
     """Show or export the verified files of a version."""
     from slipstream.commands.bundles import export_bundle, read_bundle
 
-    spec, store = spec_of(model), open_store()
+    store = open_store()
+    spec = known_spec(model, store)
     number = version or newest_version(store, spec)
     if into is not None:
         count = export_bundle(spec, store, number, into)

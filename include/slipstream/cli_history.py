@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from slipstream.cli_show import AsJson, Model, open_store, out, print_rows, spec_of
+from slipstream.cli_show import AsJson, Model, known_spec, open_store, out, print_rows
 
 if TYPE_CHECKING:
     from slipstream.stages.history import Decision
@@ -37,7 +37,8 @@ def history(
 
     if (as_of is not None, champions, decisions).count(True) > 1:
         raise typer.BadParameter("give one of --as-of, --champions and --decisions")
-    spec, store = spec_of(model), open_store()
+    store = open_store()
+    spec = known_spec(model, store)
     if as_of is not None:
         _print(at(spec, store, as_of), _production, json_)
     elif champions:

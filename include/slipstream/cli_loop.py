@@ -12,6 +12,7 @@ from slipstream.cli_show import (
     AsJson,
     Model,
     Version,
+    known_spec,
     open_store,
     out,
     print_rows,
@@ -21,7 +22,9 @@ from slipstream.cli_show import (
     spec_of,
 )
 from slipstream.errors import SpecError, shown
+from slipstream.spec import ModelSpec
 from slipstream.stages.contract import newest_version
+from slipstream.store import Store
 
 loop = typer.Typer()
 
@@ -42,9 +45,32 @@ def rollback(
     """Take back the canary, shadow or deployment that is under way; without one, go back to the champion before."""
     from slipstream.stages.deploy import roll_back as stage
 
+    spec, store = _known(model)
+    show(stage(spec, store, **_place(), reason=reason, actor=ACTOR), json_)
+
+
+@loop.command()
+def retire(
+    model: Model,
+    reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")] = "",
+    json_: AsJson = False,
+) -> None:
+    """Take a model out of service; its record stays. `slipstream deploy MODEL --again` brings it back."""
+    from slipstream.stages.retire import retire as stage
+
+    spec, store = _known(model)
+    show(stage(spec, store, **_place(), reason=reason, actor=ACTOR), json_)
+
+
+def _known(model: str) -> tuple[ModelSpec, Store]:
+    """The model, whose folder may have been removed, and the store."""
+    store = open_store()
+    return known_spec(model, store), store
+
+
+def _place() -> dict[str, str]:
     settings = settings_now()
-    place = {"endpoint": settings.endpoint, "endpoint_key": settings.endpoint_key}
-    show(stage(spec_of(model), open_store(), **place, reason=reason, actor=ACTOR), json_)
+    return {"endpoint": settings.endpoint, "endpoint_key": settings.endpoint_key}
 
 
 @loop.command()

@@ -112,9 +112,12 @@ class _Way:
 
         spec, store = self.spec, self.store
         model = store.ledger.state().model(spec.name)
+        again = f"slipstream deploy {spec.name} --version {version}"
+        if model.retired is not None:
+            return f"{spec.name} is retired; {again} --again brings it back."
         if version in model.left:
-            again = f"slipstream deploy {spec.name} {version} puts it into service all the same."
-            return f"{spec.name}/{version} was taken out of service by a rollback; {again}"
+            left = f"{spec.name}/{version} was taken out of service by a rollback"
+            return f"{left}; {again} puts it into service all the same."
         try:
             require_approval(spec, store, version)
         except StageError as error:

@@ -18,6 +18,7 @@ from slipstream.settings import Settings
 from slipstream.spec import ModelSpec
 from slipstream.stages.contract import Result
 from slipstream.stages.plan import Plan
+from slipstream.stages.recorded import recorded_spec
 from slipstream.store import Store
 
 out, err = Console(), Console(stderr=True)
@@ -34,9 +35,38 @@ def settings_now() -> Settings:
 
 
 def spec_of(name: str) -> ModelSpec:
-    """The spec of the model called *name*."""
+    """The spec of the model called *name*.
+
+    Raises:
+        SpecError: ``spec_not_found``, ``model_removed``, or whatever is wrong with the file.
+    """
     settings = settings_now()
-    return model_file.find_spec(settings.models, name, allow_code=settings.allow_code, pools=settings.pools)
+    try:
+        return model_file.find_spec(settings.models, name, allow_code=settings.allow_code, pools=settings.pools)
+    except SpecError as error:
+        if error.code == "spec_not_found" and name in open_store().ledger.state().models:
+            remedy = f"put it back, or take the model out of service: slipstream retire {name}"
+            message = f"{name}: its folder was removed; {remedy}."
+            raise SpecError(message, code="model_removed") from error
+        raise
+
+
+def known_spec(name: str, store: Store) -> ModelSpec:
+    """The spec of the model called *name*; of one whose folder was removed, the last that the ledger knows.
+
+    Raises:
+        SpecError: no model is called so, or its file is wrong.
+    """
+    settings = settings_now()
+    try:
+        return spec_of(name)
+    except SpecError as error:
+        if error.code != "model_removed":
+            raise
+        kept = recorded_spec(store, name, settings.models / name, allow_code=settings.allow_code)
+        if kept is None:
+            raise
+        return kept
 
 
 def every_spec() -> Iterator[ModelSpec | SpecError]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from slipstream.model_file import load_spec
 from slipstream.settings import Settings
 from slipstream.store import Store
 
@@ -113,7 +115,6 @@ def test_only_what_the_ledger_calls_a_report_is_served(app: FastAPI) -> None:
 
 def test_names_of_columns_stay_text_on_every_page(app: FastAPI, tmp_path: Path) -> None:
     from slipstream.errors import DataError
-    from slipstream.model_file import load_spec
     from slipstream.stages.ingest import ingest
     from slipstream.stages.validate import validate
 
@@ -128,3 +129,22 @@ def test_names_of_columns_stay_text_on_every_page(app: FastAPI, tmp_path: Path) 
         assert page.status_code == 200
         assert EVIL not in page.text
     assert "&lt;script&gt;alert(1)" in client(app).get("/models/tiny").text
+
+
+def test_a_removed_model_is_shown_as_removed_with_its_history(app: FastAPI, tmp_path: Path) -> None:
+    from slipstream.stages.ingest import ingest
+    from slipstream.stages.retire import retire
+
+    spec = load_spec(tmp_path / "models" / "tiny")
+    store = Store.open(Settings.from_environment().store)
+    ingest(spec, store)
+    shutil.rmtree(spec.folder)
+    listed, page = client(app).get("/").text, client(app).get("/models/tiny").text
+    assert "Its folder was removed." in listed
+    assert "Its folder was removed." in page
+    assert "A batch of 400 rows arrived." in page
+    retire(spec, store, endpoint="", reason="nobody asks.")
+    assert "retired" in client(app).get("/").text
+    page = client(app).get("/models/tiny").text
+    assert "<strong>Retired " in page
+    assert "nobody asks." in page

@@ -29,9 +29,9 @@ PAGES = {page.name: page.read_text() for page in sorted(DOCS.glob("*.md"))}
 README = ROOT / "README.md"
 CODE = [*(ROOT / "include/slipstream").rglob("*.py"), *(ROOT / "plugins/slipstream_airflow").rglob("*.py")]
 _EVENT = re.compile(
-    r'(?<!faultpoint\()"((?:dataset|validation|run|version|approval|deployment|drift|labels|retrain|reproduction|key)\.[a-z_]+)"'
+    r'(?<!faultpoint\()"((?:dataset|validation|run|version|approval|deployment|drift|labels|retrain|reproduction|key|model)\.[a-z_]+)"'
 )
-FILES = (".json", ".jsonl", ".skops", ".parquet", ".html")
+FILES = (".yaml", ".json", ".jsonl", ".skops", ".parquet", ".html")
 
 
 def anchors(text: str) -> set[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from slipstream.errors import RequestError
 from slipstream.serving.capture import Capture
 from slipstream.serving.follow import Follower
 from slipstream.serving.labels import LabelKeeper
@@ -32,8 +33,15 @@ class FollowedModels:
         return self.follower.unread_since
 
     def routes(self, model: str) -> Routes | None:
-        """The versions that answer for *model*."""
+        """The versions that answer for *model*.
+
+        Raises:
+            RequestError: ``model_retired``.
+        """
         step = self.follower.now(model)
+        if step is not None and step.routes is None and step.wish.retired:
+            message = f"model {model!r} was retired on {step.wish.retired[:10]} and serves no more"
+            raise RequestError(message, code="model_retired", status=410)
         return step.routes if step is not None else None
 
     def describe(self, model: str) -> dict[str, Any] | None:

@@ -201,7 +201,7 @@ class Front:
         """The versions of the model that the call names; if it names none, of the only one.
 
         Raises:
-            RequestError: ``model_not_found`` or ``model_ambiguous``.
+            RequestError: ``model_not_found``, ``model_retired`` or ``model_ambiguous``.
         """
         found = self.models.routes(call.model or self._only(call))
         if found is None:

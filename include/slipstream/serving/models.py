@@ -22,7 +22,11 @@ class Models(Protocol):
         ...
 
     def routes(self, model: str) -> Routes | None:
-        """The versions that answer for *model*."""
+        """The versions that answer for *model*; None if there is no such model.
+
+        Raises:
+            RequestError: ``model_retired``.
+        """
         ...
 
     def describe(self, model: str) -> dict[str, Any] | None:

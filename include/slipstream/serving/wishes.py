@@ -47,6 +47,7 @@ class Wish:
         sticky: What keeps a caller with one version.
         schema_change: Whether it may have other inputs or classes than the version that serves.
         served: The versions that were in production at any time.
+        retired: When the model was taken out of service, ISO 8601; "" while it is not.
     """
 
     seq: int
@@ -59,6 +60,7 @@ class Wish:
     sticky: str
     schema_change: bool
     served: frozenset[int]
+    retired: str = ""
 
     @property
     def full(self) -> bool:
@@ -94,6 +96,7 @@ def wish_of(model: ModelState) -> Wish | None:
         sticky=model.sticky,
         schema_change=model.schema_change,
         served=frozenset(version for _, version in model.served),
+        retired=model.retired.time if model.retired is not None else "",
     )
 
 

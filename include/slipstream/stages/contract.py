@@ -187,6 +187,9 @@ def newest_version(store: Store, spec: ModelSpec) -> int:
 def champion_of(store: Store, spec: ModelSpec) -> tuple[int, Event]:
     """The champion's number and the event that registered it; raises NotFound when nothing was deployed yet."""
     model = store.ledger.state().model(spec.name)
+    if model.retired is not None:
+        message = f"{spec.name} is retired: no version serves; deploy one with --again to bring it back."
+        raise NotFound(message, code="champion_missing")
     if model.champion is None:
         raise NotFound(f"{spec.name} has no champion yet; train and deploy a version first.", code="champion_missing")
     return model.champion, model.versions[model.champion]

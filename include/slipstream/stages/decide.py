@@ -58,7 +58,7 @@ def decide(spec: ModelSpec, store: Store, *, actor: str = "", now: datetime | No
         now: What the clock shows; default: the time now.
 
     Raises:
-        NotFound: ``champion_missing``: there is none, and the policy asks for no first training.
+        NotFound: ``champion_missing``: there is none, and the policy asks for no first training; or it is retired.
         Conflict: others kept changing the situation.
     """
     for _ in range(ATTEMPTS):
@@ -72,6 +72,9 @@ def decide(spec: ModelSpec, store: Store, *, actor: str = "", now: datetime | No
 
 def _decide(spec: ModelSpec, store: Store, actor: str, now: datetime) -> Decided:
     seen = Situation(store.ledger.read(model=spec.name))
+    if seen.model.retired is not None:
+        message = f"{spec.name} is retired: nothing is decided; deploy a version with --again to bring it back."
+        raise NotFound(message, code="champion_missing")
     facts = seen.facts(spec, now)
     key = _situation(spec, facts)
     made = _made_before(spec, seen.model, facts, key)

@@ -14,6 +14,7 @@ from slipstream.errors import StageError
 from slipstream.slots import TARGET, Watchable
 from slipstream.spec import ModelSpec
 from slipstream.stages.deploy import CLOSING, admitted, put
+from slipstream.stages.retire import check_wanted
 from slipstream.stages.rollouts.attempt import Deployed, Place, Share, event_at
 from slipstream.stages.rollouts.steps import Delivery, Said
 from slipstream.store import Store
@@ -42,18 +43,19 @@ def deliver(  # noqa: PLR0913 - what by position, where and how by name
         endpoint_key: The API key to ask it with; "" for none.
         actor: Who asked for it.
         said: Told of the progress, a line at a time.
-        again: Whether a version that an alarm took back before is tried again.
+        again: Whether a version that an alarm took back before is tried again, and a retired model is brought back.
 
     Raises:
         NotFound: ``version_not_found``.
-        StageError: ``gate_not_passed``, ``approval_missing``, ``approval_refused``, ``version_rolled_back`` or
-            ``alarm_without_labels``.
+        StageError: ``gate_not_passed``, ``approval_missing``, ``approval_refused``, ``version_rolled_back``,
+            ``model_retired`` or ``alarm_without_labels``.
         Conflict: ``promotion_stale`` or ``deployment_in_flight``.
         DeployError: ``rolled_back``, with the alarm; or the version did not come into service.
     """
     place = Place(endpoint, endpoint_key, actor)
     target = TARGET.build(spec.deploy.target, allow_code=spec.allow_code)
     state = replace(store.ledger.state().model(spec.name))
+    check_wanted(spec, state, again=again)
     note = _in_full(spec, store, state, version)
     if note is not None or not isinstance(target, Watchable):
         kind = spec.deploy.target["type"]
@@ -69,7 +71,8 @@ def deliver(  # noqa: PLR0913 - what by position, where and how by name
 def _in_full(spec: ModelSpec, store: Store, state: ModelState, version: int) -> dict[str, Any] | None:
     """Why nothing is left to watch; None if there is."""
     if state.champion is None:
-        return {"reason": f"Version {version} serves in full at once: it is the first.", "evidence": {}}
+        why = "the model was retired, and nothing serves" if state.retired else "it is the first"
+        return {"reason": f"Version {version} serves in full at once: {why}.", "evidence": {}}
     if state.champion == version and state.deployment is None:
         return {}
     if state.deployment == version and state.weight >= 1 and not state.shadow:

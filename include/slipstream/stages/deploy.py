@@ -19,6 +19,7 @@ from slipstream.errors import NotFound, StageError, Superseded
 from slipstream.spec import ModelSpec
 from slipstream.stages.approve import require_approval
 from slipstream.stages.contract import Result, run_key
+from slipstream.stages.retire import check_wanted
 from slipstream.stages.rollouts.attempt import STAGE, Attempt, Deployed, Place, Share
 from slipstream.store import Store
 from slipstream.store.faultpoints import faultpoint
@@ -52,6 +53,7 @@ def deploy(  # noqa: PLR0913 - what to put into service by position, how by name
     endpoint_key: str = "",
     weight: float | None = None,
     shadow: bool = False,
+    again: bool = False,
     actor: str = "",
 ) -> Deployed:
     """Put *version* into service; the champion again is returned as reused.
@@ -67,18 +69,20 @@ def deploy(  # noqa: PLR0913 - what to put into service by position, how by name
         endpoint_key: The API key to ask it with; "" for none.
         weight: The share of the keys that it answers, from 0 to 1; None: everything, as the champion.
         shadow: Whether it only listens: it needs no approval, for nobody sees its answers.
+        again: Whether a retired model is brought back.
         actor: Who asked for it.
 
     Raises:
         NotFound: ``version_not_found``.
         StageError: ``gate_not_passed``, ``approval_missing``, ``approval_refused``, ``weight_invalid``,
-            ``champion_missing`` or, for a share of the champion itself, ``already_champion``.
+            ``champion_missing``, ``model_retired`` or, for a share of the champion itself, ``already_champion``.
         Conflict: ``promotion_stale`` or ``deployment_in_flight``. As Superseded: another call moved or closed the same
             deployment meanwhile, and goes on undisturbed.
         DeployError: the version did not come into service; the event ``deployment.rolled_back`` says why.
     """
     state = store.ledger.state().model(spec.name)
     _registered(spec, state, version)
+    check_wanted(spec, state, again=again)
     share = _share(spec, state, version, weight, shadow)
     note = {"reason": f"Version {version} was put into service in full, by itself.", "evidence": {}}
     return put(spec, store, version, Place(endpoint, endpoint_key, actor), share, note)
@@ -142,7 +146,7 @@ def roll_back(  # noqa: PLR0913 - where by name, why, and for whom
         request: A word of the caller for this one request; repeated, it finds what it did. "": each call is a new one.
 
     Raises:
-        StageError: ``rollback_impossible``: there is nothing to go back to.
+        StageError: ``rollback_impossible``: there is nothing to go back to; ``model_retired``.
         Conflict: ``deployment_in_flight``: somebody else deploys just now. As Superseded: what was open is taken back,
             and another deployment began before the target said so.
         DeployError: the target does not answer as it should.
@@ -170,6 +174,9 @@ def _way_back(store: Store, spec: ModelSpec, state: ModelState) -> tuple[int | N
         return started.data.get("left"), state.deployment
     served = (version for _, version in reversed(state.served))
     back = next((one for one in served if one != state.champion and one not in state.left), None)
+    if state.retired is not None:
+        message = f"{spec.name} is retired: nothing serves; deploy a version with --again to bring it back."
+        raise StageError(message, code="model_retired")
     if state.champion is None or back is None:
         message = f"{spec.name}: no version served before this one; deploy another version."
         raise StageError(message, code="rollback_impossible")

@@ -204,6 +204,7 @@ _BY_KIND: dict[str, Callable[[dict[str, Any]], str]] = {
     "deployment.shifted": _shifted,
     "deployment.finished": _deployed,
     "deployment.rolled_back": _rolled_back,
+    "model.retired": lambda d: f"The model was retired{_because(d)}",
     "drift.measured": lambda d: d.get("verdict") or "A window was compared with the training reference.",
     "labels.joined": lambda d: d["sentence"],
     "retrain.requested": lambda d: f"Retraining was asked for: {d['reason']}",

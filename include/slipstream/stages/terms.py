@@ -13,7 +13,7 @@ from slipstream.spec import ModelSpec
 from slipstream.store import Store
 from slipstream.store.state import Event, ModelState, State, fold
 
-_FINISHED, _DECIDED = "deployment.finished", "approval.decided"
+_FINISHED, _DECIDED, _RETIRED = "deployment.finished", "approval.decided", "model.retired"
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def as_of(spec: ModelSpec, store: Store, moment: str) -> Production:
     return Production(
         seq=last,
         time=events[last - 1].time if last else "",
-        term=served[-1] if served else None,
+        term=served[-1] if served and served[-1].last is None else None,
         candidate=model.deployment,
         weight=model.weight if model.deployment else 0.0,
         shadow=model.shadow if model.deployment else False,
@@ -121,10 +121,12 @@ def _terms(events: list[Event]) -> list[Term]:
         fold(state, event)
         if event.kind == _DECIDED:
             _approve(approvals, event)
-        if event.kind == _FINISHED and (not found or event.data["version"] != found[-1].version):
-            if found:
-                found[-1] = replace(found[-1], last=event.seq, until=event.time, left=_left(event))
-            found.append(_begun(event, state.model(event.model), found[-1].version if found else None, approvals))
+        serving = found[-1].version if found and found[-1].last is None else None
+        comes = event.kind == _FINISHED and event.data["version"] != serving
+        if serving is not None and (comes or event.kind == _RETIRED):
+            found[-1] = replace(found[-1], last=event.seq, until=event.time, left=_left(event))
+        if comes:
+            found.append(_begun(event, state.model(event.model), serving, approvals))
     return found
 
 
@@ -160,5 +162,7 @@ def _why(event: Event, before: int | None) -> str:
 
 def _left(event: Event) -> str:
     reason = f": {event.data['reason']}" if event.data.get("reason") else ""
+    if event.kind == _RETIRED:
+        return f"the model was retired{reason}"
     how = "it was rolled back to" if event.data.get("left") else "it gave way to"
     return f"{how} version {event.data['version']}{reason}"

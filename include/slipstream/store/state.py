@@ -55,6 +55,7 @@ class ModelState:
         closed: Number of the event that closed the last deployment, one way or the other.
         served: ``(seq, version)`` of every time that a version took over, oldest first.
         left: Versions that were taken out of service by a rollback and not deployed again since.
+        retired: The event that took the model out of service; None unless nothing served since.
         retrain: The newest request for retraining that no training has answered yet.
         latest: Stage -> newest event that finished it.
     """
@@ -74,6 +75,7 @@ class ModelState:
     closed: int = 0
     served: list[tuple[int, int]] = field(default_factory=list)
     left: set[int] = field(default_factory=set)
+    retired: Event | None = None
     retrain: Event | None = None
     latest: dict[str, Event] = field(default_factory=dict)
 
@@ -191,11 +193,17 @@ def _deployment_finished(model: ModelState, event: Event) -> None:
     if version != model.champion:
         model.previous, model.champion = model.champion, version
         model.served.append((event.seq, version))
-    model.deployment = None
+    model.deployment = model.retired = None
 
 
 def _deployment_rolled_back(model: ModelState, event: Event) -> None:
     model.deployment = None
+    model.moved = model.closed = event.seq
+
+
+def _model_retired(model: ModelState, event: Event) -> None:
+    model.retired = event
+    model.champion = model.previous = model.deployment = model.retrain = None
     model.moved = model.closed = event.seq
 
 
@@ -215,6 +223,7 @@ _CHANGES = {
     "deployment.shifted": _deployment_shifted,
     "deployment.finished": _deployment_finished,
     "deployment.rolled_back": _deployment_rolled_back,
+    "model.retired": _model_retired,
     "retrain.requested": _retrain_requested,
     "run.finished": _run_finished,
 }

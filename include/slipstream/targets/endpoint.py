@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,8 @@ from slipstream.slots import Rollout
 _FIRST, _LONGEST = 0.05, 0.5
 _ANSWER = 5.0
 _HINT = "start the endpoint with `make up` or `slipstream serve`"
-_LATER = {"model_not_found", "rate_limited", "overloaded"}
+_GONE = {"model_not_found", "model_retired"}
+_LATER = {*_GONE, "rate_limited", "overloaded"}
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,31 @@ class EndpointTarget:
         with httpx.Client(timeout=_ANSWER, trust_env=False, headers=key_header(rollout.endpoint_key)) as client:
             known = _asked(client, rollout)
         return known if known and "traffic" in known else None
+
+
+def await_dropped(endpoint: str, key: str, model: str, timeout: float) -> None:
+    """Return when the endpoint answers that it does not serve *model*, or when none runs there.
+
+    Raises:
+        DeployError: ``endpoint_key_refused`` or ``deploy_timeout``.
+    """
+    import httpx
+
+    url, deadline = f"{endpoint}/models/{model}", time.monotonic() + timeout
+    with httpx.Client(timeout=_ANSWER, trust_env=False, headers=key_header(key)) as client:
+        while time.monotonic() < deadline:
+            with suppress(httpx.TimeoutException):
+                try:
+                    reply = client.get(url)
+                    said = reply.json()
+                except (httpx.ConnectError, ValueError):
+                    return
+                if _error(said)[0] in _GONE:
+                    return
+                _understood(url, reply.status_code, said)
+            time.sleep(_FIRST)
+    message = f"{model}: is retired, but {endpoint} still answers with it after {timeout:g} s; see the endpoint's log."
+    raise DeployError(message, code="deploy_timeout")
 
 
 def key_header(key: str) -> dict[str, str]:
@@ -117,9 +144,14 @@ def _asked(client: Any, rollout: Rollout) -> dict[str, Any] | None:
         raise DeployError(f"{url}: something else answers there; {_HINT}.", code="endpoint_unreachable") from error
 
 
-def _understood(url: str, status: int, known: Any) -> dict[str, Any] | None:
+def _error(known: Any) -> tuple[str, str]:
+    """Code and message of the error that the reply tells of, if it does."""
     error = known.get("error") if isinstance(known, dict) else None
-    code, said = (error.get("code"), error.get("message")) if isinstance(error, dict) else ("", "")
+    return (str(error.get("code")), str(error.get("message"))) if isinstance(error, dict) else ("", "")
+
+
+def _understood(url: str, status: int, known: Any) -> dict[str, Any] | None:
+    code, said = _error(known)
     if status == 200 and isinstance(known, dict) and "state" in known:
         return known
     if code in _LATER:

@@ -21,7 +21,7 @@ class DeployOperator(SlipstreamOperator):
         weight: Share of the keys that it answers, from 0 to 1, as a canary that stays until another deployment; 1: it
             takes the champion's place at once. Default: it is delivered.
         shadow: Whether it answers too, but to nobody, and stays so.
-        again: Whether a version that an alarm took back before is tried again.
+        again: Whether a version that an alarm took back before is tried again, and a retired model is brought back.
         **kwargs: As for :class:`SlipstreamOperator`.
     """
 
@@ -50,10 +50,10 @@ class DeployOperator(SlipstreamOperator):
 
         with self.job(context) as job:
             version, weight, shadow = job.version_of(self.version), _weight(self.weight), _yes(self.shadow)
+            how: dict[str, Any] = {**job.place, "again": _yes(self.again)}
             if weight is None and not shadow:
-                how: dict[str, Any] = {"again": _yes(self.again), "said": self.log.info}
-                return deliver(job.spec, job.store, version, **job.place, **how).figures()
-            return deploy(job.spec, job.store, version, **job.place, weight=weight, shadow=shadow).figures()
+                return deliver(job.spec, job.store, version, **how, said=self.log.info).figures()
+            return deploy(job.spec, job.store, version, **how, weight=weight, shadow=shadow).figures()
 
 
 class RollbackOperator(SlipstreamOperator):

@@ -13,6 +13,7 @@ from slipstream.errors import SpecError
 from slipstream.settings import Settings
 from slipstream.spec import ModelSpec
 from slipstream.stages.history import Decision, Entry, decisions, history
+from slipstream.stages.recorded import recorded_spec
 from slipstream.stages.terms import Term, terms
 from slipstream.store import Store
 from slipstream.store.state import Event, ModelState
@@ -79,7 +80,10 @@ class Story:
 
 @dataclass(frozen=True)
 class Model:
-    """One model as the list and its own page show it; ``error`` is what is wrong with its model file."""
+    """One model as the list and its own page show it.
+
+    ``error`` is what is wrong with its model file; where that is wrong or gone, ``spec`` is that of the last run.
+    """
 
     name: str
     spec: ModelSpec | None
@@ -91,6 +95,7 @@ class Model:
     metric: str = ""
     score: float | None = None
     story: Story = Story()
+    removed: bool = False
 
 
 class Reading:
@@ -132,7 +137,7 @@ class Reading:
 
     def _model(self, name: str, *, full: bool = False) -> Model:
         state = self.store.ledger.state().model(name)
-        spec, error = self._spec(name)
+        spec, error, removed = self._spec(name)
         champion = self._evaluation(name, state.versions.get(state.champion or 0))
         metric = spec.evaluate.metric if spec else ""
         return Model(
@@ -146,6 +151,7 @@ class Reading:
             metric,
             champion.get("scores", {}).get(metric),
             self._story(name, state, spec) if full else Story(),
+            removed,
         )
 
     def _story(self, name: str, state: ModelState, spec: ModelSpec | None) -> Story:
@@ -159,13 +165,19 @@ class Reading:
             tuple(history(spec, self.store, newest=_NEWEST)),
         )
 
-    def _spec(self, name: str) -> tuple[ModelSpec | None, str]:
+    def _spec(self, name: str) -> tuple[ModelSpec | None, str, bool]:
+        """The spec, what is wrong with the model file, and whether its folder was removed."""
+        folder, allow_code = Path(self.settings.models) / name, self.settings.allow_code
         try:
-            return model_file.load_spec(
-                Path(self.settings.models) / name, allow_code=self.settings.allow_code, pools=self.settings.pools
-            ), ""
+            spec = model_file.load_spec(folder, allow_code=allow_code, pools=self.settings.pools)
+            return spec, "", False
         except SpecError as error:
-            return None, str(error)
+            removed = error.code == "spec_not_found"
+            told = "" if removed else str(error)
+        try:
+            return recorded_spec(self.store, name, folder, allow_code=allow_code), told, removed
+        except SpecError as error:
+            return None, told or str(error), removed
 
     def _versions(self, name: str, state: ModelState) -> list[Version]:
         roles = {state.champion: "champion", state.previous: "before it", state.deployment: "rolling out"}

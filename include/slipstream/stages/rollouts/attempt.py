@@ -260,7 +260,9 @@ class Attempt:
         """Refuse to change what somebody else has closed."""
         model = state.model(self.spec.name)
         if (model.deployment, model.closed) != (self.version, self.after):
-            raise Superseded(f"{self.spec.name}: the deployment of version {self.version} was closed; deploy it again.")
+            raise Superseded(
+                f"{self.spec.name}: the deployment of version {self.version} was closed; look at the history."
+            )
 
     def check(self, state: State) -> None:
         """Refuse to start beside another deployment, or on a comparison with another champion."""
