@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+ENDPOINT_FILE = "endpoint.url"
+"""Below ``var``: the URL of the endpoint that the stack there started last."""
 _TRUE = {"1", "true", "yes"}
 
 
@@ -42,9 +44,17 @@ class Settings:
             store=store if "://" in store else Path(store).absolute().as_uri(),
             models=Path(env.get("SLIPSTREAM_MODELS") or "include/models").absolute(),
             keys=Path(env.get("SLIPSTREAM_KEYS") or "var/keys").absolute(),
-            endpoint=(env.get("SLIPSTREAM_ENDPOINT") or "http://127.0.0.1:8900").rstrip("/"),
+            endpoint=(env.get("SLIPSTREAM_ENDPOINT") or _started() or "http://127.0.0.1:8900").rstrip("/"),
             bentos=Path(env.get("BENTOML_HOME") or "var/bentoml").absolute(),
             allow_code=(env.get("SLIPSTREAM_ALLOW_CODE") or "").lower() in _TRUE,
             pools=tuple((env.get("SLIPSTREAM_POOLS") or "default_pool").replace(",", " ").split()),
             endpoint_key=(env.get("SLIPSTREAM_ENDPOINT_KEY") or "").strip(),
         )
+
+
+def _started() -> str:
+    """The URL of the endpoint that the stack in ``var`` started last; "" if none ever was."""
+    try:
+        return (Path("var") / ENDPOINT_FILE).read_text().strip()
+    except OSError:
+        return ""

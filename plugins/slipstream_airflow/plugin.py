@@ -9,6 +9,8 @@ from airflow.plugins_manager import AirflowPlugin
 
 from slipstream_airflow.links import ModelLink, ReportLink, page
 
+PREFIX = "/slipstream"
+
 
 class Pages:
     """The web app of the pages, made at the first request: every process loads plugins, only the api-server answers."""
@@ -25,6 +27,21 @@ class Pages:
         await self.app(scope, receive, send)
 
 
+class Slash:
+    """Sends who leaves out the slash at the end of ``/slipstream`` to the pages: Airflow's own answer is a 404."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request, or hand it on."""
+        if scope["type"] != "http" or scope["path"] not in {PREFIX, scope.get("root_path", "") + PREFIX}:
+            await self.app(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 307, "headers": [(b"location", page("").encode())]})
+        await send({"type": "http.response.body"})
+
+
 class SlipstreamPlugin(AirflowPlugin):
     """The Airflow face of Slipstream."""
 
@@ -34,7 +51,10 @@ class SlipstreamPlugin(AirflowPlugin):
         ReportLink(),
     ]
     fastapi_apps: list[Any] = [  # noqa: RUF012 - Airflow declares it so
-        {"app": Pages(), "url_prefix": "/slipstream", "name": "Slipstream"}
+        {"app": Pages(), "url_prefix": PREFIX, "name": "Slipstream"}
+    ]
+    fastapi_root_middlewares: list[Any] = [  # noqa: RUF012 - Airflow declares it so
+        {"middleware": Slash, "args": [], "kwargs": {}, "name": "Slipstream"}
     ]
     external_views: list[Any] = [  # noqa: RUF012 - Airflow declares it so
         {

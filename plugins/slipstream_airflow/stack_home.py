@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from slipstream.errors import SlipstreamError
+from slipstream.settings import ENDPOINT_FILE
 from slipstream_airflow.stack_settings import USER, Layout, Ports, airflow_options, process_environment
 
 _MIGRATE_SECONDS = 300
@@ -40,8 +41,14 @@ def prepare(layout: Layout, ports: Ports) -> str | None:
     _make_folders(layout)
     password = _make_password(layout.passwords)
     _write_configuration(layout, ports)
+    leave_address(layout, ports)
     _migrate(layout, ports)
     return password
+
+
+def leave_address(layout: Layout, ports: Ports) -> None:
+    """Write where the endpoint answers, for the command line: it knows nothing of this stack's settings."""
+    (layout.var / ENDPOINT_FILE).write_text(ports.endpoint_url + "\n")
 
 
 def _make_folders(layout: Layout) -> None:

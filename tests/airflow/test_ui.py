@@ -51,12 +51,12 @@ class Browser:
         return asyncio.run(ask())
 
 
-def client(app: FastAPI, role: str = "admin") -> Browser:
+def client(app: FastAPI, role: str = "admin", **headers: str) -> Browser:
     from airflow.api_fastapi.app import get_auth_manager
     from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 
     token = get_auth_manager().generate_jwt(SimpleAuthManagerUser(username="ada", role=role))
-    return Browser(app, {"Authorization": f"Bearer {token}"})
+    return Browser(app, {"Authorization": f"Bearer {token}", **headers})
 
 
 def committed_report(html: bytes, name: str) -> str:
@@ -100,7 +100,14 @@ def test_reports_are_served_in_a_sandbox(app: FastAPI) -> None:
     assert content.text == "<p>ours</p>"
     assert content.headers["Content-Security-Policy"].startswith("sandbox; default-src 'none'")
     assert 'sandbox="allow-scripts"' in client(app).get(f"/reports/{theirs}").text
-    policy = client(app).get(f"/reports/{theirs}/content").headers["Content-Security-Policy"]
+    for place in ({}, {"sec-fetch-dest": "document"}, {"sec-fetch-dest": "empty"}):
+        alone = client(app, **place).get(f"/reports/{theirs}/content")
+        assert alone.status_code == 403, "alone it could go elsewhere with what it says"
+        assert "<script>1</script>" not in alone.text
+        assert "in the frame of its page only" in alone.text
+    framed = client(app, **{"sec-fetch-dest": "iframe"}).get(f"/reports/{theirs}/content")
+    assert framed.text == "<script>1</script>"
+    policy = framed.headers["Content-Security-Policy"]
     assert policy.startswith("sandbox allow-scripts; default-src 'none'")
     assert "allow-same-origin" not in policy
     assert "connect-src 'none'" in policy
@@ -148,3 +155,18 @@ def test_a_removed_model_is_shown_as_removed_with_its_history(app: FastAPI, tmp_
     page = client(app).get("/models/tiny").text
     assert "<strong>Retired " in page
     assert "nobody asks." in page
+
+
+@pytest.mark.parametrize(("path", "status"), [("/slipstream", 307), ("/slipstream/", 200), ("/slipstreams", 404)])
+def test_the_slash_at_the_end_can_be_left_out(path: str, status: int) -> None:
+    from fastapi import FastAPI
+
+    from slipstream_airflow.plugin import SlipstreamPlugin
+
+    web = FastAPI()
+    web.add_api_route("/slipstream/", lambda: "the pages")
+    for one in SlipstreamPlugin.fastapi_root_middlewares:
+        web.add_middleware(one["middleware"], *one["args"], **one["kwargs"])
+    answer = Browser(web).get(path)
+    assert answer.status_code == status
+    assert answer.headers.get("location") == ("/slipstream/" if status == 307 else None)

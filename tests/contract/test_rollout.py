@@ -19,7 +19,7 @@ import pytest
 from slipstream.errors import Conflict, DeployError, StageError, Superseded
 from slipstream.scoring import skops_file
 from slipstream.serving.bounds import Bounds
-from slipstream.serving.prover import Prover
+from slipstream.serving.prover import Prover, awaited
 from slipstream.spec import ModelSpec
 from slipstream.stages.deploy import deploy, roll_back
 from slipstream.stages.history import history
@@ -356,6 +356,25 @@ class TestBadVersions:
                 time.sleep(0.01)
             assert verdict.code in code, verdict
             prover.close()
+
+    @pytest.mark.parametrize(("busy", "ends"), [(0.03, True), (0.0, False)])
+    def test_what_works_slowly_is_waited_for_and_what_stands_still_is_not(self, busy: float, ends: bool) -> None:
+        program = (
+            "import time\n"
+            "for _ in range(20):\n"
+            f"    until = time.process_time() + {busy}\n"
+            "    while time.process_time() < until: pass\n"
+            "    time.sleep(0.1)\n"
+            "print('done')\n"
+        )
+        words = [sys.executable, "-S", "-c", program]
+        with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+            if ends:
+                assert awaited(child, b"", 1.5)[0] == b"done\n"
+            else:
+                with pytest.raises(subprocess.TimeoutExpired):
+                    awaited(child, b"", 0.5)
+                child.kill()
 
     @pytest.mark.usefixtures("first")
     def test_a_champion_that_cannot_be_loaded_after_a_restart_leaves_the_one_before_it(

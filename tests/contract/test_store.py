@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
 from uuid import uuid4
@@ -16,6 +17,7 @@ from deltalake import DeltaTable, write_deltalake
 from slipstream.errors import ChecksumMismatch, Conflict, NotFound, StoreError
 from slipstream.store import Store
 from slipstream.store.datasets import load_dataset, read_dataset, save_dataset
+from slipstream.store.files import writable
 from slipstream.store.objects import sha256_file
 from slipstream.store.state import Event
 
@@ -304,3 +306,13 @@ def _append_many(url: str, name: str) -> None:
     for number in range(5):
         store.ledger.append("own", "m", {"by": name}, key=f"{name}{number}")
     store.ledger.append("shared", "m", {"by": name}, key="shared")
+
+
+@pytest.mark.parametrize(
+    ("needed", "said"),
+    [(0, "no space (free "), (1500, "no space (need 1.5 kB, free "), (3 << 20, "no space (need 3.1 MB, free ")],
+)
+def test_a_full_disk_says_what_is_needed_in_a_unit_that_shows_it(needed: int, said: str) -> None:
+    full = Path("/dev/full")
+    with pytest.raises(StoreError, match=re.escape(said)), writable(full, needed):
+        full.write_bytes(b"x")

@@ -96,6 +96,7 @@ def test_packaging_again_is_reused_and_registers_nothing(
     assert again.reused
     assert (again.version, again.bundle, again.run) == (first.version, first.bundle, first.run)
     assert len(store.ledger.state().model(spec.name).versions) == 1
+    assert list((tmp_path / "bentos" / "tmp").iterdir()) == [], "nothing is left of building"
 
 
 PROGRAM = """

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from slipstream.settings import Settings
+from slipstream_airflow.stack_home import leave_address
 from slipstream_airflow.stack_settings import (
     COMMON,
     MARKER,
@@ -107,6 +109,19 @@ def test_the_stages_and_the_endpoint_read_the_same_places(layout: Layout) -> Non
     assert environment["SLIPSTREAM_STORE"] == layout.store
     assert environment["SLIPSTREAM_ENDPOINT"] == "http://127.0.0.1:18900"
     assert environment["SLIPSTREAM_AIRFLOW_PORT"] == "18080"
+
+
+def test_the_command_line_looks_where_the_stack_put_the_endpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SLIPSTREAM_ENDPOINT", raising=False)
+    assert Settings.from_environment().endpoint == "http://127.0.0.1:8900"
+    (tmp_path / "var").mkdir()
+    leave_address(Layout.under(tmp_path, tmp_path / "var"), PORTS)
+    assert Settings.from_environment().endpoint == "http://127.0.0.1:18900"
+    monkeypatch.setenv("SLIPSTREAM_ENDPOINT", "http://elsewhere/")
+    assert Settings.from_environment().endpoint == "http://elsewhere"
 
 
 def test_a_part_of_the_stack_can_be_started() -> None:

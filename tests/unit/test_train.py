@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from sklearn.dummy import DummyClassifier
 
 from slipstream.errors import DataError, SlipstreamError, SpecError
 from slipstream.estimators import CLASSIFIERS, ESTIMATORS
@@ -24,6 +25,13 @@ SMALL = {
     "ExtraTrees": {"n_estimators": 5},
     "HistGradientBoosting": {"max_iter": 5},
 }
+
+
+class Prior:
+    """A trainer that learns how often each label comes."""
+
+    def fit(self, spec: Any, frame: Any, seed: int) -> Any:
+        return DummyClassifier().fit(frame[list(spec.inputs)], frame[spec.target])
 
 
 def _trainer(path: str, **parameters: Any) -> dict[str, Any]:
@@ -85,6 +93,22 @@ def test_a_second_training_is_the_first(store: Store, make_spec: Any, make_rows:
     assert len(store.ledger.read(kind="run.finished")) == 1
     other = train(make_spec(train={**_trainer("sklearn.linear_model.LogisticRegression"), "seed": 8}), store, dataset)
     assert other.run != first.run
+
+
+def test_the_log_says_what_is_fitted(
+    store: Store, make_spec: Any, make_rows: Any, committed: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "slipstream")
+    spec = make_spec()
+    dataset = committed(spec, make_rows()).id
+    rows = train(spec, store, dataset).rows_train
+    own = make_spec(train={"trainer": {"type": f"{__name__}:Prior"}})
+    train(own.at(own.folder, allow_code=True), store, dataset)
+    told = [line for line in caplog.messages if "fitting" in line]
+    assert told == [
+        f"small: fitting sklearn.linear_model.LogisticRegression on {rows} rows",
+        f"small: fitting by the trainer {__name__}:Prior on {rows} rows",
+    ]
 
 
 def test_what_is_recorded(store: Store, make_spec: Any, make_rows: Any, committed: Any) -> None:

@@ -21,6 +21,7 @@ from slipstream.sources.listing import Found, local_copy, matching, refuse_chang
 from slipstream.spec import ModelSpec
 
 _FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet"}
+_PACKED = {".zip", ".7z", ".rar", ".tar", ".tgz", ".bz2", ".xz", ".zst", ".lz4"}
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,12 @@ class FilesSource:
         return sorted(first.values(), key=lambda file: file.name)
 
     def _format(self, new: Sequence[Found]) -> str:
+        packed = next((file.name for file in new if PurePosixPath(file.name).suffix.lower() in _PACKED), None)
+        if packed is not None:
+            message = (
+                f"source: {packed} is packed in a way that is not read here; unpack it, or pack it with gzip (.gz)."
+            )
+            raise SourceError(message, code="source_packed")
         if self.format != "auto":
             return self.format
         formats = {_FORMATS.get(PurePosixPath(file.name.removesuffix(".gz")).suffix.lower(), "") for file in new}

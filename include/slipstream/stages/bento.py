@@ -75,13 +75,13 @@ def _build(folder: Path, home: Path, bundle: Bundle, labels: Mapping[str, str]) 
     import bentoml
     from bentoml._internal.bento import BentoStore
     from bentoml._internal.configuration.containers import BentoMLContainer
-    from bentoml.exceptions import BentoMLException
 
     # BentoML looks at BENTOML_HOME once in a process; these say where this Bento goes.
     for place in ("bentos", "tmp"):
         (home / place).mkdir(parents=True, exist_ok=True)
-    BentoMLContainer.tmp_bento_store_dir.set(str(home / "tmp"))
-    try:
+    # A folder of its own, because BentoML leaves there what it has built in.
+    with tempfile.TemporaryDirectory(dir=home / "tmp") as scratch, _told(bundle.model):
+        BentoMLContainer.tmp_bento_store_dir.set(scratch)
         bentoml.build(
             SERVICE,
             name=bento_name(bundle.model),
@@ -95,8 +95,17 @@ def _build(folder: Path, home: Path, bundle: Bundle, labels: Mapping[str, str]) 
             },
             _bento_store=BentoStore(str(home / "bentos")),
         )
+
+
+@contextmanager
+def _told(model: str) -> Iterator[None]:
+    """What BentoML raises, as a StageError."""
+    from bentoml.exceptions import BentoMLException
+
+    try:
+        yield
     except (BentoMLException, OSError) as error:
-        raise StageError(f"{bundle.model}: the Bento cannot be built: {error}.", code="bento_not_built") from error
+        raise StageError(f"{model}: the Bento cannot be built: {error}.", code="bento_not_built") from error
 
 
 @contextmanager

@@ -104,7 +104,8 @@ def _train(spec: ModelSpec, store: Store, dataset: str, run: str) -> Trained:
     counts = cut.counts()
     frame = cut.frame("train")
     _check(spec, frame)
-    _log.info("%s: fitting %s on %s rows", spec.name, spec.train.trainer.get("estimator", ""), f"{counts.train:,}")
+    what = spec.train.trainer.get("estimator") or f"by the trainer {spec.train.trainer['type']}"
+    _log.info("%s: fitting %s on %s rows", spec.name, what, f"{counts.train:,}")
     classes = classes_of(spec, frame[spec.target])
     trainer = TRAINER.build(weighed(spec, spec.train.trainer, classes), allow_code=spec.allow_code)
     rows = frame[[*spec.inputs, spec.target]].copy()

@@ -76,10 +76,16 @@ def writable(path: Path, needed: int = 0) -> Iterator[None]:
         if error.errno in _NO_SPACE:
             folder = next(parent for parent in (path, *path.parents) if parent.exists())
             free = shutil.disk_usage(folder).free
-            text = f"{path}: no space (need {needed / 1e6:.1f} MB, free {free / 1e6:.1f} MB); make room and run again."
+            wanted = f"need {_sized(needed)}, " if needed else ""
+            text = f"{path}: no space ({wanted}free {_sized(free)}); make room and run again."
         else:
             text = f"{path}: cannot be written: {error.strerror or error}; mend it and run again."
         raise StoreError(text, code="storage_not_writable") from error
+
+
+def _sized(count: int) -> str:
+    """So many bytes, in a unit in which they are not nothing."""
+    return f"{count / 1e6:,.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB" if count >= 100 else f"{count} bytes"
 
 
 def _sync_folder(folder: Path) -> None:

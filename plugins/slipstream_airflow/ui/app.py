@@ -24,6 +24,11 @@ PAGE_CSP = (
     "base-uri 'self'; form-action 'none'"
 )
 REPORT_CSP = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
+FRAMES = {"iframe", "frame"}
+NO_FRAME = (
+    "This report is shown in the frame of its page only: the address without /content. A browser says where it shows a "
+    "page over HTTPS and at 127.0.0.1; over plain HTTP elsewhere it does not."
+)
 EVIDENTLY_CSP = (
     "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
     "img-src data:; font-src data:; connect-src 'none'; frame-ancestors 'self'"
@@ -84,8 +89,13 @@ def _report_page(request: Request, digest: str, user: User) -> HTMLResponse:
 
 
 def _report_content(request: Request, digest: str, user: User) -> Response:
-    """The bytes of a report, for the frame; whoever opens them alone gets them in a sandbox too."""
+    """The bytes of a report, for the frame; whoever opens them alone gets them in a sandbox too.
+
+    What others rendered is for the frame only: alone, its script could go to another origin with what the page says.
+    """
     report = _report(request, digest, user)
+    if report.foreign and request.headers.get("sec-fetch-dest") not in FRAMES:
+        raise HTTPException(403, NO_FRAME)
     content = request.app.state.reading.store.objects.get(digest)
     policy = EVIDENTLY_CSP if report.foreign else REPORT_CSP
     return Response(content, media_type="text/html; charset=utf-8", headers={"Content-Security-Policy": policy})
