@@ -139,7 +139,7 @@ def train(spec: ModelSpec) -> DAG:
     """``train -> (evaluate, explain) -> package (-> replay) -> gate (-> approve) -> deploy``: from data to champion."""
     stage = partial(_stage, spec)
     with _dag(spec, "train", ("retrain",)) as dag:
-        candidate = stage(TrainOperator, dataset="{{ params.dataset or '' }}")
+        candidate = stage(TrainOperator, dataset="{{ params.dataset or '' }}", reason="{{ params.reason or '' }}")
         evaluation = stage(EvaluateOperator, candidate=candidate.output)
         explanation = stage(ExplainOperator, candidate=candidate.output)
         version = stage(

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 def page(path: str) -> str:
     """The address of one of our pages as a browser needs it, with the path prefix that Airflow may be served under."""
-    return f"{_prefix()}/slipstream/{path}"
+    return f"{prefix()}/slipstream/{path}"
 
 
 @cache
-def _prefix() -> str:
+def prefix() -> str:
+    """The path that Airflow is served under; "" for none."""
     return urlsplit(str(conf.get("api", "base_url", fallback=""))).path.rstrip("/")
 
 

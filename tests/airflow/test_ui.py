@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from airflow.sdk.execution_time.context import OutletEventAccessors
 
 from slipstream.model_file import load_spec
 from slipstream.settings import Settings
 from slipstream.store import Store
 
 from .conftest import Project
+from .test_operators import _run as run_dag
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -170,3 +173,38 @@ def test_the_slash_at_the_end_can_be_left_out(path: str, status: int) -> None:
     answer = Browser(web).get(path)
     assert answer.status_code == status
     assert answer.headers.get("location") == ("/slipstream/" if status == 307 else None)
+
+
+def test_failed_runs_stand_on_the_models_page(app: FastAPI) -> None:
+    assert "What failed" not in client(app).get("/models/tiny").text
+    assert run_dag(Path(__file__).parents[2] / "dags" / "models.py", "tiny__train")["train"] == "failed"
+    page = client(app).get("/models/tiny").text
+    assert "What failed" in page
+    assert re.search(r'<a href="/dags/tiny__train/runs/[^"]+/tasks/train">tiny__train: train</a>', page)
+    assert "[run_not_found] tiny has no data yet; ingest and validate a batch first." in page
+
+
+def test_the_reason_of_a_training_stands_with_what_it_made(app: FastAPI) -> None:
+    from slipstream.stages.train import train
+    from slipstream_airflow.operators import IngestOperator, TrainOperator, ValidateOperator
+
+    IngestOperator(task_id="i", model="tiny").execute({})  # type: ignore[arg-type]
+    ValidateOperator(task_id="v", model="tiny").execute({"outlet_events": OutletEventAccessors()})  # type: ignore[typeddict-item]
+    TrainOperator(task_id="t", model="tiny", reason="the new season began.").execute({})  # type: ignore[arg-type]
+    assert "rows: the new season began." in client(app).get("/models/tiny").text
+    settings = Settings.from_environment()
+    spec, store = load_spec(settings.models / "tiny"), Store.open(settings.store)
+    store.ledger.append("retrain.requested", "tiny", {"reason": "3 of 3 inputs drifted."})
+    other = spec.model_copy(update={"train": spec.train.model_copy(update={"seed": 9})})
+    train(other, store, str(store.ledger.state().model("tiny").dataset))
+    assert "rows: 3 of 3 inputs drifted." in client(app).get("/models/tiny").text
+
+
+@pytest.mark.parametrize(("columns", "word"), [([], "stable"), (["a"], "drift within limits")])
+def test_the_word_above_a_window_agrees_with_its_sentence(app: FastAPI, columns: list[str], word: str) -> None:
+    verdict = f"{len(columns)} of 3 inputs drifted."
+    result = {"run": "monitor-1", "drifted": False, "drifted_columns": columns, "verdict": verdict, "champion": 1}
+    store = Store.open(Settings.from_environment().store)
+    store.ledger.append("drift.measured", "tiny", {"stage": "monitor", "run": "monitor-1", "result": result})
+    for path in ("/", "/models/tiny"):
+        assert re.search(rf">{word}<[^§]*{verdict}", client(app).get(path).text)

@@ -180,7 +180,7 @@ def _rolled_back(data: dict[str, Any]) -> str:
 
 _BY_STAGE: dict[str, Callable[[dict[str, Any]], str]] = {
     "ingest": lambda d: f"A batch of {_count(d['rows'], 'row')} arrived.",
-    "train": lambda d: f"A candidate was trained on {_count(d['rows_train'], 'row')}.",
+    "train": lambda d: f"A candidate was trained on {_count(d['rows_train'], 'row')}{_because(d)}",
     "evaluate": _evaluation,
     "explain": lambda d: (
         f"The candidate was explained; most important: {', '.join(n for n, _ in d['importance'][:3])}."

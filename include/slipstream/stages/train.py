@@ -14,6 +14,7 @@ from slipstream.spec import ModelSpec
 from slipstream.stages.contract import Result, Stage, find_result, library_versions, once, run_key
 from slipstream.stages.split import Boundaries, Counts, Split, split
 from slipstream.store import Store
+from slipstream.store.state import State
 from slipstream.training.labels import Label, classes_of, coded, weighed
 
 STAGE = Stage("train", version=3)
@@ -74,8 +75,15 @@ class Training:
     warnings: tuple[str, ...] = ()
 
 
-def train(spec: ModelSpec, store: Store, dataset: str, *, actor: str = "") -> Trained:
+def train(spec: ModelSpec, store: Store, dataset: str, *, actor: str = "", reason: str = "") -> Trained:
     """Fit a candidate on the training rows of *dataset*.
+
+    Args:
+        spec: The model.
+        store: The store.
+        dataset: Id of the dataset version.
+        actor: Who asked for it.
+        reason: Why, in one sentence; kept with the run. "": that of the policy's request, if one is open.
 
     Raises:
         NotFound: ``dataset_not_found``.
@@ -88,7 +96,15 @@ def train(spec: ModelSpec, store: Store, dataset: str, *, actor: str = "") -> Tr
         "key": list(spec.data.key),
     }
     key = run_key(STAGE, part, {"dataset": dataset})
-    return once(STAGE, spec, store, key, lambda run: _train(spec, store, dataset, run), result=Trained, actor=actor)
+
+    def why(_: Trained, state: State) -> dict[str, str]:
+        asked = state.model(spec.name).retrain
+        told = reason or (str(asked.data["reason"]) if asked else "")
+        return {"reason": told} if told else {}
+
+    return once(
+        STAGE, spec, store, key, lambda run: _train(spec, store, dataset, run), result=Trained, actor=actor, record=why
+    )
 
 
 def load_training(spec: ModelSpec, store: Store, candidate: str) -> tuple[Trained, Training]:

@@ -39,6 +39,9 @@ PERMANENT_CODES = ("promotion_stale", "rolled_back")
 """Codes of other errors that stay: the first needs a new evaluation, which is another task's; the second is the answer
 to the question whether the version is good."""
 
+REASON = "slipstream_error"
+"""Under this key a task that failed leaves why."""
+_LONGEST_REASON = 1000
 Given = str | int | Mapping[str, Any] | XComArg | None
 """What an operator takes for an id: the id or a template, the output of the operator that made it, or nothing for the
 newest."""
@@ -139,10 +142,18 @@ class SlipstreamOperator(BaseOperator):
             )
             yield Job(spec, Store.open(settings.store), settings, actor_of(context))
         except SlipstreamError as error:
+            _keep_reason(context, error)
             if isinstance(error, PERMANENT) or error.code in PERMANENT_CODES:
                 raise AirflowFailException(f"[{error.code}] {error}") from error
             self.log.warning("[%s] is worth another try: %s", error.code, error)
             raise
+
+
+def _keep_reason(context: Context, error: SlipstreamError) -> None:
+    """Leave what went wrong where the model's page finds it, for as long as the run is there."""
+    ti: Any = context.get("ti")
+    if ti is not None:
+        ti.xcom_push(key=REASON, value=f"[{error.code}] {error}"[:_LONGEST_REASON])
 
 
 def actor_of(context: Context) -> str:

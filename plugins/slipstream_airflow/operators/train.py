@@ -15,18 +15,22 @@ class TrainOperator(SlipstreamOperator):
 
     Args:
         dataset: Id of the dataset version, or the output of :class:`ValidateOperator`; default: the newest.
+        reason: Why it is asked for, in one sentence; kept with the run. Default: the reason of the retraining policy,
+            if that asked for it.
         **kwargs: As for :class:`SlipstreamOperator`.
     """
 
-    template_fields = (*SlipstreamOperator.template_fields, "dataset")
+    template_fields = (*SlipstreamOperator.template_fields, "dataset", "reason")
 
-    def __init__(self, *, model: str, dataset: Given = None, **kwargs: Any) -> None:
+    def __init__(self, *, model: str, dataset: Given = None, reason: str = "", **kwargs: Any) -> None:
         super().__init__(model=model, **kwargs)
         self.dataset = dataset
+        self.reason = reason
 
     def execute(self, context: Context) -> dict[str, Any]:
         """The candidate's id and the rows that it was trained on."""
         from slipstream.stages.train import train
 
         with self.job(context) as job:
-            return train(job.spec, job.store, job.dataset_of(self.dataset), actor=job.actor).figures()
+            dataset = job.dataset_of(self.dataset)
+            return train(job.spec, job.store, dataset, actor=job.actor, reason=self.reason or "").figures()

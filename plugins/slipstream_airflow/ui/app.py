@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from slipstream.settings import Settings
 from slipstream.store import Store
+from slipstream_airflow.ui.failures import failures
 from slipstream_airflow.ui.reading import Reading
 from slipstream_airflow.ui.words import FILTERS
 
@@ -70,7 +71,7 @@ def _model(request: Request, model: str, user: User) -> HTMLResponse:
     reading: Reading = request.app.state.reading
     if not (_may_see(user, model) and reading.knows(model)):
         raise HTTPException(404, f"There is no model {model!r}.")
-    return _page(request, "model.html", model=reading.model(model))
+    return _page(request, "model.html", model=reading.model(model), failures=failures(model))
 
 
 def _dag(request: Request, dag_id: str, user: User) -> HTMLResponse:

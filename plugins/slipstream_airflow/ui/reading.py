@@ -56,7 +56,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Version:
-    """One version with what was found about it."""
+    """One version with what was found about it, and the reason of its training."""
 
     number: int
     role: str
@@ -66,6 +66,7 @@ class Version:
     dataset: str
     time: str
     reports: tuple[tuple[str, str], ...]
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -181,22 +182,26 @@ class Reading:
 
     def _versions(self, name: str, state: ModelState) -> list[Version]:
         roles = {state.champion: "champion", state.previous: "before it", state.deployment: "rolling out"}
+        events = self.store.ledger.read(model=name)
+        runs = {event.data.get("run"): event for event in events if event.data.get("stage")}
+        gates = {e.data["result"]["version"]: _gated(e) for e in events if e.data.get("stage") == "gate"}
         found = []
         for number, event in reversed(state.versions.items()):
             result = event.data["result"]
-            evaluation = self._evaluation(name, event)
-            runs = [self._run(name, stage, result.get(key)) for stage, key in _RUNS.items()]
-            reports = tuple(pair for run in (*runs, event) if run is not None for pair in _named(run))
+            trained, evaluated, explained = (runs.get(result.get(key)) for key in _RUNS)
+            evaluation = evaluated.data["result"] if evaluated else {}
+            reports = tuple(pair for run in (evaluated, explained, event) if run is not None for pair in _named(run))
             found.append(
                 Version(
                     number,
                     roles.get(number, ""),
                     evaluation.get("scores", {}),
                     evaluation.get("gain"),
-                    self._gates(name, number),
+                    gates.get(number, "not judged yet"),
                     str(result.get("dataset", ""))[:12],
                     event.time,
                     reports,
+                    str(trained.data.get("reason", "")) if trained else "",
                 )
             )
         return found
@@ -209,15 +214,15 @@ class Reading:
         events = self.store.ledger.read(model=name)
         return next((e for e in events if e.data.get("stage") == stage and e.data.get("run") == run), None)
 
-    def _gates(self, name: str, number: int) -> str:
-        for event in reversed(self.store.ledger.read(model=name)):
-            if event.data.get("stage") == "gate" and event.data["result"]["version"] == number:
-                refused = [v["sentence"] for v in event.data["result"]["verdicts"] if not v["passed"]]
-                return " ".join(refused) or "passed all gates"
-        return "not judged yet"
+
+_RUNS = ("candidate", "evaluation", "explanation")
+"""What a version names of the runs that it came from."""
 
 
-_RUNS = {"evaluate": "evaluation", "explain": "explanation"}
+def _gated(event: Event) -> str:
+    """What the gates said."""
+    refused = [verdict["sentence"] for verdict in event.data["result"]["verdicts"] if not verdict["passed"]]
+    return " ".join(refused) or "passed all gates"
 
 
 def _reports_of(event: Event) -> list[tuple[str, str]]:
@@ -249,7 +254,8 @@ def _drift_check(state: ModelState) -> Check:
         return Check("not measured", None)
     result = event.data["result"]
     lost, drifted = bool(result.get("quality_lost")), bool(result.get("drifted"))
-    word = "quality lost" if lost else "drift" if drifted else "stable"
+    within = "drift within limits" if result.get("drifted_columns") else "stable"
+    word = "quality lost" if lost else "drift" if drifted else within
     text = f"Version {result.get('champion')}: {result.get('verdict', '')}"
     return Check(word, not (lost or drifted), text, result.get("report", ""), event.time)
 
