@@ -7,23 +7,21 @@ against the checksum in its name or in the manifest; the log, against the table'
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipstream.errors import ChecksumMismatch, Conflict, NotFound
-from slipstream.store.checked import CHECKSUMS, Checksums, named_digest
+from slipstream.store.checked import CHECKSUMS, named_digest
 from slipstream.store.delta import back_off, lost_race, open_table, readable
-from slipstream.store.delta_files import add_file, place_file, replace_files
+from slipstream.store.delta_files import add_file, replace_files
 from slipstream.store.faultpoints import faultpoint
-from slipstream.store.files import atomic_copy
 from slipstream.store.heads import check_table_head, read_head, write_table_head
-from slipstream.store.location import Listed, Location
 from slipstream.store.objects import sha256_file
 from slipstream.store.stream import Stream
+from slipstream.store.table_places import TablePlaces
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,12 +60,8 @@ def left_out(damaged: Sequence[str]) -> str:
     return f"{len(damaged)} damaged data {files} left out (slipstream verify names them)"
 
 
-class Tables:
+class Tables(TablePlaces):
     """The Delta tables of a store."""
-
-    def __init__(self, location: Location, cache: Path) -> None:
-        self.location = location
-        self.cache = cache
 
     def append(self, model: str, table: str, data: pa.Table | Path, key: str) -> tuple[TableFile, ...]:
         """Append *data* (an Arrow table, or a Parquet file) once for this *key*; returns the files that the key added.
@@ -131,10 +125,6 @@ class Tables:
         found = {path: n for path, n, low, high in files if low is None or any(low <= one <= high for one in values)}
         return self._sound(model, table, found)
 
-    def uri(self, model: str, table: str) -> str:
-        """The table's address, for any reader of Delta Lake."""
-        return self.location.table_uri("tables", model, table)
-
     def sound(self, model: str, table: str, rows: int | None = None) -> Sound:
         """The files of the table as it is now that are what was written, and the names of those that are not.
 
@@ -159,39 +149,9 @@ class Tables:
         """Local paths of the sound files of the table as it is now; empty if there is no such table."""
         return self.local_files(model, table, self.sound(model, table).files)
 
-    def names(self) -> set[tuple[str, str]]:
-        """Model and name of every table that there is."""
-        paths = (file.name.split("/") for file in self.location.listed("tables"))
-        return {(parts[0], parts[1]) for parts in paths if len(parts) > 2}
-
-    def listed(self, model: str, table: str) -> Iterator[Listed]:
-        """Every data file in the table's folder, those of older versions too."""
-        files = self.location.listed("tables", model, table)
-        return (file for file in files if "/" not in file.name and file.name.endswith(".parquet"))
-
-    def check(self, model: str, table: str, path: str) -> None:
-        """Read the data file, not a copy in the cache.
-
-        Raises:
-            NotFound: it is gone.
-            ChecksumMismatch: it is not what its name promises.
-        """
-        name = f"{self.uri(model, table)}/{path}"
-        with readable(name):
-            if self.location.root is not None:
-                Checksums().checked(self._fetched(model, table, path), name)
-                return
-            with tempfile.TemporaryDirectory() as folder:
-                self._download(self.location.object_key("tables", model, table, path), Path(folder) / path)
-                Checksums().checked(Path(folder) / path, name)
-
     def paths_of(self, model: str, table: str, names: Sequence[str]) -> list[str]:
         """Local paths of the data files of these *names*, each held against the checksum in it."""
         return [str(self._verified(model, table, TableFile(name, named_digest(name), 0, 0))) for name in names]
-
-    def restore(self, model: str, table: str, path: str, copy: Path) -> None:
-        """Put the bytes of the file *copy* in place of the data file, whose name promises them."""
-        place_file(self.location, self.uri(model, table), path, copy, again=True)
 
     def mend_head(self, model: str, table: str) -> int:
         """Write the head of the table anew, after its log as it is now; returns its version."""
@@ -264,47 +224,17 @@ class Tables:
         return Sound(tuple(sorted(found, key=lambda file: (file.sha256, file.path))), tuple(sorted(damaged)))
 
     def _file(self, model: str, table: str, path: str, rows: int) -> TableFile:
-        local = self._fetched(model, table, path)
+        local = self.local(model, table, path)
         return TableFile(path, self._digest(model, table, path, local), rows, local.stat().st_size)
 
     def _verified(self, model: str, table: str, file: TableFile) -> Path:
-        local = self._fetched(model, table, file.path)
+        local = self.local(model, table, file.path)
         self._digest(model, table, file.path, local, file.sha256)
         return local
 
     def _digest(self, model: str, table: str, path: str, local: Path, expected: str = "") -> str:
         with readable(str(local)):
             return CHECKSUMS.checked(local, f"{self.uri(model, table)}/{path}", expected)
-
-    def _fetched(self, model: str, table: str, path: str) -> Path:
-        """The file at *path* below the table as a local file; in S3, through the cache (data files never change)."""
-        if self.location.root is not None:
-            local = Path(self.uri(model, table)) / path
-            if not local.exists():
-                raise NotFound(f"{local}: the data file is gone; restore it from a backup.")
-            return local
-        key = self.location.object_key("tables", model, table, path)
-        local = self.cache / hashlib.sha256(f"{self.location.url}/{key}".encode()).hexdigest()
-        if local.exists() and not CHECKSUMS.of(local).startswith(named_digest(path)):
-            local.unlink()  # only a copy, and a bad one
-        if not local.exists():
-            with readable(f"s3://{self.location.bucket}/{key}"):
-                self._download(key, local)
-        return local
-
-    def _download(self, key: str, local: Path) -> None:
-        from botocore.exceptions import ClientError
-
-        with tempfile.TemporaryDirectory() as folder:
-            copy = Path(folder) / "file"
-            try:
-                self.location.s3_client().download_file(self.location.bucket, key, str(copy))
-            except ClientError as error:
-                if error.response.get("Error", {}).get("Code") in {"NoSuchKey", "404"}:
-                    message = f"s3://{self.location.bucket}/{key}: the data file is gone; restore it from a backup."
-                    raise NotFound(message) from error
-                raise
-            atomic_copy(copy, local)
 
 
 def _properties(key: str) -> CommitProperties:
