@@ -61,10 +61,13 @@ def test_from_the_answer_to_the_figure(spec: ModelSpec, store: Store, endpoint: 
     reply = send(endpoint, "labels", body)
     assert (reply.status_code, reply.json()) == (200, {"model": "small", "received": 30, "new": 30})
     assert send(endpoint, "labels", body).json() == {"model": "small", "received": 30, "new": 0}
+    other = {"labels": [{"id": answered["ids"][0], "label": False}]}
+    for sent, new in ((other, 1), (body, 30), (body, 0)):
+        assert send(endpoint, "labels", sent).json()["new"] == new, "A, B, A: what was received last holds"
     wait_until(lambda: captured(store, 40))
     found = join(spec, store)
     assert found.value == pytest.approx(measure("roc_auc", truth, answered["probabilities"][:30]))
-    assert (found.predictions, found.labelled, found.unknown, found.doubled) == (40, 30, 0, 0)
+    assert (found.predictions, found.labelled, found.unknown, found.doubled) == (40, 30, 0, 30)
     assert found.coverage == 0.75
     quality = served_quality(spec, store, 1, route="champion")
     assert quality is not None

@@ -414,6 +414,18 @@ class TestTheStage:
         assert (again.reused, again.run) == (True, found.run)
         assert join(spec, store).reused
 
+    def test_what_was_received_last_holds_also_if_it_was_said_before(
+        self, spec: ModelSpec, store: Store, tmp_path: Path
+    ) -> None:
+        predict(store, [0.9, 0.1])
+        cells = {answer: f"id,late\n{name(0)},{answer}\n{name(1)},false\n" for answer in ("true", "false")}
+        new = []
+        for answer in ("true", "true", "false", "false", "true", "true", "false"):
+            found = labels(spec, store, self.write(tmp_path, cells[answer]))
+            new.append(0 if found.reused else found.new)
+            assert join(spec, store).value == (1.0 if answer == "true" else None), "all false: not defined"
+        assert new == [2, 0, 2, 0, 2, 0, 2]
+
     def test_the_same_labels_by_another_way_add_nothing(self, spec: ModelSpec, store: Store, tmp_path: Path) -> None:
         told(store, (2, "true"), (1, "false"), at=NOON)
         rows = [{"id": name(2), "label": True, "time": NOON}, {"id": name(1), "label": False, "time": NOON}]

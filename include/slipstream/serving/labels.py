@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from slipstream.serving.decode import parse
 from slipstream.serving.kept import warm
 from slipstream.serving.served import Served
 from slipstream.store import Store
-from slipstream.store.labels import TABLE, Label, deliver, in_order
+from slipstream.store.labels import TABLE, Label, deliver_newest, in_order
 from slipstream.store.stream import Stream
 
 _ID = re.compile(r"^[0-9a-f]{32}$", re.ASCII)
@@ -50,7 +51,8 @@ class LabelKeeper:
         try:
             with self._lock:
                 stream = self._streams.setdefault(model, self.store.tables.stream(model, TABLE))
-                return len(whole) if deliver(stream, [whole], source) else 0
+                files = partial(self.store.tables.paths, model, TABLE)
+                return len(whole) if deliver_newest(stream, [whole], source, files) else 0
         except (StoreError, OSError) as error:
             code = getattr(error, "code", StoreError.code)
             _log.error("%s: %d labels were not kept: [%s] %s", model, len(whole), code, error)

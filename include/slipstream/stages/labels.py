@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from slipstream.stages.contract import Result, Stage, champion_of, once, run_key
 from slipstream.stages.truth.delivered import By, Given, Read, columns_given, read
 from slipstream.stages.truth.joined import schema_of
 from slipstream.store import Store
-from slipstream.store.labels import TABLE, deliver, digest
+from slipstream.store.labels import TABLE, deliver_newest, digest, overtaken
 
 if TYPE_CHECKING:
     import duckdb
@@ -92,14 +93,16 @@ def labels(
             raise DataError(message, code="labels_all_bad")
         if not found.rows:
             return Labelled(0)
-        key = digest(found)
-        inputs = {"labels": key, "rows": found.rows, "bad": found.bad, "problems": list(found.problems)}
+        inputs = {"labels": digest(found), "rows": found.rows, "bad": found.bad, "problems": list(found.problems)}
+        if store.ledger.find(STAGE.event, spec.name, run_key(STAGE, {}, inputs)) is not None:
+            inputs["since"] = overtaken(found, store.tables.paths(spec.name, TABLE))
+        inputs = {name: value for name, value in inputs.items() if value != ""}
         return once(
             STAGE,
             spec,
             store,
             run_key(STAGE, {}, inputs),
-            lambda _: _kept(spec, store, found, actor, key),
+            lambda _: _kept(spec, store, found, actor),
             result=Labelled,
             actor=actor,
         )
@@ -114,8 +117,9 @@ def said_by(word: str | None) -> By | None:
     return None
 
 
-def _kept(spec: ModelSpec, store: Store, found: Read, actor: str, key: str) -> Labelled:
-    added = deliver(store.tables.stream(spec.name, TABLE), found, actor, key)
+def _kept(spec: ModelSpec, store: Store, found: Read, actor: str) -> Labelled:
+    files = partial(store.tables.paths, spec.name, TABLE)
+    added = deliver_newest(store.tables.stream(spec.name, TABLE), found, actor, files)
     return Labelled(found.rows, found.good if added else 0, found.bad, found.problems)
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
+from slipstream.duck import duck
 from slipstream.store.faultpoints import faultpoint
 from slipstream.store.objects import canonical_json
 from slipstream.store.stream import Stream
@@ -67,19 +69,81 @@ def deliver(stream: Stream, batches: Iterable[Sequence[Label]], source: str, key
         Conflict: other writers won every attempt.
         StoreError: the store cannot be written.
     """
+    key = key or digest(batches)
+    with _written(batches, source) as file:
+        faultpoint("labels.before_commit")
+        added = stream.add(file, key=f"labels-{key}")
+        faultpoint("labels.after_commit")
+    return added
+
+
+def deliver_newest(
+    stream: Stream, batches: Iterable[Sequence[Label]], source: str, files: Callable[[], Sequence[str]]
+) -> bool:
+    """As :func:`deliver`; labels that were there before are appended once more if later ones say otherwise.
+
+    Args:
+        stream: The model's labels table.
+        batches: The labels in order; iterated more than once.
+        source: Who sent them.
+        files: Gives the local paths of the table's files; asked only for labels that were there before.
+
+    Raises:
+        Conflict, StoreError: as :func:`deliver`.
+    """
+    key = digest(batches)
+    if deliver(stream, batches, source, key):
+        return True
+    since = overtaken(batches, files())
+    return bool(since) and deliver(stream, batches, source, f"{key}-{since}")
+
+
+def overtaken(batches: Iterable[Sequence[Label]], files: Sequence[str]) -> str:
+    """What makes a delivery that was there before news again: since when labels say otherwise that came after it.
+
+    Labels A, then B, then A again, all without a time: the last A holds, and is not the first A sent twice.
+
+    Args:
+        batches: The labels in order.
+        files: Local paths of the files of the labels table.
+
+    Returns:
+        The moment, which tells this repetition from any other; "" if all that the delivery says holds already.
+    """
+    with _written(batches, "") as file, duck() as connection:
+        connection.read_parquet(str(file)).create_view("said")
+        connection.read_parquet(list(files), union_by_name=True).create_view("kept")
+        (since,) = connection.sql(_OVERTAKEN).fetchall()[0]
+    return str(since or "")
+
+
+_OVERTAKEN = """
+WITH alone AS (
+    SELECT prediction_id, key, any_value(label) AS label, any_value(time) AS now
+    FROM said WHERE time = received GROUP BY prediction_id, key HAVING count(DISTINCT label) = 1
+), held AS (
+    SELECT alone.label, arg_max(kept.label, row(kept.time, kept.received, kept.label)) AS holds,
+           max(epoch_us(CAST(kept.received AS TIMESTAMP))) AS since
+    FROM alone JOIN kept USING (prediction_id, key) WHERE kept.time <= alone.now
+    GROUP BY prediction_id, key, alone.label
+)
+SELECT max(since) FROM held WHERE holds <> label
+"""
+"""Of the labels without a time, and with no other one for the same prediction beside them, those that hold no more."""
+
+
+@contextmanager
+def _written(batches: Iterable[Sequence[Label]], source: str) -> Iterator[Path]:
+    """The labels, received now, as a file of the table."""
     import pyarrow.parquet as pq
 
-    key = key or digest(batches)
     received = time.time_ns() // 1000
     with TemporaryDirectory(prefix="slipstream-") as folder:
         file = Path(folder) / "labels.parquet"
         with pq.ParquetWriter(file, _schema(), write_statistics=["prediction_id"]) as writer:
             for batch in batches:
                 writer.write_table(_table(batch, received, source))
-        faultpoint("labels.before_commit")
-        added = stream.add(file, key=f"labels-{key}")
-        faultpoint("labels.after_commit")
-    return added
+        yield file
 
 
 def _schema() -> pa.Schema:
