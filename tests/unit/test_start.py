@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import resource
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -194,3 +197,15 @@ class TestTheCommand:
         done = serve(settings, **env)
         assert done.exit_code == 2
         assert "Invalid value" in done.output
+
+
+def test_connections_that_never_end_do_not_take_all_files() -> None:
+    program = (
+        "import resource; from slipstream.serving.start import allow_connections\n"
+        "_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard)); allow_connections()\n"
+        "print(*resource.getrlimit(resource.RLIMIT_NOFILE))\n"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    soft, hard = map(int, said.stdout.split())
+    assert soft == (65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536))

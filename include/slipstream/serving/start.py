@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
+import resource
 import shutil
 import socket
 import sys
@@ -21,10 +22,20 @@ from slipstream.store import Store
 
 SERVICE = "slipstream.serving.service:Endpoint"
 MOST_WORKERS = 64
+MOST_FILES = 65_536
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _log = logging.getLogger("slipstream")
+
+
+def allow_connections() -> None:
+    """Let this process and those that it becomes open as many files as the system allows: each connection is one, also
+    one whose headers never end, and the usual 1,024 are soon taken."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,7 @@ def start(
     check_bind(settings, place.address)
     _check_free(place)
     run = fresh_run_folder(settings.bentos, place)
+    allow_connections()
     (tell or _announce)(place)
     words = [sys.executable, "-m", "bentoml", "serve", SERVICE, "--host", str(place.address), "--port", str(port)]
     os.execve(sys.executable, words, environment(settings, place, run, os.environ))  # noqa: S606 - no shell
