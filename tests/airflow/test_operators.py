@@ -17,7 +17,7 @@ from airflow.sdk.execution_time.context import OutletEventAccessors
 from typer.testing import CliRunner
 
 from slipstream.cli import app
-from slipstream.errors import StageError, StoreError
+from slipstream.errors import Conflict, StageError, StoreError, Superseded
 from slipstream.model_file import load_spec
 from slipstream.settings import Settings
 from slipstream.stages.approve import TIMEOUT, Answer, Question, approve, request, require_approval
@@ -125,6 +125,15 @@ def test_what_stays_wrong_fails_without_retries(project: Project, operator: Any,
     project()
     with pytest.raises(AirflowFailException, match=rf"^\[\w*{code}\]"):
         operator.execute(context())
+
+
+def test_a_deployment_that_another_took_over_is_not_tried_again(project: Project) -> None:
+    project()
+    operator, lost = DeployOperator(task_id="d", model="tiny"), Superseded("tiny: another deployment is in flight.")
+    with pytest.raises(AirflowFailException, match=r"^\[deployment_in_flight\]"), operator.job(context()):
+        raise lost
+    with pytest.raises(Conflict), operator.job(context()):  # of another version: it may be over by then
+        raise Conflict("tiny: version 2 is being rolled out.", code="deployment_in_flight")
 
 
 def test_what_may_heal_is_tried_again(project: Project, tmp_path: Path) -> None:
