@@ -111,11 +111,11 @@ def test_another_shape_and_a_refusal_are_found() -> None:
 
     def refuses(row: dict[str, Any]) -> float:
         if row["x"] is None:
-            raise ValueError("no")
+            raise ValueError("no such row.\nAnd more.")
         return 0.25
 
     found = check(Answering(steady), Answering(refuses), SCHEMA, [HELD], {})
-    assert "refuses rows" in str(found.reason)
+    assert found.reason == "The model refuses rows that the compiled one would answer: no such row."
 
 
 def test_odd_values_are_of_the_type_that_is_asked_for() -> None:

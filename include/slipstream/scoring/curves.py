@@ -33,14 +33,18 @@ def roc(truth: Any, answer: Any) -> list[tuple[float, float]]:
 
 
 def calibration(truth: Any, answer: Any) -> list[dict[str, float | int]]:
-    """Mean answer against observed share in :data:`BINS` bins of equal count.
+    """Mean answer against observed share in at most :data:`BINS` bins of about equal count; equal answers share one.
 
     DeGroot and Fienberg, The Statistician 32 (1983), 12-22.
     """
-    order = np.argsort(answer, kind="stable")
-    bins = [part for part in np.array_split(order, BINS) if len(part)]
+    _, value, counts = np.unique(answer, return_inverse=True, return_counts=True)
+    middle = np.cumsum(counts) - counts / 2
+    bins = (middle * BINS / len(answer)).astype(int)[value]
     truth = np.asarray(truth, dtype=np.float64)
-    return [{"answer": float(answer[b].mean()), "observed": float(truth[b].mean()), "rows": len(b)} for b in bins]
+    parts = [bins == one for one in np.unique(bins)]
+    return [
+        {"answer": float(answer[b].mean()), "observed": float(truth[b].mean()), "rows": int(b.sum())} for b in parts
+    ]
 
 
 def confusion(truth: Any, answer: Any, classes: int) -> list[list[int]]:

@@ -147,7 +147,7 @@ def _log_loss(truth: Any, answer: Floats) -> Floats:
 
 
 def decide(answer: Floats) -> NDArray[np.int64]:
-    """The class that is answered: the most probable; at exactly one half the first, as scikit-learn does."""
+    """The class that is answered (see :func:`slipstream.scoring.scorer.decided`): at exactly one half the first."""
     decided: NDArray[np.int64] = (answer > 0.5).astype(np.int64) if answer.ndim == 1 else answer.argmax(axis=1)
     return decided
 

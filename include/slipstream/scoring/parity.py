@@ -13,6 +13,7 @@ import numpy as np
 from slipstream.scoring.parity_rows import odd_rows
 from slipstream.scoring.plan import Floats
 from slipstream.scoring.schema import Schema
+from slipstream.scoring.scorer import decided
 
 LIMIT = 1e-6
 """The greatest difference of a probability, or of a number relative to its size where that is above 1."""
@@ -77,13 +78,14 @@ def check(
         try:
             expected = model.run(columns)
         except ValueError as error:
-            return Parity(rows, worst, flips, f"The model refuses rows that the compiled one would answer: {error}.")
+            why = str(error).partition("\n")[0].rstrip(".")
+            return Parity(rows, worst, flips, f"The model refuses rows that the compiled one would answer: {why}.")
         got = compiled.run(columns)
         rows += len(expected)
         if np.shape(got) != np.shape(expected):
             return Parity(rows, math.inf, flips, "The compiled answers have another shape.")
         worst = max(worst, _difference(got, expected))
-        flips += 0 if expected.ndim == 1 else int((got.argmax(axis=1) != expected.argmax(axis=1)).sum())
+        flips += 0 if expected.ndim == 1 else int((decided(schema, got) != decided(schema, expected)).sum())
     return Parity(rows, _told(worst), flips, _reason(rows, worst, flips))
 
 

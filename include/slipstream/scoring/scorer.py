@@ -82,11 +82,11 @@ class Scorer:
         # A sum is finite only if all that it adds up is.
         _refuse(math.isfinite(sum(map(sum, found))))
         classes = self.schema.classes
-        labels = [classes[row.index(max(row))] for row in found]
         if self.schema.positive is None:
-            return Answers(labels, found)
+            return Answers([classes[row.index(max(row))] for row in found], found)
         place = self._positive
-        return Answers(labels, [row[place] for row in found])
+        chances = [row[place] for row in found]
+        return Answers([classes[place if chance > 0.5 else 1 - place] for chance in chances], chances)
 
     def _many(self, result: Any) -> Answers:
         import numpy as np
@@ -94,7 +94,7 @@ class Scorer:
         _refuse(bool(np.isfinite(result).all()))
         if self.schema.task == "regression":
             return Answers(result.tolist(), None)
-        labels = [self.schema.classes[place] for place in result.argmax(axis=1).tolist()]
+        labels = [self.schema.classes[place] for place in decided(self.schema, result).tolist()]
         if self.schema.positive is not None:
             return Answers(labels, result[:, self._positive].tolist())
         return Answers(labels, result.tolist())
@@ -117,6 +117,21 @@ class Scorer:
                 )
                 raise BundleError(message, code="golden_mismatch")
         return len(self.golden)
+
+
+def decided(schema: Schema, result: Any) -> Any:
+    """The place of the class that each row of a classifier's *result* is answered with.
+
+    The most probable class; of a binary task the positive one where its probability, which is what callers see and
+    what :func:`slipstream.scoring.metrics.decide` judges by, is above one half: not by the other column, which rounding
+    may leave a little beside the rest to one.
+    """
+    if schema.positive is None:
+        return result.argmax(axis=1)
+    import numpy as np
+
+    place = schema.classes.index(schema.positive)
+    return np.where(result[:, place] > 0.5, place, 1 - place)
 
 
 def load_scorer(bundle: Bundle) -> Scorer:
