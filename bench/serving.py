@@ -76,7 +76,7 @@ def main() -> int:
         wrk()
     except FileNotFoundError as error:
         print(error, file=sys.stderr)
-        return 2
+        return 0 if QUICK else 2
     if not QUICK and subprocess.run([str(ROOT / ".ci" / "install"), "peers"], stdout=sys.stderr).returncode:
         return 2
     with TemporaryDirectory(prefix="slipstream-bench-") as name:
