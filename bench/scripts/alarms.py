@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -27,7 +27,7 @@ METHODS = (("psi", "psi"), ("ks", "chi_square"), ("wasserstein", "jensen_shannon
 SHARED = 10
 """So many windows have the same reference."""
 PLANTED = {
-    **{f"mean + {size} sd": ("x0", f"{size} + {COLUMNS['x0']}") for size in (0.05, 0.1, 0.2, 0.5)},
+    **{f"mean + {size} sd": ("x0", f"{size} + {COLUMNS['x0']}") for size in (0.05, 0.1, 0.2, 0.5, 1, 2)},
     **{
         f"new word {share}%": ("s1", f"CASE WHEN random() < {share / 100} THEN 'new' ELSE {COLUMNS['s1']} END")
         for share in (1, 5, 10, 20)
@@ -69,10 +69,14 @@ def _table(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.DuckDBPy
     return connection.table("drawn")
 
 
-def judged(reference: Profile, window: Profile, pair: tuple[str, str]) -> dict[str, tuple[bool, bool]]:
-    """Whether each column is significant, and whether it has drifted by the threshold as well."""
+def judged(reference: Profile, window: Profile, pair: tuple[str, str]) -> dict[str, tuple[bool, bool, bool]]:
+    """Whether each column is significant, has drifted by the threshold as well, and so far as to count alone."""
     found = drifts(reference, window, Methods(*pair, 0.0, BUDGET))  # type: ignore[arg-type]
-    return {one.column: (one.drifted, one.drifted and one.statistic > THRESHOLD) for one in found}
+    far = {one.column: replace(one, threshold=THRESHOLD).far for one in found}
+    return {
+        one.column: (one.drifted, *(one.drifted and one.statistic > least for least in (THRESHOLD, far[one.column])))
+        for one in found
+    }
 
 
 def quiet_alarms(drawn: Sequence[Drawn], pair: tuple[str, str]) -> tuple[float, float, float]:
@@ -80,18 +84,17 @@ def quiet_alarms(drawn: Sequence[Drawn], pair: tuple[str, str]) -> tuple[float, 
     found = [0, 0, 0]
     for one in drawn:
         verdicts = judged(one.reference, one.quiet, pair).values()
-        significant, drifted = (sum(verdict[at] for verdict in verdicts) for at in (0, 1))
+        significant, drifted, far = (sum(verdict[at] for verdict in verdicts) for at in (0, 1, 2))
         found[0] += significant > 0
         found[1] += drifted > 0
-        found[2] += drifted >= SHARE * len(COLUMNS)
+        found[2] += far > 0 or drifted >= SHARE * len(COLUMNS)
     return found[0] / len(drawn), found[1] / len(drawn), found[2] / len(drawn)
 
 
-def detected(drawn: Sequence[Drawn], name: str, pair: tuple[str, str]) -> tuple[float, float]:
-    """Shares of the windows with that plant in which the column is significant, and in which it has drifted."""
+def detected(drawn: Sequence[Drawn], name: str, pair: tuple[str, str]) -> tuple[float, ...]:
+    """Shares of the windows with that plant in which the column is significant, has drifted, and counts alone."""
     verdicts = [judged(one.reference, one.planted[name], pair)[PLANTED[name][0]] for one in drawn]
-    significant, drifted = (sum(verdict[at] for verdict in verdicts) / len(drawn) for at in (0, 1))
-    return significant, drifted
+    return tuple(sum(verdict[at] for verdict in verdicts) / len(drawn) for at in (0, 1, 2))
 
 
 def main(windows: int, seed: float) -> int:
@@ -108,13 +111,14 @@ def main(windows: int, seed: float) -> int:
 
 
 def _print_planted(found: dict[int, list[Drawn]], windows: int) -> None:
-    print(f"\nPlanted in one of 17 columns, share found of {max(windows // 5, 1)}: significant / and above {THRESHOLD}")
-    print(f"{'rows':32}" + "".join(f"{rows:16,}" for rows in ROWS))
+    told = f"significant / and above {THRESHOLD} / alone"
+    print(f"\nPlanted in one of 17 columns, share found of {max(windows // 5, 1)}: {told}")
+    print(f"{'rows':32}" + "".join(f"{rows:22,}" for rows in ROWS))
     for name, (column, _) in PLANTED.items():
         for method in dict.fromkeys(pair[not KINDS[column]] for pair in METHODS):
             pair = next(pair for pair in METHODS if pair[not KINDS[column]] == method)
             shares = [detected([one for one in found[rows] if one.planted], name, pair) for rows in ROWS]
-            print(f"{name:16} {method:15}" + "".join(f"{a:9.0%} /{b:5.0%}" for a, b in shares))
+            print(f"{name:16} {method:15}" + "".join(f"{a:9.0%} /{b:5.0%} /{c:4.0%}" for a, b, c in shares))
 
 
 def _print_quiet(found: dict[int, list[Drawn]], windows: int) -> bool:

@@ -1,7 +1,7 @@
 """How far two profiles of a column are apart, and how far chance alone would bring them.
 
 Each measure knows its distribution where nothing changed, so that a figure comes with a p-value, and a level with what
-chance exceeds at that level.
+chance exceeds at that level; and, nearly, where something changed, so that equality can be proven too.
 """
 
 from __future__ import annotations
@@ -29,14 +29,21 @@ class Distance:
         statistic: 0 when nothing changed.
         p_value: How often chance alone gives as much or more.
         noise: Level -> what chance alone exceeds at that level.
+        closer: A distance -> how often chance makes so little, or less, of sides that are truly so far apart. Where
+            that is rare they are nearer: an equivalence test (Wellek, Testing Statistical Hypotheses of Equivalence and
+            Noninferiority, 2010), which needs rows to find anything, where a small p-value needs a difference.
     """
 
     statistic: float
     p_value: float
     noise: Callable[[float], float]
+    closer: Callable[[float], float]
 
 
-NONE = Distance(0.0, 1.0, lambda _: 0.0)
+NONE = Distance(0.0, 1.0, lambda _: 0.0, lambda _: 1.0)
+"""Nothing to compare."""
+SAME = Distance(0.0, 1.0, lambda _: 0.0, lambda _: 0.0)
+"""All rows of both sides in one cell."""
 
 
 def distance(method: Method, reference: Column, window: Column) -> Distance:
@@ -73,21 +80,29 @@ def _cramer(before: Floats, now: Floats) -> tuple[float, float]:
 
 
 def _of_cells(
-    measure: Callable[[Floats, Floats], tuple[float, float]], shown: Callable[[float], float]
+    measure: Callable[[Floats, Floats], tuple[float, float]], power: int
 ) -> Callable[[Column, Column], Distance]:
-    """A distance of cells: *measure* gives a value and what is worth 1 in chi-square; *shown* is its scale."""
+    """A distance of cells: *measure* gives a value and what is worth 1 in chi-square; shown is the *power*-th root."""
 
     def found(reference: Column, window: Column) -> Distance:
-        from scipy.special import chdtrc, chdtri
+        from scipy.special import chdtrc, chdtri, chndtr
+
+        def shown(value: float) -> float:
+            return math.sqrt(value) if power == 2 else value
 
         before, now = compared(reference, window)
         free = len(before) - 1
         if not free:
-            return NONE
+            return SAME
         value, unit = measure(before, now)
         # With few rows in a cell psi leaves its distribution sooner than Pearson's chi-square: the smaller one counts.
         chi = min(value / unit, _pearson(before, now))
-        return Distance(shown(value), float(chdtrc(free, chi)), lambda level: shown(unit * float(chdtri(free, level))))
+        return Distance(
+            shown(value),
+            float(chdtrc(free, chi)),
+            lambda level: shown(unit * float(chdtri(free, level))),
+            lambda apart: float(chndtr(value / unit, free, apart**power / unit)),
+        )
 
     return found
 
@@ -103,12 +118,18 @@ def _ks(reference: Column, window: Column) -> Distance:
 
     It is read at the edges: at most the share of one bin of the reference or the window below the exact value.
     """
-    from scipy.special import kolmogi, kolmogorov
+    from scipy.special import kolmogi, kolmogorov, ndtr
 
     steps = [np.cumsum(side.counts) / side.rows for side in (reference, window)]
     statistic = float(np.max(np.abs(steps[0] - steps[1])))
     spread = math.sqrt(1 / reference.rows + 1 / window.rows)
-    return Distance(statistic, float(kolmogorov(statistic / spread)), lambda level: float(kolmogi(level)) * spread)
+    return Distance(
+        statistic,
+        float(kolmogorov(statistic / spread)),
+        lambda level: float(kolmogi(level)) * spread,
+        # At the place where they are furthest apart two shares are compared, whose deviation is at most half of it.
+        lambda apart: float(ndtr((statistic - apart) / (spread / 2))),
+    )
 
 
 def _wasserstein(reference: Column, window: Column) -> Distance:
@@ -124,7 +145,9 @@ def _wasserstein(reference: Column, window: Column) -> Distance:
         return area
     larger = max(area, missing, key=lambda one: one.statistic)
     # The larger of two was taken, so each is judged at half the level.
-    return Distance(larger.statistic, min(2 * larger.p_value, 1.0), lambda level: larger.noise(level / 2))
+    return Distance(
+        larger.statistic, min(2 * larger.p_value, 1.0), lambda level: larger.noise(level / 2), larger.closer
+    )
 
 
 def _missing(reference: Column, window: Column) -> Distance:
@@ -148,14 +171,53 @@ def _area(reference: Column, window: Column) -> Distance:
     places = np.maximum.accumulate(np.array((min(low), *reference.edges, max(high))))
     counts = np.array([reference.counts, window.counts], float)
     first, second, both = (_steps(rows) for rows in (*counts, counts.sum(axis=0)))
-    # Straight lines underrate a heap of values beyond the edges; the exact area is at least the distance of the means.
+    # The exact area is at least the distance of the means.
     apart = abs((reference.mean or 0.0) - (window.mean or 0.0))
+    found = _inside_and_beyond(reference, window, places, first - second)
     squares = sum((side.sd or 0.0) ** 2 * side.known for side in (reference, window))
     sd = math.sqrt(squares / (reference.known + window.known))
     constant = max(_HALF_NORMAL * (_under(places, np.sqrt(both * (1 - both))) - sd), 0.0)
     near = math.sqrt(1 / reference.known + 1 / window.known) / unit
     free = 2 * min(reference.known, window.known) / max(_kurtosis(places, counts.sum(axis=0)) - 1, 1e-9)
-    return _beside_normal(max(_between(places, first - second), apart) / unit, constant * near, sd * near, free)
+    return _beside_normal(max(found, apart) / unit, constant * near, sd * near, free)
+
+
+def _inside_and_beyond(reference: Column, window: Column, places: Floats, gaps: Floats) -> float:
+    """The area: by straight lines inside the bins, and beyond their edges, where a bin may be wide, by the means."""
+    if not reference.edges:
+        return _between(places, gaps)
+    beyond = zip(_beyond(reference), _beyond(window), (slice(0, 2), slice(-2, None)), strict=True)
+    whole = _between(places[1:-1], gaps[1:-1])
+    for one, other, end in beyond:
+        # Where both sides have values there, the area lies between what they differ and what they are together.
+        straight = _between(places[end], gaps[end])
+        whole += min(max(straight, abs(one - other)), one + other)
+    return whole
+
+
+def _beyond(side: Column) -> tuple[float, float]:
+    """Mean distance of the values below the first edge from it, and of those above the last, the others counting 0.
+
+    A profile keeps the mean of all values. What the bins between the edges leave of it is that of the values beyond: of
+    one end exactly but for what straight lines miss inside narrow bins; with values beyond both ends, the nearer ones
+    are taken as straight.
+    """
+    first, last = side.edges[0], side.edges[-1]
+    low, high = _ends(side)
+    reach = max(first - low, 0.0), max(high - last, 0.0)
+    shares = side.counts[0] / side.known, side.counts[-1] / side.known
+    below, above = (share * far / 2 for share, far in zip(shares, reach, strict=True))
+    passed = np.cumsum(side.counts)[:-1] / side.known
+    left = (side.mean or 0.0) - first - _under(np.array(side.edges), 1 - passed)
+    if above >= below:
+        above = left + below
+    else:
+        below = above - left
+    # The furthest value is known, and no other is further.
+    return (
+        min(max(below, reach[0] / side.known), shares[0] * reach[0]),
+        min(max(above, reach[1] / side.known), shares[1] * reach[1]),
+    )
 
 
 def _beside_normal(statistic: float, constant: float, scale: float, free: float = math.inf) -> Distance:
@@ -170,10 +232,17 @@ def _beside_normal(statistic: float, constant: float, scale: float, free: float 
     from scipy.special import stdtr, stdtrit
 
     if not scale:
-        return Distance(statistic, float(statistic <= constant), lambda _: constant)
+        return Distance(
+            statistic, float(statistic <= constant), lambda _: constant, lambda apart: float(statistic >= apart)
+        )
     free = min(max(free, 1.0), 1e9)
     p_value = min(2 * float(stdtr(free, (constant - statistic) / scale)), 1.0)
-    return Distance(statistic, p_value, lambda level: constant - scale * float(stdtrit(free, level / 2)))
+    return Distance(
+        statistic,
+        p_value,
+        lambda level: constant - scale * float(stdtrit(free, level / 2)),
+        lambda apart: float(stdtr(free, (statistic - apart) / scale)),
+    )
 
 
 def _steps(counts: Floats) -> Floats:
@@ -209,9 +278,9 @@ def _ends(side: Column) -> tuple[float, float]:
 
 
 _DISTANCES: dict[str, Callable[[Column, Column], Distance]] = {
-    "psi": _of_cells(_psi, float),
+    "psi": _of_cells(_psi, 1),
     "ks": _ks,
     "wasserstein": _wasserstein,
-    "jensen_shannon": _of_cells(_jensen_shannon, math.sqrt),
-    "chi_square": _of_cells(_cramer, math.sqrt),
+    "jensen_shannon": _of_cells(_jensen_shannon, 2),
+    "chi_square": _of_cells(_cramer, 2),
 }

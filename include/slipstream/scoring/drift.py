@@ -14,8 +14,13 @@ import numpy as np
 
 from slipstream.scoring.cells import cells, unknown
 from slipstream.scoring.correction import benjamini_hochberg, judged_at
-from slipstream.scoring.distances import Method, distance, smoothed
+from slipstream.scoring.distances import Distance, Method, distance, smoothed
 from slipstream.scoring.profile import Column, Profile
+
+ALIKE = 0.05
+"""How often columns that are as far apart as the threshold may count as alike."""
+_FAR = {"psi": 4.0}
+"""A distance so many times the threshold is that of a shift twice as large: psi grows with its square."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,11 @@ class ColumnDrift:
     missing: tuple[float, float]
     unknown: float
 
+    @property
+    def far(self) -> float:
+        """The statistic of a shift twice as large as the threshold's: beyond it a drifted column counts alone."""
+        return _FAR.get(self.method, 2.0) * self.threshold
+
 
 @dataclass(frozen=True)
 class Methods:
@@ -85,6 +95,23 @@ def drift(reference: Column, window: Column, methods: Methods) -> ColumnDrift:
     return found
 
 
+def alike(then: Profile, now: Profile, methods: Methods) -> dict[str, bool]:
+    """Whether each column of *now* is proven to be nearer to *then* than the threshold; False also where rows are few.
+
+    That two sides cannot be told apart proves nothing where there are few rows.
+    """
+    pairs = {name: _judged_rows(then.columns[name], column) for name, column in now.columns.items()}
+    return {name: _found(pair, methods).closer(methods.threshold) <= ALIKE for name, pair in pairs.items()}
+
+
+def _method(column: Column, methods: Methods) -> Method:
+    return methods.numeric if column.kind == "number" else methods.categorical
+
+
+def _found(pair: tuple[Column, Column], methods: Methods) -> Distance:
+    return distance(_method(pair[0], methods), *pair)
+
+
 def _judged_rows(reference: Column, window: Column) -> tuple[Column, Column]:
     if reference.role != "target":
         return reference, window
@@ -95,8 +122,8 @@ def _judged_rows(reference: Column, window: Column) -> tuple[Column, Column]:
 
 def _verdicts(pairs: Sequence[tuple[Column, Column]], methods: Methods) -> list[ColumnDrift]:
     """The verdicts on one family of columns."""
-    chosen = [methods.numeric if before.kind == "number" else methods.categorical for before, _ in pairs]
-    apart = [distance(method, *pair) for method, pair in zip(chosen, pairs, strict=True)]
+    chosen = [_method(before, methods) for before, _ in pairs]
+    apart = [_found(pair, methods) for pair in pairs]
     p_values = [one.p_value for one in apart]
     proven = benjamini_hochberg(p_values, methods.false_alarms)
     levels = judged_at(p_values, methods.false_alarms)

@@ -1,4 +1,4 @@
-"""Seasons: a column that looks now as it did one season before has not drifted."""
+"""Seasons: a column that is proven to look now as it did one season before has not drifted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from slipstream.duck import first_row
-from slipstream.scoring.drift import drifts
+from slipstream.scoring.drift import alike, drifts
 from slipstream.scoring.profile import ANSWER, Profile
 from slipstream.spec_values import written
 from slipstream.stages.monitoring.scored import SCORED_ROWS, answered
@@ -21,8 +21,8 @@ class Season:
     Attributes:
         span: How long a season is, in words; empty where the model file names none.
         rows: Rows that there are of that time.
-        columns: The columns that look now as they did then.
-        note: Why nothing could be compared.
+        columns: The columns that look now as they did then: proven to be nearer than the threshold.
+        note: Why nothing could be compared, or of which columns the rows are too few to tell.
     """
 
     span: str = ""
@@ -58,5 +58,8 @@ def seasonal(subject: Subject, window: Window, now: Profile, asked: Sequence[str
     then = subject.reference.on(rows, answers)
     both = [name for name in asked if name in then.columns and name in now.columns]
     sides = [Profile({name: side.columns[name] for name in both}) for side in (then, now)]
-    found = drifts(sides[0], sides[1], subject.methods)
-    return Season(said, count, tuple(one.column for one in found if not one.drifted))
+    found = alike(sides[0], sides[1], subject.methods)
+    differ = {one.column for one in drifts(sides[0], sides[1], subject.methods) if one.drifted}
+    unsure = [name for name, proven in found.items() if not proven and name not in differ]
+    note = f"too few rows to tell whether {', '.join(unsure)} looked the same then" if unsure else ""
+    return Season(said, count, tuple(name for name, proven in found.items() if proven), note)

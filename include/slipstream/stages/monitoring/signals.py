@@ -73,13 +73,18 @@ def signals(found: Evidence) -> dict[str, Signal]:
 def _inputs(found: Evidence) -> Signal:
     drifted, count = found.drifted, len(found.watched)
     limit = found.subject.spec.monitor.drift.share
+    # Who asks for all inputs asks for no single one.
+    alone = [one.column for one in drifted if one.statistic > one.far and limit < 1]
     named = _listed([_statistic(one) for one in drifted])
     sentence = f"{len(drifted)} of {count} inputs drifted in {found.rows}" + (f" ({named})" if named else "")
     alike = [one for one in found.watched if one.column in found.season.columns]
     if alike:
         did = "look as they" if len(alike) > 1 else "looks as it"
         sentence += f", {len(alike)} more {did} did {found.season.span} before"
-    return Signal(len(drifted) >= limit * count, len(drifted) / count, limit, sentence)
+    enough = len(drifted) >= limit * count
+    if alone and not enough:
+        sentence += f"; {_listed(alone)} so far that one is enough"
+    return Signal(enough or bool(alone), len(drifted) / count, limit, sentence)
 
 
 def _role(role: str, name: str) -> Callable[[Evidence], Signal]:
