@@ -98,6 +98,15 @@ DOUBTFUL: dict[str, tuple[list[str], str]] = {
     "whole numbers that a decimal rounds": (["0.5", "9007199254740993"], "'9007199254740993' that a 64-bit decimal"),
     "free text": ([f"the room {n} was {n % 7} cold" for n in range(60)], "looks like free text"),
     "an identifier": ([f"c{n}" for n in range(60)], "looks like an identifier"),
+    "free text that begins with a number": ([f"{n} Main Street" for n in range(60)], "looks like free text"),
+    "numbers with their unit": ([f"{n / 7:.3f} kg" for n in range(60)], "looks like free text"),
+    "an identifier of digits": ([f"{n:06d}" for n in range(60)], "looks like an identifier"),
+    "words after numbers": ([*map(str, range(300)), *(f"x{n}" for n in range(100))], "looks like an identifier"),
+    "dates in two formats": (
+        [f"2024-01-{n:02d}" if n % 2 else f"{n:02d}.01.2024" for n in range(1, 31)],
+        "100.0% of its values are dates, written in more than one way: '2024-01-01', '02.01.2024'",
+    ),
+    "numbers in two formats": (["0.5", "0,5"] * 9, "are numbers, written in more than one way: '0.5', '0,5'"),
     "nearly dates": (["2024-01-01"] * 50 + ["soon"], "98.0% of its values are dates; in the way: 'soon' (1)"),
 }
 
@@ -117,7 +126,7 @@ def test_a_doubtful_input_is_refused_until_somebody_has_said_what_it_is(
     assert "data.schema: {x: " in str(refused.value)
 
     warned = make_spec(data=CSV, contract={"doubtful": "warn"}, **keys)
-    assert said in validate(warned, store, batch.id).notes[0]
+    assert said in " ".join(validate(warned, store, batch.id).notes)
 
     other = Store.open(store.url + "-said")
     told = make_spec(data={**CSV, "schema": {"x": "text"}}, **keys)
@@ -173,6 +182,11 @@ def test_dropped_columns_pandas_index_and_an_empty_last_column_are_left_out_and_
 def test_words_for_missing_in_a_text_are_told(land: Land) -> None:
     batch = land("x;n\nDE;1\nNA;2\nNA;3\n")
     assert "holds 'NA' (2) as words" in batch.notes[0].text
+
+
+def test_words_for_missing_among_codes_are_told(land: Land) -> None:
+    notes = land(column("NA", "01", "02", *["03"] * 20)).notes
+    assert [note.kind for note in notes] == ["leading_zeros", "missing_words"]
 
 
 def test_columns_in_another_order_within_one_batch_are_read_by_name(
@@ -405,3 +419,34 @@ def test_numbers_written_as_text_in_parquet_stay_text_and_are_doubted_where_near
     with pytest.raises(DataError) as refused:
         deliver(spec, pa.table({"qty": texts, "label": [1.0] * 41}))
     assert refused.value.code == "data_doubtful"
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["0.5", "3.0"], "all of its values are numbers. Write data.schema: {qty: {type: number}} or {qty: text}"),
+        (["1", "2"], "all of its values are whole numbers. Write data.schema: {qty: {type: integer}}"),
+        (["31.12.2024", "01.02.2024"], 'dates. Write data.schema: {qty: {type: date, format: "%d.%m.%Y"}}'),
+        (["03/04/2024", "05/06/2024"], "can be read in 2 ways, e.g. '03/04/2024'"),
+    ],
+)
+def test_texts_in_parquet_that_are_all_something_else_are_doubted(
+    texts: list[str], said: str, make_spec: MakeSpec, deliver: Deliver
+) -> None:
+    table = pa.table({"qty": texts, "label": [1.0, 2.0], "id": ["1", "2"]})
+    with pytest.raises(DataError) as refused:
+        deliver(regression(make_spec, {**PARQUET, "key": ["id"]}), table)
+    assert refused.value.code == "data_doubtful"
+    assert said in str(refused.value)
+    assert "'id'" not in str(refused.value), "a key may be digits"
+
+
+def test_what_features_hand_on_is_left_out_as_without_them(store: Store, make_spec: MakeSpec, deliver: Deliver) -> None:
+    spec = regression(make_spec, {**PARQUET, "features": "add"})
+    (spec.folder / "features.py").write_text("def add(rows):\n    return rows.project('*, qty AS more')\n")
+    table = {"qty": [1], "label": [1.0], "large": np.array([2**64 - 1], np.uint64)}
+    found = deliver(spec, pa.table(table))
+    assert list(data_of(store, spec, found.dataset)[0]) == ["qty", "label", "more"]
+    assert any("'large' is left out: it is of type UBIGINT, beyond 64 bits" in note for note in found.notes)
+    with pytest.raises(DataError, match="column 'qty' is UBIGINT and holds more than a 64-bit whole number"):
+        deliver(spec, pa.table({**table, "qty": table["large"]}))

@@ -62,6 +62,9 @@ def infer(
             readings[name], said = _settled(rows, name, guess[name], count)
         else:
             readings[name], said = _decided(rows, name, guess[name], delimiter)
+            if readings[name].type == "VARCHAR" and not any(note.doubtful for note in said):
+                text = readings[name]
+                said = [*said, *_of_text(rows, name, text, _counted(rows, {name: text})[name])]
         found += said
     found += _in_a_land_of_commas(rows, readings)
     return Inferred(readings, tuple(sorted(found, key=lambda note: list(columns).index(note.column))))
@@ -210,9 +213,22 @@ def _decided(rows: duckdb.DuckDBPyRelation, name: str, likely: Reading, delimite
         return _preferred(rows, name, full, (whole == known, delimiter))
     best = max(range(len(tried)), key=lambda at: taken[at])
     if taken[best] < NEARLY * known:
-        return text, []
+        return text, _mixed(rows, name, list(zip(taken, tried, strict=True)), known)
     strange = _examples(rows, name, tried[best].unreadable(name))
     return text, [notes.nearly(name, tried[best], taken[best] / known, strange)]
+
+
+def _mixed(rows: duckdb.DuckDBPyRelation, name: str, taken: Sequence[tuple[int, Reading]], known: int) -> list[Note]:
+    """Whether nearly all cells are dates, or numbers, of which no reading takes all."""
+    for kind, kinds in (("DATE", {"DATE", "TIMESTAMP"}), ("DOUBLE", {"BIGINT", "DOUBLE"})):
+        counts = [(count, f"({reading.value(name)} IS NOT NULL)") for count, reading in taken if reading.type in kinds]
+        some = f"({' OR '.join(read for count, read in counts if count) or 'false'})"
+        share = first_row(rows.aggregate(f"count_if({some})"))[0] / known
+        if share >= NEARLY:
+            best = max(counts)[1]
+            one, other = (_examples(rows, name, wanted)[0][0] for wanted in (best, f"{some} AND NOT {best}"))
+            return [notes.mixed(name, kind, share, (one, other))]
+    return []
 
 
 def _preferred(

@@ -8,6 +8,14 @@ from dataclasses import dataclass
 from slipstream.errors import shown
 from slipstream.reading import Reading
 
+_PLURAL = {
+    "BOOLEAN": "true or false",
+    "BIGINT": "whole numbers",
+    "DOUBLE": "numbers",
+    "DATE": "dates",
+    "TIMESTAMP": "times",
+}
+
 
 @dataclass(frozen=True)
 class Note:
@@ -38,16 +46,32 @@ def leading_zeros(column: str, example: str) -> Note:
 
 def nearly(column: str, reading: Reading, share: float, strange: Sequence[tuple[str, int]]) -> Note:
     """A text that is nearly always something else."""
-    word = {"BIGINT": "whole numbers", "DOUBLE": "numbers", "DATE": "dates", "TIMESTAMP": "times"}.get(
-        reading.type, "true or false"
-    )
     listed = ", ".join(f"{shown(text)} ({count:,})" for text, count in strange)
     words = ", ".join(f'"{text}"' for text, _ in strange)
     text = (
-        f"is text, but {min(share, 0.999):.1%} of its values are {word}; in the way: {listed}. "
+        f"is text, but {min(share, 0.999):.1%} of its values are {_PLURAL[reading.type]}; in the way: {listed}. "
         f"Write data.schema: {{{column}: {{{schema_of(reading)}, missing: [{words}]}}}} or {{{column}: text}}."
     )
     return Note(column, "nearly_typed", text, doubtful=True)
+
+
+def typed_as_text(column: str, reading: Reading) -> Note:
+    """A text by its maker's word, of which every value is something else."""
+    text = (
+        f"is text, but all of its values are {_PLURAL[reading.type]}. "
+        f"Write data.schema: {{{column}: {{{schema_of(reading)}}}}} or {{{column}: text}}."
+    )
+    return Note(column, "typed_as_text", text, doubtful=True)
+
+
+def mixed(column: str, kind: str, share: float, examples: tuple[str, str]) -> Note:
+    """Dates or numbers that are not all written in one way."""
+    one, other = map(shown, examples)
+    text = (
+        f"is text, but {share:.1%} of its values are {_PLURAL[kind]}, written in more than one way: {one}, {other}. "
+        f"Deliver them written in one way, or write data.schema: {{{column}: text}}."
+    )
+    return Note(column, "mixed", text, doubtful=True)
 
 
 def two_readings(column: str, readings: Sequence[Reading], example: str) -> Note:

@@ -15,7 +15,7 @@ from slipstream.data.infer import infer, likely
 from slipstream.data.notes import Note
 from slipstream.data.schema_check import named
 from slipstream.data.table_types import Base
-from slipstream.duck import columns_of, first_row, quoted, refuse_bulk, stream_within
+from slipstream.duck import TYPES, columns_of, first_row, quoted, refuse_bulk, stream_within
 from slipstream.errors import DataError, SpecError, shown
 from slipstream.reading import Reading
 from slipstream.slots import Delivery
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _WIDER = dict(WIDER)
 _PANDAS_INDEX = "__index_level_"
-_OF_TEXTS = {"nearly_typed", "missing_words", "mostly_distinct"}
+_OF_TEXTS = {"nearly_typed", "mixed", "two_readings", "missing_words", "mostly_distinct"}
 """What is worth saying of a text whose maker gave it that type."""
 
 
@@ -222,12 +222,16 @@ def _of_types(spec: ModelSpec, rows: duckdb.DuckDBPyRelation, base: Base) -> Rea
         reading = _said(spec, name) or Reading(kind, missing=_missing(spec, name))
         if name in inferred.readings and not inferred.readings[name].type:
             readings[name] = replace(reading, type="")
-        elif native(name, kind) is not None:
+        elif kind in TYPES:
             readings[name] = reading
-        plain = Cast(name, kind, quoted(name))
-        casts.append(cast(name, kind, reading) if native(name, kind) is not None else plain)
-    said = tuple(note for note in inferred.notes if note.kind in _OF_TEXTS)
-    return Read(rows, tuple(casts), readings, said)
+        casts.append(cast(name, kind, reading) if kind in TYPES else Cast(name, kind, quoted(name)))
+    said = [note for note in inferred.notes if note.kind in _OF_TEXTS]
+    said += [
+        notes.typed_as_text(name, reading)
+        for name, reading in inferred.readings.items()
+        if reading.type not in {"VARCHAR", ""}
+    ]
+    return Read(rows, tuple(casts), readings, tuple(said))
 
 
 def _counts(rows: duckdb.DuckDBPyRelation, casts: Sequence[Cast]) -> dict[str, int]:

@@ -145,7 +145,8 @@ def check_changes(spec: ModelSpec, changes: Sequence[SchemaChange]) -> None:
 def check_doubtful(spec: ModelSpec, remarks: Sequence[Note]) -> None:
     """Refuse doubtful columns that the model uses, unless the contract warns; raises DataError ``data_doubtful``."""
     named = {spec.target, *spec.inputs, *spec.data.key, *filter(None, [spec.data.time])}
-    used = {"mostly_distinct": set(spec.inputs)}  # a key should be
+    # A key should have a value of its own in each row, and its numbers, or a target's, may well be texts.
+    used = {kind: set(spec.inputs) for kind in ("mostly_distinct", "typed_as_text")}
     found = [note.sentence for note in remarks if note.doubtful and note.column in used.get(note.kind, named)]
     if found and spec.contract.doubtful == "fail":
         message = f"{' '.join(found)} Or let contract.doubtful be warn."
