@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -20,7 +20,16 @@ whole = typer.Typer()
 
 
 @whole.command()
-def run(model: Model, json_: AsJson = False) -> None:
+def run(
+    model: Model,
+    rebuild: Annotated[
+        bool,
+        typer.Option(
+            "--rebuild", help="First derive the data table anew, after an edit of features.py or data.schema."
+        ),
+    ] = False,
+    json_: AsJson = False,
+) -> None:
     """Ingest, validate, train, evaluate, explain, package, gate and deploy; each step that is done already is reused.
 
     Without a running endpoint the version is proved in this process and becomes the champion; the endpoint serves it as
@@ -28,7 +37,7 @@ def run(model: Model, json_: AsJson = False) -> None:
     or a person has to decide first, and for a version that was taken out of service by a rollback.
     """
     spec, store = spec_of(model), open_store()
-    way = _Way(spec, store, settings_now(), quiet=json_)
+    way = _Way(spec, store, settings_now(), rebuild=rebuild, quiet=json_)
     code = way.go()
     if json_:
         out.file.write(json.dumps(way.told) + "\n")
@@ -38,8 +47,9 @@ def run(model: Model, json_: AsJson = False) -> None:
 class _Way:
     """One run through all stages."""
 
-    def __init__(self, spec: ModelSpec, store: Store, settings: Settings, *, quiet: bool) -> None:
-        self.spec, self.store, self.settings, self.quiet = spec, store, settings, quiet
+    def __init__(self, spec: ModelSpec, store: Store, settings: Settings, *, rebuild: bool, quiet: bool) -> None:
+        self.spec, self.store, self.settings = spec, store, settings
+        self.rebuild, self.quiet = rebuild, quiet
         self.told: dict[str, Any] = {}
 
     def go(self) -> int:
@@ -66,6 +76,7 @@ class _Way:
         from slipstream.stages.ingest import ingest
         from slipstream.stages.validate import validate
 
+        self._derived()
         landed = self._step("ingest", lambda: ingest(self.spec, self.store, actor=ACTOR))
         if landed.empty:
             dataset = self.store.ledger.state().model(self.spec.name).dataset
@@ -77,6 +88,24 @@ class _Way:
             self._say(f"  {note}")
         checked = self._step("validate", lambda: validate(self.spec, self.store, landed.batch, actor=ACTOR))
         return str(checked.dataset)
+
+    def _derived(self) -> None:
+        """See to it that the rows that are there are as features.py and data.schema say now."""
+        from slipstream.stages.derived import derived_otherwise
+        from slipstream.stages.rebuild import rebuild
+
+        spec, store = self.spec, self.store
+        dataset = store.ledger.state().model(spec.name).dataset
+        found = derived_otherwise(spec, store, dataset) if dataset else None
+        if found is None:
+            return
+        if self.rebuild:
+            self._step("rebuild", lambda: rebuild(spec, store, actor=ACTOR))
+        elif found.kept:
+            remedy = f"slipstream run {spec.name} --rebuild derives them anew first"
+            raise StageError(f"{spec.name}: {found.sentence}; {remedy}.", code="rebuild_needed")
+        else:
+            self._say(f"look at this: {found.sentence}, and cannot be derived anew: what was delivered is not kept")
 
     def _candidate(self, dataset: str) -> str:
         from slipstream.stages.train import train
@@ -210,6 +239,7 @@ def _verdict(result: Any) -> str:
 
 
 _FIGURES: dict[str, Callable[[Any], str]] = {
+    "rebuild": lambda found: f"{found.rows:,} rows of {found.batches:,} batches, {found.quarantined:,} set aside",
     "ingest": lambda found: "nothing new" if found.empty else f"{found.rows:,} rows, {found.columns} columns",
     "validate": lambda found: f"{found.good:,} good, {found.quarantined:,} set aside, {found.added:,} added",
     "train": lambda found: f"{found.rows_train:,} rows, {found.rows_holdout:,} held out",

@@ -91,11 +91,20 @@ def test_after_a_refused_batch_the_newest_good_rows_are_trained_on(project: Proj
     assert json.loads(told.stdout) == trained | {"reused": True}
 
 
+def edit(folder: Path) -> None:
+    """Let the model file read what was delivered otherwise."""
+    model = json.loads((folder / "model.yaml").read_text())
+    model["data"]["missing"] = ["-"]
+    (folder / "model.yaml").write_text(json.dumps(model))
+
+
 def test_a_rebuilt_dataset_version_is_the_newest(project: Project) -> None:
     folder = project()
     IngestOperator(task_id="i", model="tiny").execute(context())
     ValidateOperator(task_id="v", model="tiny").execute(context())
-    (folder / "features.py").write_text("# edited\n")
+    edit(folder)
+    with pytest.raises(AirflowFailException, match=r"^\[rebuild_needed\].*the form of the ingest DAG"):
+        TrainOperator(task_id="t", model="tiny").execute(context())
     rebuilt = RebuildOperator(task_id="r", model="tiny").execute(context())["dataset"]
     assert TrainOperator(task_id="t", model="tiny").execute(context())["dataset"] == rebuilt
 
@@ -106,7 +115,7 @@ def test_a_rebuild_tells_of_its_dataset_version(project: Project) -> None:
     ValidateOperator(task_id="v", model="tiny").execute(context())
     with pytest.raises(AirflowSkipException, match="up to date"):
         RebuildOperator(task_id="r", model="tiny").execute(context())
-    (folder / "features.py").write_text("# edited\n")
+    edit(folder)
     told = context()
     done = RebuildOperator(task_id="r", model="tiny").execute(told)
     assert (done["batches"], done["rows"]) == (1, 400)

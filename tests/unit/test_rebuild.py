@@ -12,13 +12,16 @@ from typing import Any
 
 import duckdb
 import pytest
+from typer.testing import CliRunner
 
+from slipstream.cli import app
 from slipstream.data.batch import load_batch
 from slipstream.errors import DataError, StageError
 from slipstream.spec import ModelSpec
 from slipstream.stages.ingest import ingest
 from slipstream.stages.plan import plan
 from slipstream.stages.rebuild import rebuild
+from slipstream.stages.train import train
 from slipstream.stages.validate import validate
 from slipstream.stages.validated import Validated
 from slipstream.store import Store
@@ -172,3 +175,63 @@ def test_killed_anywhere_a_rerun_ends_as_if_nothing_had_happened(
     assert rows_of(again, spec, made.dataset) == [(1, 501, 1, 10, True)]
     assert len(again.ledger.read(kind="dataset.committed")) == 2
     assert again.ledger.verify() > 0
+
+
+def noted(spec: ModelSpec, store: Store, name: str, *rows: str) -> tuple[str, ...]:
+    """What ingest and validate note of a new batch."""
+    (spec.folder / name).write_text("id,zip,x,y\n" + "\n".join(rows) + "\n")
+    landed = ingest(spec, store)
+    return (*landed.notes, *validate(spec, store, landed.batch).notes)
+
+
+def test_nothing_trains_on_rows_that_todays_features_would_derive_otherwise(store: Store, make_spec: MakeSpec) -> None:
+    spec = spec_of(make_spec)
+    rows = [f"{number},501,{number % 7},{'true' if number % 7 > 3 else 'false'}" for number in range(300)]
+    old = deliver(spec, store, "1.csv", *rows).dataset
+    assert train(spec, store, old).rows_train == 244
+
+    spec = spec_of(make_spec, 10)
+    with pytest.raises(StageError, match=r"the rows in the table .*slipstream rebuild small") as refused:
+        train(spec, store, old)
+    assert refused.value.code == "rebuild_needed"
+    told = "The rows that are in the table were derived by another features.py or data.schema than this batch"
+    notes = noted(spec, store, "2.csv", "900,501,3,true")
+    assert [note.split(";")[0] for note in notes] == [told, told]
+    with pytest.raises(StageError, match="of 1 of them in the table"):
+        train(spec, store, store.ledger.state().model(spec.name).dataset or "")
+    made = rebuild(spec, store)
+    assert not train(spec, store, made.dataset).reused
+    assert noted(spec, store, "3.csv", "901,501,3,true") == ()
+    with pytest.raises(StageError, match="train on the newest dataset version"):
+        train(spec, store, old)
+
+
+def test_code_that_only_brings_rows_changes_none_that_are_there(store: Store, make_spec: MakeSpec) -> None:
+    spec = make_spec(target="y", inputs=["x"], data={"source": {"type": "files", "path": "*.csv"}, "key": ["id"]})
+    rows = [f"{number},501,{number % 7},{'true' if number % 7 > 3 else 'false'}" for number in range(300)]
+    dataset = deliver(spec, store, "1.csv", *rows).dataset
+    (spec.folder / "features.py").write_text("# edited\n")
+    assert plan(spec, store).rebuild == ""
+    assert train(spec, store, dataset).rows_train == 244
+
+
+def test_run_derives_anew_when_asked_and_else_stops(store: Store, make_spec: MakeSpec) -> None:
+    spec = spec_of(make_spec)
+    rows = [f"{number},501,{number % 7},{'true' if number % 7 > 3 else 'false'}" for number in range(300)]
+    (spec.folder / "1.csv").write_text("id,zip,x,y\n" + "\n".join(rows) + "\n")
+    place = {
+        "SLIPSTREAM_MODELS": str(spec.folder.parent),
+        "SLIPSTREAM_STORE": store.url,
+        "SLIPSTREAM_KEYS": str(spec.folder.parent.parent / "keys"),
+        "SLIPSTREAM_ENDPOINT": "http://127.0.0.1:9",
+    }
+    assert CliRunner().invoke(app, ["run", "small"], env=place).exit_code == 0
+    spec_of(make_spec, 10)
+    stopped = CliRunner().invoke(app, ["run", "small"], env=place)
+    assert isinstance(stopped.exception, StageError)
+    assert "slipstream run small --rebuild" in str(stopped.exception)
+    done = CliRunner().invoke(app, ["run", "small", "--rebuild"], env=place)
+    assert done.exit_code == 0, done.output
+    assert "300 rows of 1 batches" in done.stderr
+    assert "small/2" in done.stderr
+    assert "Nothing has changed" in CliRunner().invoke(app, ["run", "small", "--rebuild"], env=place).stderr

@@ -31,7 +31,9 @@ def derivation(spec: ModelSpec) -> str:
     """A digest of all that decides what the data table holds of what was delivered; batches keep it."""
     said = spec.part("data")["data"]
     reads = {name: said[name] for name in ("schema", "missing", "features")}
-    return hashlib.sha256(canonical_json([reads, features_digest(spec)])).hexdigest()
+    # A features.py that only brings the rows does not change those that were brought.
+    code = features_digest(spec) if spec.data.features else ""
+    return hashlib.sha256(canonical_json([reads, code])).hexdigest()
 
 
 def _applied(spec: ModelSpec, rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:

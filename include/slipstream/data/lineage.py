@@ -28,14 +28,19 @@ def origin(store: Store, model: str, batch: str) -> str:
     return hashlib.sha256(canonical_json([told["files"]])).hexdigest() if told else ""
 
 
-def origins(store: Store, model: str, dataset: str) -> frozenset[str]:
-    """What tells the deliveries of that dataset version."""
+def batches_until(store: Store, model: str, dataset: str) -> tuple[str, ...]:
+    """The batches that that dataset version is made of, in order."""
     events = []
     for event in store.ledger.read(model=model, kind=COMMITTED):
         events.append(event)
         if event.data["dataset"] == dataset:
             break
-    return frozenset(filter(None, (origin(store, model, batch) for batch in batches_of(events))))
+    return batches_of(events)
+
+
+def origins(store: Store, model: str, dataset: str) -> frozenset[str]:
+    """What tells the deliveries of that dataset version."""
+    return frozenset(filter(None, (origin(store, model, batch) for batch in batches_until(store, model, dataset))))
 
 
 def derived_files(store: Store, model: str) -> Mapping[str, str]:

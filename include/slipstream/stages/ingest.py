@@ -18,6 +18,7 @@ from slipstream.project import features_digest
 from slipstream.slots import SOURCE, Delivery
 from slipstream.spec import ModelSpec
 from slipstream.stages.contract import Result, Stage, once, run_key
+from slipstream.stages.derived import mixed
 from slipstream.store import Store
 from slipstream.store.objects import sha256_file
 
@@ -93,7 +94,8 @@ def _land(spec: ModelSpec, store: Store, start: str, delivery: Delivery, folder:
     state = store.ledger.state()
     told = {"after": start, "watermark": watermark, "table": state.model(spec.name).dataset or ""}
     landed = land(spec, store, delivery, newest_base(spec, store, state), told, folder)
-    said = (*_grown(spec, store, delivery), *landed.notes)
+    other = mixed(spec, store, load_batch(store, spec.name, landed.batch))
+    said = (*other, *_grown(spec, store, delivery), *landed.notes)
     return Ingested(
         batch=landed.batch,
         rows=landed.rows,

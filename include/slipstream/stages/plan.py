@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from slipstream.data.batch import load_batch
-from slipstream.data.features import derivation
-from slipstream.data.lineage import COMMITTED, batches_of
 from slipstream.spec import ModelSpec
+from slipstream.stages.derived import derived_otherwise
 from slipstream.stages.plan_notes import check_installed, notes
 from slipstream.stages.policies.outlook import outlook
 from slipstream.store import Store
@@ -128,15 +126,8 @@ def _rebuild(spec: ModelSpec, store: Store) -> str:
     model = store.ledger.state().model(spec.name)
     if model.dataset is None:
         return ""
-    batches = batches_of(store.ledger.read(model=spec.name, kind=COMMITTED))
-    known = [load_batch(store, spec.name, batch) for batch in batches if batch]
-    if all(batch.derived in {"", derivation(spec)} for batch in known):
-        return ""
-    rows = int(model.datasets[model.dataset].data["rows"])
-    return (
-        f"the rows in the table ({len(batches):,} batches, {rows:,} rows) were derived by another features.py or "
-        f"data.schema; they stay so until slipstream rebuild {spec.name}"
-    )
+    found = derived_otherwise(spec, store, model.dataset)
+    return f"{found.sentence}; they stay so until slipstream rebuild {spec.name}" if found else ""
 
 
 def _dags(spec: ModelSpec) -> tuple[Dag, ...]:

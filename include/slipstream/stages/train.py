@@ -12,6 +12,7 @@ from slipstream.errors import DataError
 from slipstream.slots import TRAINER
 from slipstream.spec import ModelSpec
 from slipstream.stages.contract import Result, Stage, find_result, library_versions, once, run_key
+from slipstream.stages.derived import refuse_otherwise
 from slipstream.stages.split import Boundaries, Counts, Split, split
 from slipstream.store import Store
 from slipstream.store.state import State
@@ -90,7 +91,9 @@ def train(spec: ModelSpec, store: Store, dataset: str, *, actor: str = "", reaso
         SpecError: the trainer does not take its parameters, or an input is no number or word.
         DataError: ``data_too_few_rows``, ``data_target_unusable``, ``data_not_finite``, ``data_column_degenerate``,
             ``data_split_empty``.
+        StageError: ``rebuild_needed``: the rows were derived by another features.py or data.schema than today's.
     """
+    doubt = refuse_otherwise(spec, store, dataset)
     part = spec.part("task", "target", "positive", "inputs", "train") | {
         "time": spec.data.time,
         "key": list(spec.data.key),
@@ -102,9 +105,19 @@ def train(spec: ModelSpec, store: Store, dataset: str, *, actor: str = "", reaso
         told = reason or (str(asked.data["reason"]) if asked else "")
         return {"reason": told} if told else {}
 
-    return once(
-        STAGE, spec, store, key, lambda run: _train(spec, store, dataset, run), result=Trained, actor=actor, record=why
+    done = once(
+        STAGE,
+        spec,
+        store,
+        key,
+        lambda run: _train(spec, store, dataset, run, doubt),
+        result=Trained,
+        actor=actor,
+        record=why,
     )
+    if doubt and done.reused:
+        _log.warning("%s: %s", spec.name, doubt)
+    return done
 
 
 def load_training(spec: ModelSpec, store: Store, candidate: str) -> tuple[Trained, Training]:
@@ -113,7 +126,7 @@ def load_training(spec: ModelSpec, store: Store, candidate: str) -> tuple[Traine
     return trained, msgspec.convert(store.objects.get_json(trained.details), Training)
 
 
-def _train(spec: ModelSpec, store: Store, dataset: str, run: str) -> Trained:
+def _train(spec: ModelSpec, store: Store, dataset: str, run: str, doubt: str) -> Trained:
     from slipstream.scoring import skops_file
 
     cut = split(spec, store, dataset)
@@ -129,7 +142,7 @@ def _train(spec: ModelSpec, store: Store, dataset: str, run: str) -> Trained:
     estimator = trainer.fit(spec, rows, spec.seed)
     model = store.objects.put(skops_file.dump(estimator))
     _log.info("%s: fitted candidate %s", spec.name, run)
-    training = _record(spec, cut, counts, classes)
+    training = _record(spec, cut, counts, classes, doubt)
     _log.info("%s: %s", spec.name, training.split)
     for warning in training.warnings:
         _log.warning("%s: %s", spec.name, warning)
@@ -145,7 +158,7 @@ def _train(spec: ModelSpec, store: Store, dataset: str, run: str) -> Trained:
     )
 
 
-def _record(spec: ModelSpec, cut: Split, counts: Counts, classes: tuple[Label, ...]) -> Training:
+def _record(spec: ModelSpec, cut: Split, counts: Counts, classes: tuple[Label, ...], doubt: str) -> Training:
     said, warnings = cut.told(spec.data.key)
     return Training(
         task=spec.task,
@@ -160,7 +173,7 @@ def _record(spec: ModelSpec, cut: Split, counts: Counts, classes: tuple[Label, .
         threads=_threads(),
         libraries=library_versions(),
         split=said,
-        warnings=warnings,
+        warnings=(*warnings, *filter(None, [doubt])),
     )
 
 

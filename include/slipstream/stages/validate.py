@@ -27,6 +27,7 @@ from slipstream.spec import ModelSpec
 from slipstream.stages.batch_check import check_keys, check_unreadable, check_values, scan
 from slipstream.stages.commit import NONE, Rejected, base_columns, commit, find_commit, good_rows, set_aside
 from slipstream.stages.contract import Stage, once, run_key
+from slipstream.stages.derived import mixed
 from slipstream.stages.expectations_gx import Judgement, judge
 from slipstream.stages.validated import Validated
 from slipstream.store import Store
@@ -108,7 +109,7 @@ def _judged(spec: ModelSpec, store: Store, batch: Batch, run: str) -> Validated:
         code=refusal.code if refusal else "",
         message=str(refusal) if refusal else "",
         rejected="" if refusal else findings.rejected.file,
-        notes=tuple(note.sentence for note in batch.notes)[:_NOTES],
+        notes=(*mixed(spec, store, batch), *(note.sentence for note in batch.notes))[:_NOTES],
     )
     return _reported(spec, store, batch, findings, result)
 
