@@ -284,7 +284,7 @@ def bundle(
         if json_:
             print_value({"model": model, "version": number, "files": count, "folder": str(into)}, as_json=True)
         else:
-            out.print(f"{count} files of {model}/{number} written to {into}", highlight=False)
+            out.print(f"{count} files of {model}/{number} written to {into}", markup=False, highlight=False)
         return
     sys.stdout.write(json.dumps(read_bundle(spec, store, number, part.value), indent=2) + "\n")
 

@@ -9,9 +9,8 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from slipstream.cli_show import print_rows
 from slipstream.errors import StageError, shown
 from slipstream.settings import Settings
 from slipstream.spec_values import duration
@@ -101,12 +100,7 @@ def list_(json_: AsJson = False) -> None:
     if json_:
         _write(json.dumps(rows))
         return
-    table = Table(box=None, pad_edge=False)
-    for column in ("id", "caller", "scopes", "expires", "state"):
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(row["id"], row["caller"], ", ".join(row["scopes"]), row["expires"] or "-", row["state"])
-    Console().print(table, highlight=False)
+    print_rows([row | {"scopes": ", ".join(row["scopes"])} for row in rows], as_json=False)
 
 
 @keys.command()

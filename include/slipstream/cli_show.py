@@ -11,6 +11,7 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from slipstream import model_file
 from slipstream.errors import SlipstreamError, SpecError
@@ -111,20 +112,20 @@ def print_value(value: Any, as_json: bool) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     for key, entry in msgspec.to_builtins(value).items():
         text = entry if isinstance(entry, str) else json.dumps(entry, ensure_ascii=False)
-        table.add_row(f"[bold]{key}[/bold]", text if len(text) < 400 else text[:399] + "…")
+        table.add_row(Text(key, "bold"), Text(text if len(text) < 400 else text[:399] + "…"))
     out.print(table, highlight=False)
 
 
 def print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
-    """Print records, as JSON or as a table."""
+    """Print records, as JSON or as a table; what looks like rich's markup is text like any other."""
     if as_json:
         sys.stdout.write(json.dumps(rows) + "\n")
         return
     table = Table(box=None, pad_edge=False)
     for column in rows[0] if rows else ():
-        table.add_column(column, overflow="fold")
+        table.add_column(Text(column), overflow="fold")
     for row in rows:
-        table.add_row(*("-" if value in (None, "") else str(value) for value in row.values()))
+        table.add_row(*(Text("-" if value in (None, "") else str(value)) for value in row.values()))
     out.print(table, highlight=False)
 
 
@@ -134,7 +135,7 @@ def print_plan(made: Plan) -> None:
     def line(text: str) -> None:
         out.print(f"  {text}", highlight=False, markup=False, soft_wrap=True)
 
-    out.print(f"[bold]{made.model}[/bold]   predictions at POST {made.endpoint}", highlight=False)
+    out.print(Text.assemble((made.model, "bold"), f"   predictions at POST {made.endpoint}"), highlight=False)
     for dag in made.dags:
         line(f"{dag.id:<24} {dag.does}   (starts: {dag.starts})")
     for word, text in made.loop:

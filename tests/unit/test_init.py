@@ -244,3 +244,25 @@ def test_any_name_and_word_is_written_so_that_it_reads_back(names: list[str], wo
         return
     spec: ModelSpec = parse_spec(model_file("m", "*.parquet", look(file), choice))
     assert (spec.target, spec.inputs) == (choice.target, choice.inputs)
+
+
+def test_what_looks_like_markup_is_printed_as_it_is(slipstream: Command, tmp_path: Path) -> None:
+    r = np.random.default_rng(0)
+    rate = r.normal(size=200).round(2)
+    rows = pd.DataFrame(
+        {"rate[/h]": rate, "speed [rpm]": r.normal(size=200), "ok": np.where(rate > 0, "[yes]", "[/no]")}
+    )
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    listed = slipstream("init", "m", "--from", str(tmp_path / "rows.csv"))
+    assert listed.exit_code == 2, listed.exception
+    for said in ("rate[/h]", "speed [rpm]", "[yes]", "[/no]"):
+        assert said in listed.stdout
+    words = ("--target", "ok", "--positive", "[yes]")
+    assert slipstream("init", "m", "--from", str(tmp_path / "rows.csv"), *words).exit_code == 0
+    file = tmp_path / "models" / "m" / "model.yaml"
+    text = file.read_text()
+    file.write_text(text.replace("inputs: [", "# ").replace("# ", 'inputs: ["rate[/h]", "speed [rpm]"]\n# ', 1))
+    assert slipstream("run", "m").exit_code == 0
+    asked = slipstream("predict", "m", json.dumps({"rate[/h]": 2.5, "speed [rpm]": 0.1}))
+    assert asked.exit_code == 0, asked.exception
+    assert '["[yes]"]' in asked.stdout
