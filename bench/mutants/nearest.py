@@ -21,10 +21,15 @@ def nearest(tree: Path, module: str, many: int) -> list[str]:
     ranked = []
     for name, path in tests.items():
         if name.startswith(("tests.unit.test_", "tests.contract.test_")):
-            named = len(words & set(path.stem.split("_")))
+            named = sum(_named_alike(word, other) for word in words for other in path.stem.split("_")[1:])
             steps = _steps(graph[name], module, graph)
             ranked.append((steps - named, path.stat().st_size, str(path.relative_to(tree)), steps))
     return [path for _, _, path, steps in sorted(ranked) if steps < FAR][:many]
+
+
+def _named_alike(word: str, other: str) -> bool:
+    """``monitoring`` and ``monitor`` are alike."""
+    return min(len(word), len(other)) > 3 and (word.startswith(other) or other.startswith(word))
 
 
 def _name(path: Path) -> str:

@@ -119,7 +119,7 @@ class DriftSpec(Part):
     columns: tuple[Column, ...] = Field(default=(), strict=False)
     """Columns to watch; without it all inputs."""
     share: float = Field(default=0.3, gt=0, le=1)
-    """The inputs have drifted when at least this share of the watched columns has."""
+    """The inputs have drifted when at least this share of the watched columns has, or (below 1) one of them by far."""
     missing: float = Field(default=0.1, gt=0, le=1)
     """A watched column misses more values than at training when its share of missing ones rose by more."""
     unknown: float = Field(default=0.1, gt=0, le=1)
