@@ -266,3 +266,31 @@ def test_what_looks_like_markup_is_printed_as_it_is(slipstream: Command, tmp_pat
     asked = slipstream("predict", "m", json.dumps({"rate[/h]": 2.5, "speed [rpm]": 0.1}))
     assert asked.exit_code == 0, asked.exception
     assert '["[yes]"]' in asked.stdout
+
+
+def test_dates_and_durations_are_asked_as_pandas_writes_them(slipstream: Command, tmp_path: Path) -> None:
+    rows = churn()[["CustomerID", "tenure", "Churn"]]
+    days = pd.Timestamp("2020-01-01") + pd.to_timedelta(rows["tenure"], unit="D")
+    rows = rows.assign(since=days.dt.date, held=pd.to_timedelta(rows["tenure"] * 7 + 1e-6, unit="s"))
+    rows.to_parquet(tmp_path / "churn.parquet")
+    assert slipstream("init", "churn", "--from", str(tmp_path / "churn.parquet"), "--target", "Churn").exit_code == 0
+    assert {"since", "held"} <= set(load_spec(tmp_path / "models" / "churn").inputs)
+    ran = slipstream("run", "churn")
+    assert ran.exit_code == 0, ran.output
+    assert "column 'held' is a duration, read as a whole number of nanoseconds." in ran.stderr
+
+    def asked(changed: pd.DataFrame) -> str:
+        changed.to_parquet(tmp_path / "asked.parquet")
+        found = slipstream("predict", "churn", "--file", str(tmp_path / "asked.parquet"))
+        assert found.exit_code == 0, found.exception
+        return str(found.stdout)
+
+    said = asked(rows)
+    assert asked(rows.assign(since=days)) == asked(rows.assign(since=days.dt.tz_localize("UTC"))) == said
+    assert asked(rows.assign(held=rows["held"].astype("timedelta64[us]"))) == said
+    with pytest.raises(AssertionError, match="'2020-01-01 00:00:01' is not a date"):
+        asked(rows.head(1).assign(since=pd.Timestamp("2020-01-01 00:00:01")))
+    row = {"tenure": 1, "since": "2020-01-02T00:00:00", "held": 7_000_001_000}
+    plain = slipstream("predict", "churn", json.dumps({**row, "since": "2020-01-02"}), "--json")
+    midnight = slipstream("predict", "churn", json.dumps(row), "--json")
+    assert json.loads(midnight.stdout)["probabilities"] == json.loads(plain.stdout)["probabilities"]

@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,8 @@ class Answered:
         rows = list(zip(*self.columns.values(), strict=True))
         if as_json:
             return "".join(
-                json.dumps(dict(zip(self.columns, row, strict=True)), ensure_ascii=False) + "\n" for row in rows
+                json.dumps(dict(zip(self.columns, row, strict=True)), ensure_ascii=False, default=str) + "\n"
+                for row in rows
             )
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -198,6 +199,11 @@ def _plain(field: Field, value: Any) -> Any:
     """A value of Arrow as JSON has it."""
     if isinstance(value, float) and value != value:
         return None
+    if isinstance(value, timedelta):
+        # Nanoseconds, as in training; those below the microsecond only pandas' own have.
+        return value // timedelta(microseconds=1) * 1000 + getattr(value, "nanoseconds", 0)
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        value = value.astimezone(UTC).replace(tzinfo=None)
     if isinstance(value, date) and field.type == "string":
         return date_text(value)
     # Decimals are numbers too; what is none is left for the check of the row, which names it.

@@ -125,6 +125,11 @@ def mostly_distinct(column: str, distinct: int, known: int, several: bool) -> No
     return Note(column, "mostly_distinct", text, doubtful=True)
 
 
+def duration(column: str) -> Note:
+    """A length of time, which becomes a number."""
+    return Note(column, "duration", "is a duration, read as a whole number of nanoseconds.")
+
+
 def left_out(column: str, why: str) -> Note:
     """A column that is not read; one without a name is "" here."""
     return Note(column, "left_out", f"is left out: {why}." if column else f"{why}: it is left out.")

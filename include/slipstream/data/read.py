@@ -20,7 +20,7 @@ from slipstream.errors import DataError, SpecError, shown
 from slipstream.reading import Reading
 from slipstream.slots import Delivery
 from slipstream.sources.csv_reader import read_csv
-from slipstream.sources.parquet_reader import read_parquet
+from slipstream.sources.parquet_reader import durations, read_parquet
 from slipstream.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _WIDER = dict(WIDER)
 _PANDAS_INDEX = "__index_level_"
+_NANOSECONDS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 _OF_TEXTS = {"nearly_typed", "mixed", "two_readings", "missing_words", "mostly_distinct"}
 """What is worth saying of a text whose maker gave it that type."""
 
@@ -71,9 +72,20 @@ def read_rows(
     rows = _kept_columns(spec, read_parquet(connection, delivery.files))
     stream_within(connection, len(rows.columns))
     refuse_bulk(rows, spec.data.max_rows)
-    kept, left_out = native_columns(spec, rows, whole=spec.data.features is not None)
+    counted = durations(next(iter(delivery.files)))
+    said = [notes.duration(name) for name in counted if name in rows.columns]
+    kept, left_out = native_columns(spec, _in_nanoseconds(rows, counted), whole=spec.data.features is not None)
     found = _of_types(spec, kept, base)
-    return replace(found, notes=(*left_out, *_worth_saying(spec, found.notes)))
+    return replace(found, notes=(*said, *left_out, *_worth_saying(spec, found.notes)))
+
+
+def _in_nanoseconds(rows: duckdb.DuckDBPyRelation, units: Mapping[str, str]) -> duckdb.DuckDBPyRelation:
+    """The rows with each duration as a whole number of nanoseconds, whatever *units* its makers counted in."""
+    many = {name: _NANOSECONDS[unit] for name, unit in units.items()}
+    parts = [
+        f"{quoted(name)} * {many[name]} AS {quoted(name)}" if name in many else quoted(name) for name in rows.columns
+    ]
+    return rows.project(", ".join(parts)) if many else rows
 
 
 def _worth_saying(spec: ModelSpec, said: Sequence[Note]) -> list[Note]:

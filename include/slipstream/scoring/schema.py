@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, time
 from functools import cached_property
 from typing import Any, Literal
 
@@ -129,7 +129,7 @@ def read_value(field: Field, value: Any, place: str) -> Any:
     assert field.reading is not None  # noqa: S101 - a date has one
     for reading in (field.reading, Reading(field.reading.type)):
         try:
-            found = reading.parse(value)
+            found = _parsed(reading, value)
         except ValueError:
             continue
         return read_value(replace(field, reading=None), None, place) if found is None else date_text(found)
@@ -149,16 +149,22 @@ def _parsed(reading: Reading, cell: str) -> Any:
     try:
         return reading.parse(cell)
     except ValueError as error:
-        if reading.type != "BIGINT":
+        wider = {"BIGINT": "DOUBLE", "DATE": "TIMESTAMP"}.get(reading.type, "")
+        if not wider or (wider == "TIMESTAMP" and reading.format):
             raise
-        # 5.0 is a whole number too; one that is too large is told so by the check that JSON gets.
         try:
-            number = reading.as_type("DOUBLE").parse(cell)
+            found = reading.as_type(wider).parse(cell)
         except ValueError:
             raise error from None
-        if math.isfinite(number) and not number.is_integer():
+        if isinstance(found, datetime):
+            # A time at midnight is a date, as it is to ingest.
+            if found.time() != time.min:
+                raise
+            return found.date()
+        # 5.0 is a whole number too; one that is too large is told so by the check that JSON gets.
+        if math.isfinite(found) and not found.is_integer():
             raise
-        return int(number) if math.isfinite(number) else 1 << 2000
+        return int(found) if math.isfinite(found) else 1 << 2000
 
 
 def _as_number(word: str) -> float | None:

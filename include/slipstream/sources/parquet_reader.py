@@ -23,16 +23,17 @@ def read_parquet(connection: duckdb.DuckDBPyConnection, files: Mapping[Path, str
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    first: tuple[str, frozenset[tuple[str, str]]] | None = None
+    first: tuple[str, dict[str, str]] | None = None
     for path, name in files.items():
         try:
-            columns = columns_of(connection.read_parquet(str(path)))
+            # DuckDB takes a duration for a number, whatever it counts.
+            columns = dict(columns_of(connection.read_parquet(str(path)))) | durations(path)
             check_names(pq.read_schema(path).names, name)
         except (duckdb.Error, pa.ArrowException) as error:
             raise malformed(name, error) from error
-        first = first or (name, frozenset(columns))
-        if set(columns) != first[1]:
-            differing = sorted({column for column, _ in set(columns) ^ first[1]})
+        first = first or (name, columns)
+        if columns != first[1]:
+            differing = sorted({column for column, _ in columns.items() ^ first[1].items()})
             message = f"{name}: columns {', '.join(differing)} are not as in {first[0]}."
             raise DataError(message, code="data_schema_changed")
     paths = [str(path) for path in files]
@@ -41,6 +42,14 @@ def read_parquet(connection: duckdb.DuckDBPyConnection, files: Mapping[Path, str
     # By name: files of one batch may have their columns in different orders.
     named = connection.read_parquet(paths, union_by_name=True)
     return named.project(", ".join(map(quoted, named.columns)))
+
+
+def durations(path: Path) -> dict[str, str]:
+    """The columns of a Parquet file that hold durations, and the unit of each: ``s``, ``ms``, ``us`` or ``ns``."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    return {field.name: str(field.type.unit) for field in pq.read_schema(path) if pa.types.is_duration(field.type)}
 
 
 def check_names(names: Sequence[str], place: str) -> None:
