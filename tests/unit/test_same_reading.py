@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from slipstream.errors import RequestError
 from slipstream.scoring.bundle import open_bundle
 from slipstream.serving.call import Call
 from slipstream.serving.policy import Policy
@@ -131,6 +132,13 @@ def test_every_held_out_row_is_answered_as_it_was_judged(
     writer.writerow(spec.inputs)
     writer.writerows([row[name] for name in spec.inputs] for row in stood)
     assert _asked(served, Csv(), body.getvalue().encode()) == pytest.approx(judged, abs=1e-12)
+
+    head, *lines = text.splitlines()
+    whole = "\n".join([head, *(lines[int(number)] for number in held[spec.data.key[0]])])
+    for delivered in (whole, whole.replace(";", "\t")):
+        assert _asked(served, Csv(), delivered.encode()) == pytest.approx(judged, abs=1e-12)
+    with pytest.raises(RequestError, match="strange: unknown field"):
+        _asked(served, Csv(), f"{head}{delimiter}strange\n{lines[0]}{delimiter}1\n".encode())
 
     for at in range(0, len(stood), 60):
         native = {"rows": [_json_row(served, row) for row in stood[at : at + 60]]}

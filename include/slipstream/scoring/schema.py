@@ -65,6 +65,7 @@ class Schema:
         target: The column that is predicted.
         classes: The labels in the order of the probabilities; empty for regression.
         positive: For a binary task the label whose probability is answered.
+        beside: The other columns of the files of training, sorted: a row that is posted as it stood there has them too.
     """
 
     task: str
@@ -72,6 +73,7 @@ class Schema:
     inputs: tuple[Field, ...]
     classes: tuple[bool | int | str, ...] = ()
     positive: bool | int | str | None = None
+    beside: tuple[str, ...] = ()
 
     @cached_property
     def names(self) -> tuple[str, ...]:

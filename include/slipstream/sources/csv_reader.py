@@ -21,7 +21,8 @@ from slipstream.errors import DataError, SourceError
 if TYPE_CHECKING:
     import duckdb
 
-_DELIMITERS = ",;\t|"
+DELIMITERS = ",;\t|"
+"""What may stand between fields, the usual first."""
 _CHUNK = 1 << 20
 _BUFFER = 2 << 20  # bytes of a file that a thread holds: DuckDB's own choice is 16 times that, and no quicker
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -154,7 +155,7 @@ def _header(path: Path, name: str, delimiter: str) -> _Header:
         raise _malformed(name, 1, "the header is not UTF-8")
     if not line.strip():
         raise _malformed(name, 1, "expected a header line with the names of the columns, found nothing")
-    found = delimiter or max(_DELIMITERS, key=line.count)
+    found = delimiter or max(DELIMITERS, key=line.count)
     # A quoted name may hold line ends.
     lines = io.StringIO(text, newline="")
     columns = tuple(column.strip() for column in next(csv.reader(lines, delimiter=found), []))

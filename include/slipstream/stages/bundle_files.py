@@ -117,7 +117,8 @@ def _schema(sources: Sources, train: duckdb.DuckDBPyRelation) -> Schema:
         for name, kind in sources.training.inputs
     )
     training = sources.training
-    return Schema(training.task, training.target, fields, training.classes, training.positive)
+    beside = tuple(sorted({*readings, *said} - {field.name for field in fields}))
+    return Schema(training.task, training.target, fields, training.classes, training.positive, beside)
 
 
 def _field(train: duckdb.DuckDBPyRelation, name: str, duck: str, reading: Reading) -> Field:

@@ -15,6 +15,7 @@ from slipstream.serving.call import Call
 from slipstream.serving.decode import Decoder
 from slipstream.serving.forms import Inputs
 from slipstream.serving.served import Answered, Decoded
+from slipstream.sources.csv_reader import DELIMITERS
 
 CSV = b"text/csv"
 TARGET_MODEL = b"x-amzn-sagemaker-target-model"
@@ -31,13 +32,15 @@ class Csv:
     def decode(self, decoder: Decoder, call: Call, body: bytes) -> Decoded:
         """The rows of *body*."""
         inputs = decoder.inputs
-        lines = _lines(body, inputs)
+        text = _text(body)
+        header, delimiter = _header(text, inputs)
+        lines = _lines(text, delimiter, inputs)
         order = inputs.names
-        header = _named(lines[0][1], inputs)
-        if _is_header(header, inputs):
+        if header:
             del lines[0]
             order = tuple(header)
-            inputs.check_names(list(order), "header")
+            beside = {"", *inputs.schema.beside} - inputs.known
+            inputs.check_names([name for name in order if name not in beside], "header")
         inputs.check_count(len(lines))
         for number, cells in lines:
             if len(cells) != len(order):
@@ -58,15 +61,32 @@ class Csv:
         return text.getvalue().encode("utf-8", "replace"), b"text/csv; charset=utf-8"
 
 
-def _lines(body: bytes, inputs: Inputs) -> list[tuple[int, list[str]]]:
-    """The lines that are not blank, with their numbers: at most one more than there may be rows and a header."""
+def _text(body: bytes) -> str:
     if not body.strip():
         raise RequestError("request body is empty; expected lines of comma-separated values", code="body_empty")
     try:
-        text = body.decode("utf-8-sig")
+        return body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise RequestError(f"not UTF-8: byte {error.start} cannot be read", code="encoding") from error
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+
+
+def _header(text: str, inputs: Inputs) -> tuple[list[str], str]:
+    """The names in the first line, and what stands between them; without names nothing but a comma can."""
+    for delimiter in DELIMITERS:
+        lines = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
+        try:
+            cells = next(filter(None, lines), [])
+        except csv.Error:
+            continue
+        header = _named(cells, inputs)
+        if _is_header(header, inputs):
+            return header, delimiter
+    return [], DELIMITERS[0]
+
+
+def _lines(text: str, delimiter: str, inputs: Inputs) -> list[tuple[int, list[str]]]:
+    """The lines that are not blank, with their numbers: at most one more than there may be rows and a header."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     lines: list[tuple[int, list[str]]] = []
     try:
         for cells in reader:
@@ -90,8 +110,10 @@ def _named(cells: list[str], inputs: Inputs) -> list[str]:
 
 
 def _is_header(cells: list[str], inputs: Inputs) -> bool:
-    """Whether a first line names the inputs. Half of them will do: a name that is wrong should be called so."""
-    if 2 * sum(cell in inputs.known for cell in cells) < len(cells):
+    """Whether a first line names the columns. Half of them will do: a name that is wrong should be called so."""
+    named = sum(cell in inputs.known for cell in cells)
+    beside = sum(cell in inputs.schema.beside for cell in cells)
+    if not named or 2 * (named + beside) < len(cells):
         return False
     return tuple(cells) == inputs.names or not _is_row(cells, inputs)
 
