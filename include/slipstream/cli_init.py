@@ -36,8 +36,11 @@ def init(  # noqa: PLR0913 - each is an option of the command line
     into: Annotated[Path | None, typer.Option(help="Folder of the model projects.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a model file that is there.")] = False,
 ) -> None:
-    """Look at the whole of a file and write a commented model file for it; what is doubtful begins with '# ?'."""
-    from slipstream.commands.init.choose import Asked, choose
+    """Look at the whole of a file and write a commented model file for it; what is doubtful begins with '# ?'.
+
+    Ends with exit code 2 where the model file cannot run before somebody has decided such a line.
+    """
+    from slipstream.commands.init.choose import Asked, choose, undecided
     from slipstream.commands.init.look import look
     from slipstream.commands.init.write import model_file
     from slipstream.model_file import FILE, parse_spec
@@ -54,7 +57,8 @@ def init(  # noqa: PLR0913 - each is an option of the command line
     copied = file.stat().st_size <= _COPIED
     suffix = "".join(file.suffixes[-2:]) if file.suffix == ".gz" else file.suffix
     text = model_file(model, f"*{suffix}" if copied else str(file.resolve()), found, choice)
-    parse_spec(text, f"{model}/{FILE}")
+    if choice.inputs:
+        parse_spec(text, f"{model}/{FILE}")
     folder.mkdir(parents=True, exist_ok=True)
     if copied and file.resolve().parent != folder.resolve():
         shutil.copy2(file, folder / file.name)
@@ -64,7 +68,12 @@ def init(  # noqa: PLR0913 - each is an option of the command line
     _say(f"{found.rows:,} rows, {len(found.columns)} columns; {said}")
     for line in doubts:
         _say(f"  {line.strip()}")
-    _say(f"{folder / FILE} written{f', {file.name} copied beside it' if copied else ''}. Next: slipstream run {model}")
+    written = f"{folder / FILE} written{f', {file.name} copied beside it' if copied else ''}."
+    open_ = ([] if choice.inputs else ["inputs"]) + ([target] if undecided(found.columns[target]) else [])
+    if open_:
+        _say(f"{written} It cannot run yet: decide the lines '# ? {open_[0]}: ...' in it, then slipstream run {model}")
+        raise typer.Exit(2)
+    _say(f"{written} Next: slipstream run {model}")
 
 
 def _list(found: object) -> None:

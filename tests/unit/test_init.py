@@ -294,3 +294,62 @@ def test_dates_and_durations_are_asked_as_pandas_writes_them(slipstream: Command
     plain = slipstream("predict", "churn", json.dumps({**row, "since": "2020-01-02"}), "--json")
     midnight = slipstream("predict", "churn", json.dumps(row), "--json")
     assert json.loads(midnight.stdout)["probabilities"] == json.loads(plain.stdout)["probabilities"]
+
+
+def test_a_column_of_one_word_and_blanks_is_not_called_constant(tmp_path: Path) -> None:
+    r = np.random.default_rng(0)
+    flag = np.where(np.arange(400) % 2, "yes", "")
+    rows = pd.DataFrame({"x": r.normal(size=400), "flag": flag, "same": 1, "y": np.arange(400) % 2})
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    found = look(tmp_path / "rows.csv")
+    text = model_file("m", "*.csv", found, choose(found, "y", Asked()))
+    assert "# ? flag: it is always 'yes', or missing (50%)" in text
+    assert "#   same: it is always 1" in text
+
+
+@pytest.mark.parametrize(
+    ("task", "target", "said"),
+    [
+        ("regression", "words", "target 'words' holds 'a', and a regression predicts numbers"),
+        ("binary", "words", "target 'words' has 3 different values, and a binary task two"),
+        ("binary", "amount", "target 'amount' has 300 different values"),
+        ("multiclass", "amount", "target 'amount' holds decimals"),
+    ],
+)
+def test_a_task_that_the_target_cannot_have_is_refused_in_a_line(
+    task: str, target: str, said: str, slipstream: Command, tmp_path: Path
+) -> None:
+    amount = np.random.default_rng(0).normal(size=300)
+    rows = pd.DataFrame({"x": amount[::-1], "words": ["a", "b", "c"] * 100, "amount": amount})
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    words = ("--target", target, "--task", task)
+    refused = slipstream("init", "m", "--from", str(tmp_path / "rows.csv"), *words).exception
+    assert isinstance(refused, SpecError)
+    assert refused.code == "init_target_unusable"
+    assert said in str(refused)
+
+
+def test_where_all_is_doubtful_the_file_is_written_all_the_same(slipstream: Command, tmp_path: Path) -> None:
+    r = np.random.default_rng(0)
+    y = r.normal(size=400).round(3)
+    price = [str(value) if n % 20 else "many" for n, value in enumerate(y)]
+    pd.DataFrame({"leak": y * 2, "price": price, "same": 1, "y": y}).to_csv(tmp_path / "rows.csv", index=False)
+    made = slipstream("init", "m", "--from", str(tmp_path / "rows.csv"), "--target", "y")
+    assert made.exit_code == 2, made.output
+    assert "It cannot run yet: decide the lines '# ? inputs: ...' in it" in made.stderr
+    file = tmp_path / "models" / "m" / "model.yaml"
+    text = file.read_text()
+    assert "\n# ? inputs: [leak, price]   # keep those" in text
+    assert parse_spec(text.replace("# ? inputs: [leak, price]", "inputs: [leak]")).inputs == ("leak",)
+    assert "many" in text
+
+    made = slipstream("init", "m", "--from", str(tmp_path / "rows.csv"), "--target", "price", "--force")
+    assert made.exit_code == 2, made.output
+    assert "decide the lines '# ? price: ...'" in made.stderr
+    text = file.read_text()
+    assert "task: regression" in text
+    assert "# ? price: is text, but 95.0% of its values are numbers; in the way: 'many' (20)" in text
+
+    pd.DataFrame({"same": 1, "y": y}).to_csv(tmp_path / "bare.csv", index=False)
+    refused = slipstream("init", "bare", "--from", str(tmp_path / "bare.csv"), "--target", "y").exception
+    assert str(refused) == "no column of the file can be an input for 'y': 'same': it is always 1."

@@ -14,6 +14,7 @@ from slipstream.evaluation.leaks import Side, suspected_leaks
 
 FEW_LABELS = 10
 MOST_LABELS = 50
+NAMED = 10
 _PLAIN = ({"false", "true"}, {"0", "1"}, {"no", "yes"})
 _ID = re.compile(
     r"(^|[^a-z])(id|ids|uuid|key|nr|no|num|number|index|rownames?|kennung)$|Id$|ID$|^Unnamed: [0-9]+$", re.IGNORECASE
@@ -32,7 +33,7 @@ class Choice:
         target: The target.
         positive: The positive label, where it is not plain which one is.
         sure: Whether task and positive label are beyond doubt.
-        inputs: The inputs.
+        inputs: The inputs; none where every column is doubtful.
         left_out: Column -> why it is no input; those that are doubtful begin with "?".
         key: The key; empty if none is seen.
         time: The event time; "" for none.
@@ -82,42 +83,58 @@ def choose(found: Look, target: str, asked: Asked) -> Choice:
         if why:
             left_out[name] = why
     inputs = [name for name in found.columns if name != target and name not in left_out]
-    for leak in _leaks(found, target, task, inputs):
+    for leak in [] if undecided(found.columns[target]) else _leaks(found, target, task, inputs):
         left_out[leak.input] = f"? alone it tells the target ({leak.metric} {leak.value:.3f}): known only afterwards?"
     inputs = [name for name in inputs if name not in left_out]
-    if not inputs:
-        message = f"no column of the file can be an input for {target!r}: {left_out}."
+    if not inputs and not any(why.startswith("?") for why in left_out.values()):
+        said = "; ".join(f"{name!r}: {why}" for name, why in list(left_out.items())[:NAMED]) or "it has no other"
+        message = f"no column of the file can be an input for {target!r}: {said}."
         raise SpecError(message, code="init_target_unusable")
     return Choice(task, target, positive, sure and plain, tuple(inputs), left_out, key, time, groups)
 
 
 def _task(column: Column, asked: Asked) -> tuple[str, bool]:
     """The task, and whether it is beyond doubt."""
-    why = _no_target(column, asked)
+    task, sure = (asked.task, True) if asked.task else _guessed(column)
+    why = _no_target(column, task, asked)
     if why:
         raise SpecError(f"target {column.name!r} {why}", code="init_target_unusable")
-    if asked.task:
-        return asked.task, True
+    return task, sure
+
+
+def _guessed(column: Column) -> tuple[str, bool]:
     if column.distinct == 2:
-        return "binary", True
+        return "binary", not column.doubtful
     if column.type == "VARCHAR":
-        return "multiclass", True
+        numbers = column.doubtful and column.distinct > MOST_LABELS
+        return "regression" if numbers else "multiclass", not column.doubtful
     few = column.type == "BIGINT" and column.distinct <= FEW_LABELS
     return ("multiclass", False) if few else ("regression", True)
 
 
-def _no_target(column: Column, asked: Asked) -> str:
-    """Why the column can be no target; "" if it can."""
+def _no_target(column: Column, task: str, asked: Asked) -> str:
+    """Why the column can be no target of that task; "" if it can, or if data.schema can settle it."""
     if column.distinct < 2:
         return f"has {column.distinct} different values; a model needs two."
     if column.type in {"DATE", "TIMESTAMP"}:
         return "is a date; a model predicts numbers or classes."
-    if asked.task:
+    if undecided(column):
         return ""
-    if column.doubtful:
+    if column.doubtful and not asked.task:
         return column.doubtful[0].text
-    many = column.type == "VARCHAR" and column.distinct > MOST_LABELS
+    if task == "regression" and column.type not in {"BIGINT", "DOUBLE"}:
+        return f"holds {shown(column.low)}, and a regression predicts numbers; leave --task out, or take multiclass."
+    if task == "binary" and column.distinct > 2:
+        return f"has {column.distinct:,} different values, and a binary task two; leave --task out, or take multiclass."
+    if task != "regression" and column.type == "DOUBLE" and any(word % 1 for word, _ in column.words or [(0.5, 1)]):
+        return "holds decimals, and classes are words, whole numbers or true and false; take --task regression."
+    many = column.type == "VARCHAR" and column.distinct > MOST_LABELS and not asked.task
     return f"holds {column.distinct:,} different words, too many to be classes." if many else ""
+
+
+def undecided(column: Column) -> str:
+    """What data.schema has to say of the column before anything can be told of its values; "" if nothing."""
+    return next((note.text for note in column.doubtful if note.kind != "mostly_distinct"), "")
 
 
 def _positive(column: Column, asked: Asked) -> tuple[Any, bool]:
@@ -161,7 +178,6 @@ def _groups(found: Look, column: Column) -> bool:
     """Whether rows of one value belong together, as far as its name and its repetition tell."""
     repeats = 20 < column.distinct < 0.9 * found.rows and column.known == found.rows
     named = _ID.search(column.name) or _GROUP.search(column.name)
-    named = _ID.search(column.name) or _GROUP.search(column.name)
     return repeats and column.type in {"BIGINT", "VARCHAR"} and bool(named)
 
 
@@ -175,7 +191,12 @@ def _why_not(found: Look, column: Column, roles: tuple[Sequence[str], str, Seque
     if not column.known:
         return "it holds no value"
     if column.distinct == 1:
-        return f"it is always {shown(column.low)}"
+        missing = 1 - column.known / found.rows
+        return (
+            f"? it is always {shown(column.low)}, or missing ({missing:.0%})"
+            if missing
+            else f"it is always {shown(column.low)}"
+        )
     if column.name in groups:
         return "? it tells whom a row is about, not what is the case"
     if column.doubtful:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from slipstream.commands.init.choose import Choice
+from slipstream.commands.init.choose import Choice, undecided
 from slipstream.commands.init.look import Column, Look
 from slipstream.data.notes import schema_of
 
@@ -27,11 +27,14 @@ def _lines(name: str, path: str, found: Look, choice: Choice) -> Iterator[str]:
     yield f"# Made from {found.rows:,} rows. Lines that begin with '# ?' are doubtful: read them first."
     yield f"name: {name}"
     yield f"task: {choice.task}"
-    if choice.task == "multiclass" and not choice.sure:
+    doubt = undecided(found.columns[choice.target])
+    if choice.task == "multiclass" and not choice.sure and not doubt:
         yield "# ? task: regression   # the target is a few whole numbers: classes, or an amount?"
     yield f"target: {_text(choice.target)}"
+    if doubt:
+        yield f"# ? {_text(choice.target)}: {_one_line(doubt)} The task follows from that."
     yield from _positive(found, choice)
-    yield f"inputs: [{', '.join(map(_text, choice.inputs))}]"
+    yield _inputs(found, choice)
     yield from _left_out(found, choice)
     yield ""
     yield "data:"
@@ -40,6 +43,12 @@ def _lines(name: str, path: str, found: Look, choice: Choice) -> Iterator[str]:
     yield from _key_and_time(found, choice)
     yield from _contract(found, choice)
     yield from _training(found, choice)
+
+
+def _inputs(found: Look, choice: Choice) -> str:
+    doubtful = [name for name in found.columns if choice.left_out.get(name, "").startswith("?")]
+    listed = f"inputs: [{', '.join(map(_text, choice.inputs or doubtful))}]"
+    return listed if choice.inputs else f"# ? {listed}   # keep those that are known before the answer is asked for"
 
 
 def _left_out(found: Look, choice: Choice) -> Iterator[str]:
