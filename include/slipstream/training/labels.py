@@ -64,7 +64,7 @@ def weighed(spec: ModelSpec, trainer: Mapping[str, Any], classes: tuple[Label, .
     """The trainer's configuration with the labels of ``class_weight`` as the estimator sees them.
 
     Raises:
-        SpecError: ``spec_parameter_invalid``: a label that is none, one named twice, or one left out.
+        SpecError: ``spec_parameter_invalid``: a label that is none, or one named twice.
     """
     parameters = dict(trainer.get("parameters") or {})
     weights = parameters.get("class_weight")
@@ -82,12 +82,9 @@ def weighed(spec: ModelSpec, trainer: Mapping[str, Any], classes: tuple[Label, .
             message = f"{place}: label {shown(label)} is named twice, last as {shown(key)}; take one out."
             raise SpecError(message, code="spec_parameter_invalid")
         found[label] = weight
-    absent = [label for label in classes if label not in found]
-    if absent:
-        message = f"{place}: no weight for {shown(absent[0])}; name every label: {named}."
-        raise SpecError(message, code="spec_parameter_invalid")
     codes = dict(zip(classes, (0, 1), strict=True)) if spec.task == "binary" else {label: label for label in classes}
-    parameters["class_weight"] = {codes[label]: weight for label, weight in found.items()}
+    # As scikit-learn has it, a label that is not named weighs 1.
+    parameters["class_weight"] = {codes[label]: found.get(label, 1) for label in classes}
     return {**trainer, "parameters": parameters}
 
 
