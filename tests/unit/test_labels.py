@@ -17,7 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
+from slipstream.cli import app
 from slipstream.errors import DataError, NotFound, RequestError, SpecError, StageError
 from slipstream.model_file import load_spec
 from slipstream.scoring.labels import checked_label, moment, read_label
@@ -595,3 +597,44 @@ def _run_and_die(folder: Path, url: str, file: Path, stage: str, point: str) -> 
         labels(spec, store, file)
     else:
         join(spec, store)
+
+
+@pytest.mark.parametrize(
+    ("task", "schema", "cells", "texts"),
+    [
+        ("binary", {"y": {"type": "boolean", "missing": ["?"]}}, ["Yes", "No", "1", "maybe", "?"], ["true", "false"]),
+        (
+            "regression",
+            {"y": {"type": "number", "decimal": ",", "thousands": "."}},
+            ["1.234,5", "0,5", "1,234.5"],
+            ["1234.5", "0.5"],
+        ),
+    ],
+)
+def test_labels_are_read_as_the_files_of_training_were(
+    task: str, schema: Any, cells: list[str], texts: list[str], make_spec: MakeSpec, store: Store, tmp_path: Path
+) -> None:
+    kind = "LogisticRegression" if task == "binary" else "Ridge"
+    spec = make_spec(
+        task=task,
+        target="y",
+        inputs=["x"],
+        data={"source": {"type": "files", "path": "*.csv"}, "schema": schema},
+        train={"trainer": {"type": "sklearn", "estimator": f"sklearn.linear_model.{kind}"}},
+        evaluate={"metric": "roc_auc" if task == "binary" else "mae", "bootstrap": 20},
+        deploy={"target": {"type": "local"}},
+    )
+    lines = [f'{n % 17};"{cells[n % 17 > 8]}"' for n in range(300)]
+    (spec.folder / "rows.csv").write_text("x;y\n" + "\n".join(lines) + "\n")
+    place = {"SLIPSTREAM_MODELS": str(spec.folder.parent), "SLIPSTREAM_STORE": store.url}
+    place |= {"SLIPSTREAM_KEYS": str(tmp_path / "keys"), "SLIPSTREAM_ENDPOINT": "http://127.0.0.1:9"}
+    ran = CliRunner().invoke(app, ["run", "small"], env=place)
+    assert ran.exit_code == 0, ran.output
+    file = tmp_path / "labels.csv"
+    file.write_text("id,label\n" + "\n".join(f'{name(n)},"{cell}"' for n, cell in enumerate(cells)) + "\n")
+    found = labels(spec, store, file)
+    bad = 2 if task == "binary" else 1
+    assert (found.rows, found.bad) == (len(cells), bad)
+    assert found.problems[0].startswith("row 4: label: expected boolean" if task == "binary" else "row 3: label: '1,23")
+    rows = duckdb.read_parquet(store.tables.paths("small", TABLE)).order("prediction_id").project("label").fetchall()
+    assert [label for (label,) in rows] == [*texts, *(["true"] if task == "binary" else [])]

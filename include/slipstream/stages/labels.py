@@ -10,11 +10,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from slipstream.data.table_types import readings_of
 from slipstream.duck import columns_of, duck, literal
 from slipstream.errors import DataError, SpecError, shown
+from slipstream.reading import Reading
+from slipstream.scoring.schema import Schema
 from slipstream.spec import ModelSpec
 from slipstream.stages.contract import Result, Stage, champion_of, once, run_key
-from slipstream.stages.truth.delivered import By, Given, Read, columns_given, read
+from slipstream.stages.truth.delivered import By, Read, given, label_reading, read
 from slipstream.stages.truth.joined import schema_of
 from slipstream.store import Store
 from slipstream.store.labels import TABLE, deliver_newest, digest, overtaken
@@ -85,7 +88,7 @@ def labels(
     number, _ = champion_of(store, spec)
     schema = schema_of(spec, store, number)
     with TemporaryDirectory(prefix="slipstream-") as folder, _relation(spec, rows, Path(folder)) as relation:
-        found = read(Given(spec, schema, columns_given(spec, schema, relation, by)), relation, Path(folder))
+        found = read(given(spec, schema, relation, by, _reading(spec, store, schema)), relation, Path(folder))
         if found.rows and not found.good:
             message = f"{spec.name}: none of {found.rows:,} labels is usable: {'; '.join(found.problems[:3])}."
             if "id" in spec.data.key and by is None:
@@ -106,6 +109,11 @@ def labels(
             result=Labelled,
             actor=actor,
         )
+
+
+def _reading(spec: ModelSpec, store: Store, schema: Schema) -> Reading | None:
+    newest = store.ledger.state().model(spec.name).dataset
+    return label_reading(schema, readings_of(store, spec.name, newest)) if newest else None
 
 
 def said_by(word: str | None) -> By | None:

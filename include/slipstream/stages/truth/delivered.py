@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from slipstream.duck import duck, literal, quoted
 from slipstream.errors import DataError, RequestError
-from slipstream.scoring.labels import read_label
+from slipstream.reading import Reading
+from slipstream.scoring.labels import checked_label, read_label
 from slipstream.scoring.schema import Schema
 from slipstream.spec import ModelSpec
 from slipstream.stages.truth.joined import check_key, key_is_kept, key_sql
@@ -33,11 +34,13 @@ class Given:
     Attributes:
         schema: What the champion answers.
         columns: SQL for the id, the key, the label, the time as it stands, and the time in microseconds.
+        reading: How a label is read; None where its type says it.
     """
 
     spec: ModelSpec
     schema: Schema
     columns: str
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True)
@@ -66,14 +69,21 @@ class Read:
                 yield [Label(*row) for row in zip(*(column.to_pylist() for column in batch.columns), strict=True)]
 
 
-def columns_given(spec: ModelSpec, schema: Schema, relation: duckdb.DuckDBPyRelation, by: By | None = None) -> str:
-    """SQL for the columns of *relation* that say which prediction, which label and since when.
+def given(
+    spec: ModelSpec,
+    schema: Schema,
+    relation: duckdb.DuckDBPyRelation,
+    by: By | None = None,
+    reading: Reading | None = None,
+) -> Given:
+    """What of *relation* says which prediction, which label and since when.
 
     Args:
         spec: The model.
         schema: What the champion answers.
         relation: The delivered rows.
         by: Whether predictions are told by the model's key or by their ids; None: by what is there.
+        reading: How a cell of text is read as a label, as the files of training were.
 
     Raises:
         DataError: ``labels_columns_missing``, ``labels_ambiguous``.
@@ -109,7 +119,15 @@ def columns_given(spec: ModelSpec, schema: Schema, relation: duckdb.DuckDBPyRela
         which = f"'', CASE WHEN {whole} THEN {key_sql(key, texts)} END"
     said = f"{quoted(label)}{'::DOUBLE' if kinds[label] in _FLOATS else ''}::VARCHAR"
     time = '"time"::VARCHAR' if "time" in kinds and "time" not in taken else "NULL::VARCHAR"
-    return f"{which}, {said}, {time}, epoch_us(TRY_CAST({time} AS TIMESTAMPTZ))"
+    columns = f"{which}, {said}, {time}, epoch_us(TRY_CAST({time} AS TIMESTAMPTZ))"
+    return Given(spec, schema, columns, reading if kinds[label] == "VARCHAR" else None)
+
+
+def label_reading(schema: Schema, readings: Mapping[str, Reading]) -> Reading | None:
+    """How a label is read, as the target was in the files of training; None where that says nothing of labels."""
+    kind = {bool: "BOOLEAN", int: "BIGINT", str: "VARCHAR"}[type(schema.classes[0])] if schema.classes else "DOUBLE"
+    found = readings.get(schema.target)
+    return found.as_type(kind) if found and (found.type == kind or (found.type, kind) == ("BIGINT", "DOUBLE")) else None
 
 
 def read(given: Given, relation: duckdb.DuckDBPyRelation, folder: Path) -> Read:
@@ -118,7 +136,7 @@ def read(given: Given, relation: duckdb.DuckDBPyRelation, folder: Path) -> Read:
     import pyarrow.parquet as pq
 
     kinds = pa.schema([*((name, pa.string()) for name in Label._fields[:3]), ("time", pa.int64())])
-    checked, rows, problems = _Checked(given.schema), 0, _Problems()
+    checked, rows, problems = _Checked(given), 0, _Problems()
     source = relation.project(given.columns).to_arrow_reader(BATCH)
     with pq.ParquetWriter(folder / "checked.parquet", kinds) as writer:
         for batch in source:
@@ -154,12 +172,28 @@ class _Checked:
     """Checks rows.
 
     Args:
-        schema: What the labels are labels of.
+        given: What is delivered.
     """
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, given: Given) -> None:
+        self._given = given
         # A few labels, or numbers that seldom come again.
-        self._text = lru_cache(maxsize=10_000)(lambda text: read_label(schema, text, "label"))
+        self._text = lru_cache(maxsize=10_000)(self._read)
+
+    def _read(self, text: str) -> str:
+        schema, reading = self._given.schema, self._given.reading
+        if reading is None:
+            return read_label(schema, text, "label")
+        try:
+            value = reading.parse(text)
+        except ValueError as error:
+            # A class may be written as it is over HTTP; a number with other marks would be another number.
+            if schema.classes:
+                return read_label(schema, text, "label")
+            raise RequestError(f"label: {error}", code="type") from error
+        if value is None:
+            raise RequestError("label is missing", code="field_missing")
+        return checked_label(schema, value, "label")
 
     def label(self, which: str | None, key: str | None, said: str | None, time: str | None, at: Any) -> Label:
         """The label of one row.
