@@ -264,6 +264,7 @@ def test_a_word_in_a_number_column_is_set_aside_with_its_value(
     deliver(spec, "qty,label\n" + "1,1\n" * 10)
     found = deliver(spec, "qty,label\n" + "2,2\n" * 9 + "many,3\n")
     assert (found.good, found.quarantined) == (9, 1)
+    assert found.aside == ("qty: 'many' is not a number (1 row)",)
     files = store.tables.paths(spec.name, "quarantine")
     aside = duckdb.read_parquet(files).project("qty, label, failed_expectation").fetchall()
     assert aside == [("many", "3", "qty: 'many' is not a number")]

@@ -113,6 +113,9 @@ def test_good_and_quarantined_rows_are_the_input_exactly(
     found = validate(spec, store, ingest(spec, store).batch)
     bad = [hour is None or hour > 20 for hour in hours]
     assert (found.good, found.quarantined) == (bad.count(False), bad.count(True))
+    broken = {"between": sum(hour is not None and hour > 20 for hour in hours), "not_be_null": hours.count(None)}
+    told = sorted((count for count in broken.values() if count), reverse=True)
+    assert [int(why.rsplit("(", 1)[1].split()[0]) for why in found.aside] == told
     good = data_of(store, spec, found.dataset)
     kinds = dict(load_batch(store, spec.name, found.batch).columns)
     typed = ", ".join(f"CAST({name} AS {kinds[name]})" for name in table.column_names)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from slipstream.data.batch import POSITION, Batch, load_batch
+from slipstream.data.batch import POSITION, PROBLEM, Batch, load_batch
 from slipstream.data.schema_check import (
     Columns,
     SchemaChange,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 VALIDATE = Stage("validate", 2, event="validation.finished")
 READS = ("name", "task", "target", "inputs", "contract")
 _NOTES = 20
+_REASONS = 5
 
 
 def validate(spec: ModelSpec, store: Store, batch: str, *, actor: str = "") -> Validated:
@@ -109,9 +110,25 @@ def _judged(spec: ModelSpec, store: Store, batch: Batch, run: str) -> Validated:
         code=refusal.code if refusal else "",
         message=str(refusal) if refusal else "",
         rejected="" if refusal else findings.rejected.file,
+        aside=() if refusal else _aside(store, batch, findings),
         notes=(*mixed(spec, store, batch), *(note.sentence for note in batch.notes))[:_NOTES],
     )
     return _reported(spec, store, batch, findings, result)
+
+
+def _aside(store: Store, batch: Batch, findings: Findings) -> tuple[str, ...]:
+    """Why rows are set aside, the most frequent reasons first."""
+    why: list[tuple[int, str]] = []
+    if batch.aside_rows:
+        with duck() as connection:
+            rows = connection.read_parquet(str(store.objects.path(batch.aside)))
+            counted = rows.aggregate(f"{PROBLEM} AS problem, count(*) AS n", PROBLEM)
+            why += [(n, text) for text, n in counted.order("n DESC, problem").limit(_REASONS).fetchall()]
+    if findings.rejected.rows:
+        broken = [one for one in findings.judgements if one.rows]
+        why += [(len(one.rows), ": e.g. ".join([one.name, *one.sample[:1]])) for one in broken]
+    why.sort(key=lambda reason: -reason[0])
+    return tuple(f"{text} ({count:,} {'row' if count == 1 else 'rows'})" for count, text in why[:_REASONS])
 
 
 def judge_batch(spec: ModelSpec, store: Store, batch: Batch, table: Columns) -> Findings:

@@ -17,6 +17,7 @@ class Validated(Result):
         rows: Rows of the batch; ``good + quarantined`` if it was not refused.
         good: Rows that met the contract, or all where the contract only warns.
         quarantined: Rows that were set aside, because they broke the contract or cannot be read.
+        aside: Why they were, the most frequent reasons first, at most 5, each with its rows.
         added: Good rows that are new in the dataset version.
         known: Good rows left out, because their key was already in the table.
         success: Whether the good rows were committed.
@@ -44,3 +45,4 @@ class Validated(Result):
     details: str = ""
     report: str = ""
     notes: tuple[str, ...] = ()
+    aside: tuple[str, ...] = ()
