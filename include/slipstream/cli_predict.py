@@ -12,7 +12,7 @@ import typer
 from slipstream.cli_run import endpoint_answers
 from slipstream.cli_show import AsJson, Model, err, open_store, out, print_value, settings_now, spec_of
 from slipstream.errors import DeployError, RequestError, SpecError, shown
-from slipstream.settings import Settings
+from slipstream.settings import Settings, serve_command
 
 asking = typer.Typer()
 
@@ -75,7 +75,7 @@ def _endpoint(settings: Settings, model: str) -> Any:
         try:
             reply = httpx.post(url, json=body, timeout=30, trust_env=False, headers=key_header(settings.endpoint_key))
         except httpx.HTTPError as error:
-            hint = "start the endpoint with `make up` or `slipstream serve`"
+            hint = f"start the endpoint with `make up` or `{serve_command(settings.endpoint)}`"
             raise DeployError(f"{url}: {error}; {hint}.", code="endpoint_unreachable") from error
         if reply.status_code != 200:
             try:

@@ -11,7 +11,7 @@ import typer
 
 from slipstream.cli_show import ACTOR, AsJson, Model, err, open_store, out, settings_now, spec_of
 from slipstream.errors import SlipstreamError, StageError
-from slipstream.settings import Settings
+from slipstream.settings import Settings, serve_command
 from slipstream.spec import ModelSpec
 from slipstream.stages.contract import Result
 from slipstream.store import Store
@@ -38,9 +38,12 @@ def run(
     """
     spec, store = spec_of(model), open_store()
     way = _Way(spec, store, settings_now(), rebuild=rebuild, quiet=json_)
-    code = way.go()
-    if json_:
-        out.file.write(json.dumps(way.told) + "\n")
+    try:
+        code = way.go()
+    finally:
+        # What was done before a stage failed is done: it is told beside the error.
+        if json_:
+            out.file.write(json.dumps(way.told) + "\n")
     raise typer.Exit(code)
 
 
@@ -87,6 +90,8 @@ class _Way:
         for note in landed.notes:
             self._say(f"  {note}")
         checked = self._step("validate", lambda: validate(self.spec, self.store, landed.batch, actor=ACTOR))
+        for reason in checked.aside:
+            self._say(f"  set aside: {reason}")
         return str(checked.dataset)
 
     def _derived(self) -> None:
@@ -154,7 +159,8 @@ class _Way:
         asked = model.champion is not None and bool(store.tables.sound(spec.name, PREDICTIONS).files)
         if asked and spec.deploy.target["type"] == "endpoint" and not endpoint_answers(self.settings):
             # Callers are on the champion: its successor is not to take over unwatched because the endpoint is down.
-            start = f"start it (slipstream serve), then slipstream run {spec.name} goes on from here."
+            command = serve_command(self.settings.endpoint)
+            start = f"start it ({command}), then slipstream run {spec.name} goes on from here."
             return f"{self.settings.endpoint}: no endpoint answers, to watch {spec.name}/{version} by; {start}"
         return ""
 
@@ -173,7 +179,8 @@ class _Way:
             self._say(f"{name} serves at {settings.endpoint}/models/{spec.name}/predict.")
         else:
             self._say(
-                f"{name} is the champion. No endpoint answers at {settings.endpoint}: slipstream serve starts one."
+                f"{name} is the champion. No endpoint answers at {settings.endpoint}: "
+                f"{serve_command(settings.endpoint)} starts one."
             )
         self._say(f"Ask it: slipstream predict {spec.name} '{self._example()}'")
         self._say(f"Or for a file: slipstream predict {spec.name} --file rows.csv")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 ENDPOINT_FILE = "endpoint.url"
 """Below ``var``: the URL of the endpoint that the stack there started last."""
+_PORT = 8900
 _TRUE = {"1", "true", "yes"}
 
 
@@ -44,12 +46,18 @@ class Settings:
             store=store if "://" in store else Path(store).absolute().as_uri(),
             models=Path(env.get("SLIPSTREAM_MODELS") or "include/models").absolute(),
             keys=Path(env.get("SLIPSTREAM_KEYS") or "var/keys").absolute(),
-            endpoint=(env.get("SLIPSTREAM_ENDPOINT") or _started() or "http://127.0.0.1:8900").rstrip("/"),
+            endpoint=(env.get("SLIPSTREAM_ENDPOINT") or _started() or f"http://127.0.0.1:{_PORT}").rstrip("/"),
             bentos=Path(env.get("BENTOML_HOME") or "var/bentoml").absolute(),
             allow_code=(env.get("SLIPSTREAM_ALLOW_CODE") or "").lower() in _TRUE,
             pools=tuple((env.get("SLIPSTREAM_POOLS") or "default_pool").replace(",", " ").split()),
             endpoint_key=(env.get("SLIPSTREAM_ENDPOINT_KEY") or "").strip(),
         )
+
+
+def serve_command(endpoint: str) -> str:
+    """The command that starts an endpoint where that URL leads to."""
+    port = urlsplit(endpoint).port or _PORT
+    return "slipstream serve" + (f" --port {port}" if port != _PORT else "")
 
 
 def _started() -> str:

@@ -79,7 +79,8 @@ def test_three_commands_from_a_file_to_answers(slipstream: Command, tmp_path: Pa
     assert ran.exit_code == 0, ran.output
     for stage in ("ingest", "validate", "train", "evaluate", "explain", "package", "gate", "deploy"):
         assert f"\n{stage}" in f"\n{ran.stderr}"
-    assert "churn/1 is the champion. No endpoint answers at http://127.0.0.1:9" in ran.stderr
+    hint = "churn/1 is the champion. No endpoint answers at http://127.0.0.1:9: slipstream serve --port 9 starts one."
+    assert hint in ran.stderr
     again = slipstream("run", "churn", "--json")
     told = json.loads(again.stdout)
     assert list(told) == ["ingest", "train"]  # the champion is what they lead to
@@ -353,3 +354,15 @@ def test_where_all_is_doubtful_the_file_is_written_all_the_same(slipstream: Comm
     pd.DataFrame({"same": 1, "y": y}).to_csv(tmp_path / "bare.csv", index=False)
     refused = slipstream("init", "bare", "--from", str(tmp_path / "bare.csv"), "--target", "y").exception
     assert str(refused) == "no column of the file can be an input for 'y': 'same': it is always 1."
+
+
+def test_run_tells_as_json_what_was_done_before_a_stage_failed(slipstream: Command, tmp_path: Path) -> None:
+    churn().drop(columns=["note", "refund", "region"]).to_parquet(tmp_path / "churn.parquet")
+    assert slipstream("init", "churn", "--from", str(tmp_path / "churn.parquet"), "--target", "Churn").exit_code == 0
+    file = tmp_path / "models" / "churn" / "model.yaml"
+    file.write_text(file.read_text().replace("\ntrain:\n", "\ntrain:\n  min_rows: 9999\n"))
+    failed = slipstream("run", "churn", "--json")
+    assert isinstance(failed.exception, SlipstreamError)
+    assert str(failed.exception).startswith("train: ")
+    told = json.loads(failed.stdout)
+    assert (list(told), told["validate"]["good"]) == (["ingest", "validate"], ROWS)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from slipstream.errors import DeployError
+from slipstream.settings import serve_command
 from slipstream.slots import Rollout
 
 _FIRST, _LONGEST = 0.05, 0.5
 _ANSWER = 5.0
-_HINT = "start the endpoint with `make up` or `slipstream serve`"
 _GONE = {"model_not_found", "model_retired"}
 _LATER = {*_GONE, "rate_limited", "overloaded"}
 
@@ -103,6 +103,10 @@ def key_header(key: str) -> dict[str, str]:
     return {"authorization": f"Bearer {key}"} if key else {}
 
 
+def _hint(url: str) -> str:
+    return f"start the endpoint with `make up` or `{serve_command(url)}`"
+
+
 def _serves(known: dict[str, Any], rollout: Rollout) -> bool:
     """Whether the version has the part that it is to have: the champion's, alone, or that of a challenger or shadow."""
     challenger, shadow = known.get("challenger"), known.get("shadow")
@@ -139,9 +143,11 @@ def _asked(client: Any, rollout: Rollout) -> dict[str, Any] | None:
     except httpx.TimeoutException:
         return None
     except httpx.HTTPError as error:
-        raise DeployError(f"{url}: no endpoint answers ({error}); {_HINT}.", code="endpoint_unreachable") from error
+        raise DeployError(
+            f"{url}: no endpoint answers ({error}); {_hint(url)}.", code="endpoint_unreachable"
+        ) from error
     except ValueError as error:
-        raise DeployError(f"{url}: something else answers there; {_HINT}.", code="endpoint_unreachable") from error
+        raise DeployError(f"{url}: something else answers there; {_hint(url)}.", code="endpoint_unreachable") from error
 
 
 def _error(known: Any) -> tuple[str, str]:
@@ -159,5 +165,5 @@ def _understood(url: str, status: int, known: Any) -> dict[str, Any] | None:
     if status in {401, 403}:
         message = f"{url}: the endpoint refuses the key [{code}]: {said}; set SLIPSTREAM_ENDPOINT_KEY."
         raise DeployError(message, code="endpoint_key_refused")
-    message = f"{url}: answers {status}, as no Slipstream endpoint does; {_HINT}."
+    message = f"{url}: answers {status}, as no Slipstream endpoint does; {_hint(url)}."
     raise DeployError(message, code="endpoint_unreachable")
