@@ -64,7 +64,7 @@ def churn() -> pd.DataFrame:
 
 def test_three_commands_from_a_file_to_answers(slipstream: Command, tmp_path: Path) -> None:
     rows = churn()
-    rows.to_csv(tmp_path / "churn.csv", sep=";", decimal=",")
+    (tmp_path / "churn.csv").write_text("sep=;\n" + rows.to_csv(sep=";", decimal=","))
     made = slipstream("init", "churn", "--from", str(tmp_path / "churn.csv"), "--target", "Churn")
     assert made.exit_code == 0, made.output
     spec = load_spec(tmp_path / "models" / "churn")
@@ -95,6 +95,10 @@ def test_three_commands_from_a_file_to_answers(slipstream: Command, tmp_path: Pa
     assert [row["CustomerID"] for row in answers] == rows["CustomerID"].tolist()
     assert np.mean([row["prediction"] for row in answers] == rows["Churn"]) > 0.8
     assert "no inputs: region, note, Churn, refund" in asked.stderr
+
+    (spec.folder / "model.yaml").write_text(text.replace("type: files", "type: files, encoding: cp1252"))
+    rows.assign(note="Größe").to_csv(tmp_path / "excel.csv", sep=";", decimal=",", encoding="cp1252")
+    assert slipstream("predict", "churn", "--file", str(tmp_path / "excel.csv")).stdout == asked.stdout
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl"])

@@ -51,6 +51,22 @@ def rows_of(store: Store, spec: ModelSpec, dataset: str) -> list[tuple[Any, ...]
         return read_dataset(store.tables, version, connection).order("id").fetchall()
 
 
+def test_another_encoding_is_kept_and_read_again_as_it_was(store: Store, make_spec: MakeSpec) -> None:
+    source = {"type": "files", "path": "*.csv", "encoding": "cp1252"}
+    spec = make_spec(target="y", inputs=["x"], data={"source": source})
+    content = "x,y\nä,1\nö,0\n".encode("cp1252")
+    (spec.folder / "1.csv").write_bytes(content)
+    batch = ingest(spec, store).batch
+    validate(spec, store, batch)
+    delivered = load_batch(store, spec.name, batch).delivered
+    assert delivered is not None
+    assert store.objects.get(delivered["files"][0][1]) == content
+    said = make_spec(target="y", inputs=["x"], data={"source": source, "missing": ["ö"]})
+    with duckdb.connect() as connection:
+        dataset = load_dataset(store.objects, store.ledger.state(), spec.name, rebuild(said, store).dataset)
+        assert sorted(read_dataset(store.tables, dataset, connection).fetchall(), key=str) == [("ä", 1), (None, 0)]
+
+
 def test_what_was_delivered_is_kept_byte_for_byte(store: Store, make_spec: MakeSpec) -> None:
     spec = spec_of(make_spec)
     file = spec.folder / "1.csv"

@@ -101,6 +101,29 @@ def test_a_byte_order_mark_and_other_delimiters_are_understood(content: bytes, r
     assert rows.fetchall() == [(1, None)]
 
 
+@pytest.mark.parametrize(("encoding", "name"), [("cp1252", "f{}.csv"), ("utf-16", "f{}.csv"), ("cp1252", "f{}.csv.gz")])
+def test_another_encoding_is_read_as_the_source_says(encoding: str, name: str, read: Read) -> None:
+    content = "Straße;Größe\r\nÄußere;1,5\r\nÜ€;2,5\r\n".encode(encoding)
+    packed = gzip.compress(content) if name.endswith("gz") else content
+    found = read(packed, name=name, encoding=encoding)
+    assert (found.columns, found.fetchall()) == (["Straße", "Größe"], [("Äußere", 1.5), ("Ü€", 2.5)])
+
+
+def test_what_is_not_in_the_encoding_says_what_to_write(read: Read) -> None:
+    with pytest.raises(SlipstreamError, match=r"header is not UTF-8; save .* or write data.source: .encoding: cp1252"):
+        read("Größe\n1\n".encode("cp1252"))
+    with pytest.raises(SlipstreamError, match=r"f0.csv: is not all in cp1252, as data.source says: .* byte 0x81"):
+        read(b"x\n\x81\n", encoding="cp1252")
+    with pytest.raises(SlipstreamError, match=r"data.source.encoding: .*cp12525"):
+        read(b"x\n1\n", encoding="cp12525")
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_the_line_that_tells_excel_the_delimiter_is_no_header(mark: str, read: Read) -> None:
+    found = read(f"{mark}sep=;\r\na;b\r\n1;2,5\r\n".encode(), b"a;b\r\n3;4,5\r\n")
+    assert (found.columns, found.fetchall()) == (["a", "b"], [(1, 2.5), (3, 4.5)])
+
+
 def test_the_schema_may_say_what_a_column_is(read: Read) -> None:
     assert types_of(read(b"zip\n1234\n", schema={"zip": "text"})) == ["VARCHAR"]
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from slipstream.errors import DataError, RequestError, shown
 from slipstream.scoring.schema import Field, Schema, date_text, read_cell
+from slipstream.sources.csv_reader import DELIMITERS, separator
 from slipstream.spec import ModelSpec
 from slipstream.stages.contract import champion_of
 from slipstream.stages.truth.joined import schema_of
@@ -66,7 +67,7 @@ def predict_file(spec: ModelSpec, store: Store, file: str, into: Path | None, as
     """
     version, _ = champion_of(store, spec)
     schema = schema_of(spec, store, version)
-    columns, rows = _read(file, schema)
+    columns, rows = _read(file, schema, str(spec.data.source.get("encoding") or "utf-8"))
     missing = [name for name in schema.names if name not in columns]
     if missing:
         message = f"{file}: input {shown(missing[0])} is not among its columns: {', '.join(columns[:30])}."
@@ -126,13 +127,13 @@ class _Said:
                 self.columns.setdefault(f"probability {label}", []).extend(row[place] for row in reply["probabilities"])
 
 
-def _read(file: str, schema: Schema) -> tuple[list[str], Iterator[tuple[Row, dict[str, Any]]]]:
+def _read(file: str, schema: Schema, encoding: str) -> tuple[list[str], Iterator[tuple[Row, dict[str, Any]]]]:
     """The columns of *file*, and its rows: as they stand, and as JSON has their inputs."""
     kind = "csv" if file == "-" else Path(file).suffix.lower().lstrip(".")
     if file != "-" and not Path(file).is_file():
         raise DataError(f"{file}: there is no such file.", code="rows_unreadable")
     if kind in {"csv", "tsv", "txt"}:
-        return _of_text(sys.stdin.read().removeprefix("\ufeff") if file == "-" else _text(file), schema)
+        return _of_text(sys.stdin.read().removeprefix("\ufeff") if file == "-" else _text(file, encoding), schema)
     if kind in {"parquet", "pq"}:
         return _of_parquet(file, schema)
     if kind in {"jsonl", "ndjson"}:
@@ -140,16 +141,20 @@ def _read(file: str, schema: Schema) -> tuple[list[str], Iterator[tuple[Row, dic
     raise DataError(f"{file}: expected .csv, .tsv, .parquet or .jsonl.", code="rows_unreadable")
 
 
-def _text(file: str) -> str:
-    try:
-        return Path(file).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file}: not UTF-8: byte {error.start}.", code="rows_unreadable") from error
+def _text(file: str, encoding: str = "utf-8") -> str:
+    """The text of *file*, in UTF-8 or, if it is none, as the files of training are encoded."""
+    data = Path(file).read_bytes()
+    for one in dict.fromkeys(("utf-8", encoding)):
+        try:
+            return data.decode(one).removeprefix("\ufeff")
+        except UnicodeError as error:
+            wrong = error
+    raise DataError(f"{file}: not {encoding}: {wrong}.", code="rows_unreadable") from wrong
 
 
 def _of_text(text: str, schema: Schema) -> tuple[list[str], Iterator[tuple[Row, dict[str, Any]]]]:
-    head = text.partition("\n")[0]
-    delimiter = max(",;\t|", key=head.count)
+    said, text = separator(text)
+    delimiter = said or max(DELIMITERS, key=text.partition("\n")[0].count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     columns = [column.strip() for column in next(reader, [])]
 

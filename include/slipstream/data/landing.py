@@ -132,6 +132,9 @@ def _typed(
 ) -> tuple[Path, Read]:
     """The delivered rows in types, as a file."""
     file = aside.folder / "typed.parquet"
+    if encoding := delivery.form.get("encoding"):
+        copies = csv_reader.in_utf8(delivery.files, encoding, delivery.max_bytes, aside.folder)
+        delivery = dataclasses.replace(delivery, files=copies)
     with _errors_of(delivery):
         read = read_rows(spec, connection, delivery, base, file)
         if not read.written:

@@ -6,12 +6,14 @@ model file.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -26,6 +28,8 @@ DELIMITERS = ",;\t|"
 _CHUNK = 1 << 20
 _BUFFER = 2 << 20  # bytes of a file that a thread holds: DuckDB's own choice is 16 times that, and no quicker
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_NOT_UTF8 = "is not UTF-8; save the file as UTF-8, or write data.source: {encoding: cp1252}, or whichever it has"
+_SEPARATOR = re.compile(r"\ufeff?sep=([,;\t|])\r?\n", re.IGNORECASE)
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _LINE = re.compile(r"CSV Error on Line: (\d+)")
 _FIELDS = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
@@ -53,6 +57,8 @@ class TextRows:
 class _Header:
     delimiter: str
     columns: tuple[str, ...]
+    skip: int = 0
+    """Lines before the header."""
 
 
 def read_csv(
@@ -85,22 +91,20 @@ def read_csv(
             )
             raise DataError(message, code="data_schema_changed")
     stream_within(connection, len(first.columns))
-    rows = _united(connection, headers, first)
+    rows = _united(connection, headers)
     rows, left_out = _named(rows, first.columns, files[first_path])
     reordered = tuple(files[path] for path, header in headers.items() if header.columns != first.columns)
     return TextRows(rows, first.delimiter, left_out, reordered)
 
 
-def _united(
-    connection: duckdb.DuckDBPyConnection, headers: Mapping[Path, _Header], first: _Header
-) -> duckdb.DuckDBPyRelation:
+def _united(connection: duckdb.DuckDBPyConnection, headers: Mapping[Path, _Header]) -> duckdb.DuckDBPyRelation:
     """The rows of all files, the columns as in the first; files that follow each other alike are read together."""
-    runs: list[tuple[tuple[str, ...], list[Path]]] = []
+    runs: list[tuple[_Header, list[Path]]] = []
     for path, header in headers.items():
-        if not runs or runs[-1][0] != header.columns:
-            runs.append((header.columns, []))
+        if not runs or runs[-1][0] != header:
+            runs.append((header, []))
         runs[-1][1].append(path)
-    parts = [_rows(connection, paths, columns, first.delimiter, at) for at, (columns, paths) in enumerate(runs)]
+    parts = [_rows(connection, paths, header, at) for at, (header, paths) in enumerate(runs)]
     united = parts[0]
     for part in parts[1:]:
         united = united.union(part.project(", ".join(map(quoted, united.columns))))
@@ -108,15 +112,19 @@ def _united(
 
 
 def _rows(
-    connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], columns: Sequence[str], delimiter: str, run: int
+    connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], header: _Header, run: int
 ) -> duckdb.DuckDBPyRelation:
     # Named values, not SQL text: file names and column names come from outside. A union wants each name once.
-    named = {name or f"column {place} without a name": "VARCHAR" for place, name in enumerate(columns, start=1)}
+    named = {name or f"column {place} without a name": "VARCHAR" for place, name in enumerate(header.columns, start=1)}
     return connection.sql(
         f"SELECT * FROM read_csv($files{run:d}, columns = $kinds{run:d}, auto_detect = false, header = true,"  # noqa: S608
         f" delim = $delimiter{run:d}, quote = '\"', escape = '\"', nullstr = [''], strict_mode = true,"
-        f" buffer_size = {_BUFFER:d})",
-        params={f"files{run}": [str(path) for path in paths], f"kinds{run}": named, f"delimiter{run}": delimiter},
+        f" skip = {header.skip:d}, buffer_size = {_BUFFER:d})",
+        params={
+            f"files{run}": [str(path) for path in paths],
+            f"kinds{run}": named,
+            f"delimiter{run}": header.delimiter,
+        },
     )
 
 
@@ -148,14 +156,15 @@ def _header(path: Path, name: str, delimiter: str) -> _Header:
     with _open(path) as file:
         begin = file.read(_CHUNK)
     if begin.startswith(_UTF16):
-        raise _malformed(name, 1, "the file is UTF-16; save it as UTF-8")
+        raise _malformed(name, 1, "the file is UTF-16; save it as UTF-8, or write data.source: {encoding: utf-16}")
     text = begin.decode("utf-8-sig", errors="surrogateescape")
+    said, text = separator(text)
     line = text.partition("\n")[0].rstrip("\r")
     if any("\udc80" <= character <= "\udcff" for character in line):
-        raise _malformed(name, 1, "the header is not UTF-8")
+        raise _malformed(name, 1, f"the header {_NOT_UTF8}")
     if not line.strip():
         raise _malformed(name, 1, "expected a header line with the names of the columns, found nothing")
-    found = delimiter or max(DELIMITERS, key=line.count)
+    found = delimiter or said or max(DELIMITERS, key=line.count)
     # A quoted name may hold line ends.
     lines = io.StringIO(text, newline="")
     columns = tuple(column.strip() for column in next(csv.reader(lines, delimiter=found), []))
@@ -165,7 +174,35 @@ def _header(path: Path, name: str, delimiter: str) -> _Header:
     if ends and ends[0] != ends[-1]:
         said = "a column's name holds another line end than the lines have; write the name on one line"
         raise _malformed(name, 1, said)
-    return _Header(found, columns)
+    return _Header(found, columns, int(bool(said)))
+
+
+def separator(text: str) -> tuple[str, str]:
+    """What the line ``sep=;`` says that Excel takes above a header, and the text below it; "" where there is none."""
+    line = _SEPARATOR.match(text)
+    return (line[1], text[line.end() :]) if line else ("", text)
+
+
+def in_utf8(files: Mapping[Path, str], encoding: str, max_bytes: int, folder: Path) -> dict[Path, str]:
+    """Copies of *files* in *folder*, unpacked and as UTF-8, which alone is read quickly; the names stay.
+
+    Raises:
+        DataError: ``data_csv_malformed``: a file is not in that *encoding*.
+        SourceError: ``source_too_large``.
+    """
+    copies = {}
+    for number, (path, name) in enumerate(files.items()):
+        _check_size(path, name, max_bytes)
+        copy = folder / f"utf8-{number}.csv"
+        try:
+            with _open(path) as file, copy.open("wb") as target:
+                for text in codecs.iterdecode(iter(partial(file.read, _CHUNK), b""), encoding):
+                    target.write(text.encode())
+        except UnicodeError as error:
+            message = f"{name}: is not all in {encoding}, as data.source says: {error}."
+            raise DataError(message, code="data_csv_malformed") from error
+        copies[copy] = name
+    return copies
 
 
 def _check_names(columns: Sequence[str], name: str) -> None:
@@ -225,7 +262,7 @@ def explained(error: Exception, files: Mapping[Path, str]) -> DataError:
     if fields:
         said = f"{at} has {fields[2]} fields, expected {fields[1]}"
     elif "not utf-8" in text:
-        said = f"{at} is not UTF-8"
+        said = f"{at} {_NOT_UTF8}"
     elif "unterminated quote" in text:
         said = f"{at}: a quote is opened and never closed"
     elif "invalid state" in text:

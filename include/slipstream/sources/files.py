@@ -24,6 +24,12 @@ _FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", 
 _PACKED = {".zip", ".7z", ".rar", ".tar", ".tgz", ".bz2", ".xz", ".zst", ".lz4"}
 
 
+Encoding = Literal[
+    "utf-8", "utf-16", "cp1252", "latin-1", "iso8859-15", "cp1250", "cp1251", "cp1253", "cp1254", "mac-roman",
+    "shift-jis", "euc-kr", "gb18030", "big5",
+]  # fmt: skip
+
+
 @dataclass(frozen=True)
 class FilesSource:
     """A source that reads files.
@@ -32,12 +38,14 @@ class FilesSource:
         path: A file or a glob: relative to the model's folder, absolute, or ``s3://bucket/prefix/*.csv``.
         format: ``csv``, ``parquet``, or ``auto``: by the ending of the name.
         delimiter: CSV: the character between fields; without it the one that the header line suggests.
+        encoding: CSV: how its characters are written; plain CSV of Excel in Western Europe is ``cp1252``.
         max_bytes: The largest number of bytes read into one batch.
     """
 
     path: str
     format: Literal["auto", "csv", "parquet"] = "auto"
     delimiter: str = ""
+    encoding: Encoding = "utf-8"
     max_bytes: Annotated[int, Field(ge=1)] = 2 << 30
 
     def fingerprint(self, spec: ModelSpec, watermark: str) -> str | None:
@@ -61,6 +69,8 @@ class FilesSource:
                 f"{message}deliver less at once, or raise the source's max_bytes.", code="source_too_large"
             )
         form = {"type": self._format(new), "delimiter": self.delimiter}
+        if form["type"] == "csv" and self.encoding != "utf-8":
+            form["encoding"] = self.encoding
         copies = {local_copy(file, into): file.name for file in new}
         digests = {Path(file.name): file.stamp for file in new if file.changed}
         stamps = sorted({*json.loads(watermark or "[]"), *(file.stamp for file in new)})
