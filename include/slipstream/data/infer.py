@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from slipstream.data import notes
@@ -225,7 +226,7 @@ def _mixed(rows: duckdb.DuckDBPyRelation, name: str, taken: Sequence[tuple[int, 
         some = f"({' OR '.join(read for count, read in counts if count) or 'false'})"
         share = first_row(rows.aggregate(f"count_if({some})"))[0] / known
         if share >= NEARLY:
-            best = max(counts)[1]
+            best = max(counts, key=itemgetter(0))[1]
             one, other = (_examples(rows, name, wanted)[0][0] for wanted in (best, f"{some} AND NOT {best}"))
             return [notes.mixed(name, kind, share, (one, other))]
     return []
