@@ -14,8 +14,10 @@ from slipstream.store.location import Listed
 from slipstream.store.state import Event, ModelState, State
 
 _DIGEST = re.compile(r"(?:object:)?([0-9a-f]{64})")
-_OWN = "digest"
-"""The field that holds the digest of an API key, which is no object."""
+_OBJECTS = frozenset(
+    ["batch", "bundle", "card", "dataset", "details", "evidently", "key", "manifest", "model", "rejected", "report", "spec", "watermark"]
+)
+"""The fields of events that name objects; the others with a digest, such as the key of a run, do not."""
 
 Found = tuple[str, str, SlipstreamError]
 """Part, name, and what is wrong."""
@@ -33,7 +35,7 @@ def named_objects(events: list[Event]) -> dict[str, str]:
 def _digests(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         for name, entry in value.items():
-            if name != _OWN:
+            if isinstance(entry, dict | list) or name in _OBJECTS:
                 yield from _digests(entry)
     elif isinstance(value, list):
         for entry in value:
