@@ -110,11 +110,12 @@ def test_one_is_served_whoever_is_killed(
     make_spec: Callable[..., ModelSpec], before: dict[str, Path], tmp_path: Path
 ) -> None:
     spec = make_spec(
+        allow_code=True,
         deploy={
             "target": {"type": "tests.contract.deployer:Behind"},
             "timeout": "3s",
             "rollout": {"steps": [0.5]},
-        }
+        },
     )
     callers = [Caller(spec), Caller(spec)]
     killed, told = Counter[str](), Counter[str]()

@@ -15,7 +15,8 @@ from slipstream.store.state import Event, ModelState, State
 
 _DIGEST = re.compile(r"(?:object:)?([0-9a-f]{64})")
 _OBJECTS = frozenset(
-    ["batch", "bundle", "card", "dataset", "details", "evidently", "key", "manifest", "model", "rejected", "report", "spec", "watermark"]
+    {"batch", "bundle", "card", "dataset", "details", "evidently", "key", "manifest"}
+    | {"model", "rejected", "report", "spec", "watermark"}
 )
 """The fields of events that name objects; the others with a digest, such as the key of a run, do not."""
 
