@@ -104,7 +104,6 @@ class _Count:
     greatest: float = 0
     digits: int = 0
     distinct: int = 0
-    several: int = 0
     words: int = 0
 
 
@@ -169,12 +168,13 @@ def _counted(
     for name, reading in readings.items():
         cell = quoted(name)
         if reading.type == "VARCHAR":
+            start, word = _START.format(c=cell), _word(cell)
             asked += [
                 f"count_if({reading.known(name)})",
-                f"count_if({_START.format(c=cell)} OR {_word(cell)})",
+                f"count_if({start})",
                 f"approx_count_distinct({cell})",
-                f"count_if(contains({cell}, ' '))",
-                f"count_if({_word(cell)})",
+                f"count_if({word})",
+                f"count_if({start} AND {word})",
             ]
         else:
             value = cell if typed else reading.value(name)
@@ -185,8 +185,8 @@ def _counted(
     counts = {}
     for name, reading in readings.items():
         if reading.type == "VARCHAR":
-            known, digits, distinct, several, words = (next(found) for _ in range(5))
-            counts[name] = _Count(known, 0, 0, digits, distinct, several, words)
+            known, begun, distinct, words, both = (next(found) for _ in range(5))
+            counts[name] = _Count(known, digits=begun + words - both, distinct=distinct, words=words)
         else:
             counts[name] = _Count(next(found), next(found), float(next(found)))
     return counts
@@ -289,7 +289,8 @@ def _of_text(rows: duckdb.DuckDBPyRelation, name: str, reading: Reading, count: 
         if words := _examples(rows, name, condition):
             found.append(notes.missing_words(name, words))
     if count.known >= FEW and count.distinct > DISTINCT * count.known:
-        found.append(notes.mostly_distinct(name, count.distinct, count.known, count.several > DISTINCT * count.known))
+        several = first_row(rows.aggregate(f"count_if(contains({quoted(name)}, ' '))"))[0]
+        found.append(notes.mostly_distinct(name, count.distinct, count.known, several > DISTINCT * count.known))
     return found
 
 

@@ -107,12 +107,12 @@ def land(
         relation = connection.read_parquet(str(file))
         good, columns = refuse_bulk(relation, spec.data.max_rows), columns_of(relation)
         aside_file, bad = aside.keep(store, connection)
-        kept = raw.result()
+        kept, size = raw.result(), file.stat().st_size
         delivery.still()
     fields = {
         "model": spec.name,
         "columns": [list(column) for column in columns],
-        "file": store.objects.put_file(file),
+        "file": store.objects.take_file(file),
         "rows": good,
         "aside": aside_file,
         "aside_rows": bad,
@@ -124,7 +124,7 @@ def land(
         **told,
     }
     said = tuple(note.sentence for note in read.notes)
-    return Landed(save_batch(store, fields), good + bad, len(columns), file.stat().st_size, said)
+    return Landed(save_batch(store, fields), good + bad, len(columns), size, said)
 
 
 def _typed(

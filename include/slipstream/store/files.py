@@ -47,6 +47,21 @@ def atomic_copy(source: Path, path: Path, digest: str = "") -> None:
             raise StoreError(f"{source}: changed while it was copied; run again.", code="file_changed")
 
 
+def atomic_move(source: Path, path: Path) -> None:
+    """Let the finished file *source*, which nobody needs any more, be at *path*; errors as for :func:`atomic_write`."""
+    with writable(path, source.stat().st_size):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if source.stat().st_dev != path.parent.stat().st_dev:
+            atomic_copy(source, path)
+            return
+        source.chmod(0o644)
+        with source.open("rb") as file:
+            os.fsync(file.fileno())
+        faultpoint("files.rename")
+        source.replace(path)
+        _sync_folder(path.parent)
+
+
 @contextmanager
 def _beside(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
     """A new file beside *path* that takes its place once it is written and synced; on any error it is gone."""

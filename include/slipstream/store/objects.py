@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from slipstream.errors import ChecksumMismatch, NotFound, StoreError, shown
 from slipstream.store.faultpoints import faultpoint
-from slipstream.store.files import atomic_copy, atomic_write
+from slipstream.store.files import atomic_copy, atomic_move, atomic_write
 from slipstream.store.location import Listed, Location
 
 _DIGEST = re.compile(r"^[0-9a-f]{64}$")
@@ -73,6 +73,10 @@ class Objects(ABC):
         """Read the object and raise as :meth:`path` does."""
         self.path(digest)
 
+    def take_file(self, path: Path) -> str:
+        """As :meth:`put_file`, of a file that nobody needs any more: it may be gone afterwards."""
+        return self.put_file(path)
+
     def put_json(self, value: Any) -> str:
         """Keep *value* as canonical JSON (sorted keys), so that equal values have equal digests."""
         return self.put(canonical_json(value))
@@ -102,6 +106,14 @@ class LocalObjects(Objects):
         place = self.place(digest)
         if not place.exists():
             atomic_copy(path, place, digest)
+        return digest
+
+    @override
+    def take_file(self, path: Path) -> str:
+        digest = sha256_file(path)
+        place = self.place(digest)
+        if not place.exists():
+            atomic_move(path, place)
         return digest
 
     @override
