@@ -1,5 +1,5 @@
 # Everything that is made goes below var/. Each target does its own set-up.
-.PHONY: help setup demo test check bench figures mutants up down status clean
+.PHONY: help setup demo test test-all coverage check bench figures mutants up down status clean
 .DEFAULT_GOAL := help
 
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME
@@ -9,7 +9,7 @@ STACK := $(BIN)/python -m slipstream_airflow.stack
 TESTS := not slow
 
 help: ## show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install into var/venv, make folders, secrets and Airflow's database (PYTHON=python3.12 chooses the interpreter)
 	@.ci/install shap
@@ -27,11 +27,18 @@ down: ## stop them and verify that no process is left
 status: ## show what runs and how well; fails unless all is healthy
 	@if [ -x $(BIN)/python ]; then $(STACK) status; else echo "nothing is set up"; exit 1; fi
 
-test: ## all tests: unit, contract, airflow, then end to end with a real Airflow and a real endpoint
+test: ## the tests: unit, contract, airflow, then end to end with a real Airflow and a real endpoint
 	@.ci/install dev
-	$(BIN)/pytest tests/unit tests/contract -n auto --dist loadfile -m "$(TESTS)"
-	$(BIN)/pytest tests/airflow -m "$(TESTS)"
-	$(BIN)/pytest tests/e2e -m "$(TESTS)"
+	$(BIN)/pytest tests/unit tests/contract -n auto --dist loadfile -m "$(TESTS)" --durations=25 $(COV)
+	$(BIN)/pytest tests/airflow -m "$(TESTS)" $(COV)
+	$(BIN)/pytest tests/e2e -m "$(TESTS)" $(COV)
+
+test-all: ## the same, and those that take minutes
+	@$(MAKE) --no-print-directory test TESTS=
+
+coverage: ## the tests with the share of lines and branches that they reach in their own processes
+	@rm -f var/coverage
+	@$(MAKE) --no-print-directory test COV="--cov --cov-append --cov-report=term:skip-covered"
 
 check: ## style, types, layering, freshness of the locks, the schema and the generated docs
 	@.ci/install dev
