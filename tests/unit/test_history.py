@@ -82,6 +82,13 @@ def test_as_of_a_number(
         assert (found.term.last, found.term.left) == (None, ""), "the future is not known then"
 
 
+def test_as_of_a_moment_with_a_shadow(store: Store, story: dict[str, int], make_spec: Any) -> None:
+    assert not as_of(make_spec(), store, str(story["canary"])).shadow
+    assert not as_of(make_spec(), store, str(story["back"])).shadow, "nothing is being rolled out"
+    begun = append(store, "deployment.started", version=2, weight=1.0, shadow=True)
+    assert as_of(make_spec(), store, str(begun)).shadow
+
+
 def test_as_of_a_time_is_the_last_event_by_then(store: Store, story: dict[str, int], make_spec: Any) -> None:
     spec, events = make_spec(), store.ledger.read()
     now = as_of(spec, store, "2999-01-01")
