@@ -66,11 +66,11 @@ def test_missing_values(watched: Any, store: Store, committed: Any, make_rows: A
     assert 0.2 < signal["value"] < 0.3
 
 
-@pytest.mark.parametrize(("share", "fired"), [(0.1, False), (0.15, True)])
+@pytest.mark.parametrize(("share", "fired"), [(0.12, False), (0.15, True)])
 def test_a_rise_of_missing_values_fires_where_chance_is_ruled_out(
     share: float, fired: bool, watched: Any, store: Store, committed: Any, make_rows: Any
 ) -> None:
-    """About 25 of 480 and 10 or 15 of 100, at a third of a sixth of 1 %: p is 0.026 and 0.00014 (two shares, pooled)."""
+    """About 25 of 480 and 12 or 15 of 100, at a third of a sixth of 1 %: p is 0.004 and 0.0001 (two shares, pooled)."""
     spec = watched({"missing": 0.01, "share": 1.0}, min_rows=100)
     rows = make_rows(100, seed=5, first=10_000, carrier=["A", "B"] * 50, distance=[0.0, 1.0] * 50)
     committed(spec, blanked_first(rows, "carrier", int(100 * share)))
