@@ -1,5 +1,5 @@
 # Everything that is made goes below var/. Each target does its own set-up.
-.PHONY: help setup demo test test-all coverage check bench figures mutants up down status clean
+.PHONY: help setup demo test test-all check bench figures mutants up down status clean
 .DEFAULT_GOAL := help
 
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME
@@ -29,16 +29,12 @@ status: ## show what runs and how well; fails unless all is healthy
 
 test: ## the tests: unit, contract, airflow, then end to end with a real Airflow and a real endpoint
 	@.ci/install dev
-	$(BIN)/pytest tests/unit tests/contract -n auto --dist loadfile -m "$(TESTS)" --durations=25 $(COV)
-	$(BIN)/pytest tests/airflow -m "$(TESTS)" $(COV)
-	$(BIN)/pytest tests/e2e -m "$(TESTS)" $(COV)
+	$(BIN)/pytest tests/unit tests/contract -n auto --dist loadfile -m "$(TESTS)" --durations=25
+	$(BIN)/pytest tests/airflow -m "$(TESTS)"
+	$(BIN)/pytest tests/e2e -m "$(TESTS)"
 
 test-all: ## the same, and those that take minutes
 	@$(MAKE) --no-print-directory test TESTS=
-
-coverage: ## the tests with the share of lines and branches that they reach in their own processes
-	@rm -f var/coverage
-	@$(MAKE) --no-print-directory test COV="--cov --cov-append --cov-report=term:skip-covered"
 
 check: ## style, types, layering, freshness of the locks, the schema and the generated docs
 	@.ci/install dev

@@ -12,6 +12,7 @@ import datetime
 import importlib
 import inspect
 import json
+import logging
 import os
 import sys
 import types
@@ -129,6 +130,7 @@ def _expectations() -> dict[str, Any]:
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        logging.disable(logging.INFO)  # it tells of each of its own functions
         import great_expectations
 
     from slipstream.expectations import EXPECTATIONS

@@ -443,10 +443,10 @@ class TestKServeV2:
         assert refused(ask("GET", "/v2/models/m/versions/4/ready")) == (404, "version_not_found", None)
         assert refused(ask("GET", "/v2/models/x/ready")) == (404, "model_not_found", None)
         assert ask("GET", "/v2/health/live").json() == {"live": True}
-        assert ask("GET", "/v2/health/ready").json() == {"ready": True}
+        assert ask("GET", "/v2/health/ready").json() == {"ready": True, "unread_since": None}
         models.is_ready = False
         reply = ask("GET", "/v2/health/ready")
-        assert (reply.status_code, reply.json()) == (503, {"ready": False})
+        assert (reply.status_code, reply.json()) == (503, {"ready": False, "unread_since": None})
 
 
 class TestInvocations:

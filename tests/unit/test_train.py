@@ -102,8 +102,8 @@ def test_the_log_says_what_is_fitted(
     spec = make_spec()
     dataset = committed(spec, make_rows()).id
     rows = train(spec, store, dataset).rows_train
-    own = make_spec(train={"trainer": {"type": f"{__name__}:Prior"}})
-    train(own.at(own.folder, allow_code=True), store, dataset)
+    own = make_spec(allow_code=True, train={"trainer": {"type": f"{__name__}:Prior"}})
+    train(own, store, dataset)
     told = [line for line in caplog.messages if "fitting" in line]
     assert told == [
         f"small: fitting sklearn.linear_model.LogisticRegression on {rows} rows",

@@ -114,7 +114,11 @@ def _schema(arrow: Any) -> Schema:
     import pyarrow as pa
     from deltalake import Schema
 
-    return Schema.from_arrow(pa.schema([field.with_nullable(True).remove_metadata() for field in arrow]))
+    fields = (field.with_nullable(True).remove_metadata() for field in arrow)
+    # A moment is a moment in any zone; Delta Lake knows UTC alone.
+    moment = pa.timestamp("us", tz="UTC")
+    zoned = (field.with_type(moment) if getattr(field.type, "tz", None) else field for field in fields)
+    return Schema.from_arrow(pa.schema(zoned))
 
 
 def _widened(table: DeltaTable, schema: Schema) -> DeltaTable:
