@@ -24,7 +24,7 @@ from sklearn.feature_selection import SelectKBest
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
     MaxAbsScaler,
@@ -409,6 +409,11 @@ REFUSED: dict[str, tuple[Any, Any, str]] = {
         lambda: ColumnTransformer([("n", Pipeline([("s", MaxAbsScaler()), ("o", one_hot())]), ["b"])]),
         tree.DecisionTreeClassifier(),
         "before it is encoded",
+    ),
+    "a number for missing": (
+        lambda: ColumnTransformer([("f", make_pipeline(SimpleImputer(), SimpleImputer(missing_values=-1.0)), ["b"])]),
+        tree.DecisionTreeClassifier(),
+        "takes -1.0 for missing, not NaN",
     ),
     "dart": (raw, xgboost.XGBClassifier(booster="dart", n_estimators=3, n_jobs=1), "booster dart"),
     "hinge": (raw, xgboost.XGBClassifier(objective="binary:hinge", n_estimators=3, n_jobs=1), "binary:hinge"),

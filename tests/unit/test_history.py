@@ -162,6 +162,21 @@ def test_each_event_is_a_sentence(store: Store, story: dict[str, int], make_spec
     ]
 
 
+@pytest.mark.parametrize(
+    ("gain", "said"),
+    [
+        (0.02, "The candidate is 0.02 better than champion 1: roc_auc 0.8."),
+        (0.0, "The candidate is 0 better than champion 1: roc_auc 0.8."),
+        (-0.02, "The candidate is 0.02 worse than champion 1: roc_auc 0.8."),
+        (None, "The candidate was evaluated: roc_auc 0.8."),
+    ],
+)
+def test_an_evaluation_says_which_is_better(gain: float | None, said: str, store: Store, make_spec: Any) -> None:
+    found = {"metric": "roc_auc", "scores": {"roc_auc": 0.8}, "gain": gain, "champion": 1}
+    append(store, "run.finished", stage="evaluate", run="evaluate-1", result=found)
+    assert history(make_spec(), store)[0].text == said
+
+
 def test_decisions_are_those_that_nobody_took(store: Store, story: dict[str, int], make_spec: Any) -> None:
     evidence = {"monitor": "monitor-1", "drifted": 2}
     append(store, "retrain.requested", reason="2 of 3 inputs drifted.", evidence=evidence)

@@ -102,6 +102,12 @@ def test_what_is_not_defined_is_none() -> None:
     assert measure("f1", np.array([0, 0]), np.array([0.1, 0.2])) == 0.0
     assert np.isnan(measure("r2", np.array([2.0, 2.0]), np.array([1.0, 2.0])))
     assert resampled(0.5, np.array([np.nan])).low is None
+    assert resampled(float("nan"), np.array([0.5])).value is None
+
+
+def test_the_middle_95_of_100_resamples_are_the_interval() -> None:
+    found = resampled(0.4, np.append(np.arange(1001) / 1000, np.nan))
+    assert (found.value, found.low, found.high) == (0.4, pytest.approx(0.025), pytest.approx(0.975))
 
 
 def test_which_side_is_worse() -> None:

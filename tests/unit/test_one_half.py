@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slipstream.scoring.curves import calibration, confusion
+from slipstream.scoring.curves import calibration, confusion, roc
 from slipstream.scoring.metrics import decide
 from slipstream.scoring.schema import Field, Schema
 from slipstream.scoring.scorer import Scorer
@@ -49,6 +49,11 @@ def test_scikit_learn_may_say_the_other_label_at_one_half() -> None:
     import pandas as pd
 
     assert model.predict(pd.DataFrame({"x": [1e10]})).tolist() == ["yes"], "by a score of 1e-20, which nobody sees"
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_of_one_class_there_is_no_roc_curve(label: int) -> None:
+    assert roc(np.full(10, label), np.linspace(0, 1, 10)) == []
 
 
 def test_equal_answers_share_a_bin_of_the_calibration_curve() -> None:
