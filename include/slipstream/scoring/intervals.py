@@ -22,7 +22,7 @@ median_absolute_error                             by ranks: Hettmansperger and S
 r2                                                from the influence of each row, on the scale of log(1 - r2)
 ================================================= ====================================================================
 
-How often they hold the true figure: ``python bench/scripts/coverage.py``.
+How often they hold the true figure: ``python bench/scripts/interval_coverage.py``.
 """
 
 from __future__ import annotations
