@@ -1,6 +1,7 @@
 """How often the 95 % interval of each metric holds the true figure.
 
-``python bench/scripts/interval_coverage.py [WINDOWS] [SEED]`` prints a table, and in short the one that stands in docs/loop.md.
+``python bench/scripts/interval_coverage.py [WINDOWS] [SEED]`` prints a table, and in short the one that stands in
+docs/loop.md.
 Each line is a metric on so many windows of rows that are drawn anew; its true figure is that of a million rows drawn
 alike. *Below* and *above* say on which side of the interval the true figure lay when it was missed; *said* is in how
 many windows the page says beside the figure that its true range may be wider.
