@@ -71,7 +71,7 @@ app.add_typer(looking)
 def main() -> None:
     """Run the command line; an error that Slipstream raises on purpose is one line, with exit code 1."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for noisy in ("great_expectations", "bentoml", "evidently", "botocore", "numexpr", "circus", "httpx"):
+    for noisy in ("great_expectations", "bentoml", "evidently", "botocore", "numexpr", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         app()

@@ -13,5 +13,5 @@ import logging
 THRESHOLDS = (50_000, 20, 50)
 
 gc.set_threshold(*THRESHOLDS)
-for _name in ("great_expectations", "evidently", "circus", "matplotlib", "shap"):
+for _name in ("great_expectations", "evidently", "matplotlib", "shap"):
     logging.getLogger(_name).setLevel(logging.WARNING)

@@ -20,7 +20,7 @@ from slipstream_airflow import dags
 from .conftest import REPO, Project
 
 HEAVY = (
-    "bentoml boto3 circus deltalake duckdb evidently great_expectations numpy pandas pyarrow scipy shap sklearn skops"
+    "bentoml boto3 deltalake duckdb evidently great_expectations numpy pandas pyarrow scipy shap sklearn skops"
 )
 
 
