@@ -19,9 +19,7 @@ from slipstream_airflow import dags
 
 from .conftest import REPO, Project
 
-HEAVY = (
-    "bentoml boto3 deltalake duckdb evidently great_expectations numpy pandas pyarrow scipy shap sklearn skops"
-)
+HEAVY = "bentoml boto3 deltalake duckdb evidently great_expectations numpy pandas pyarrow scipy shap sklearn skops"
 
 
 def bag_of(folder: Path) -> DagBag:
