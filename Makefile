@@ -1,11 +1,11 @@
 # Everything that is made goes below var/. Each target does its own set-up.
-.PHONY: help setup demo test test-all check bench figures mutants up down status clean
+.PHONY: help setup demo test test-all coverage check bench figures mutants up down status clean
 .DEFAULT_GOAL := help
 
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME
 export PYTHON
 BIN := var/venv/bin
-STACK := $(BIN)/python -m slipstream_airflow.stack
+STACK := $(BIN)/python -m slipstream_stack
 TESTS := not slow
 
 help: ## show this help
@@ -32,6 +32,12 @@ test: ## the tests: unit, contract, airflow, then end to end with a real Airflow
 	$(BIN)/pytest tests/unit tests/contract -n auto --dist loadfile -m "$(TESTS)" --durations=25
 	$(BIN)/pytest tests/airflow -m "$(TESTS)"
 	$(BIN)/pytest tests/e2e -m "$(TESTS)"
+
+coverage: ## the lines and branches that the unit and contract tests run, of each file that has gaps
+	@.ci/install dev
+	@rm -rf var/coverage
+	-$(BIN)/pytest tests/unit tests/contract -n auto --dist loadfile -m "$(TESTS)" -q --cov --cov-report=
+	@$(BIN)/coverage report
 
 test-all: ## the same, and those that take minutes
 	@$(MAKE) --no-print-directory test TESTS=

@@ -32,7 +32,7 @@ _OUR_IMPORTS = """
 from pathlib import Path
 import deltalake, duckdb, jinja2, pandas, pyarrow.parquet
 import slipstream.sources.files
-from slipstream.model_file import load_spec
+from slipstream.spec.loader import load_spec
 from slipstream.stages.ingest import ingest
 from slipstream.stages.validate import validate
 from slipstream.store import Store

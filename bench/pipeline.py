@@ -23,13 +23,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(1, str(Path(__file__).resolve().parents[1] / "demo"))
 
 from report import QUICK, ROOT, Row, report, row
 
-from slipstream_airflow.rest import Airflow, DagRun
-from slipstream_airflow.stack_lifecycle import down, up
-from slipstream_airflow.stack_ports import choose
-from slipstream_airflow.stack_settings import Layout, Ports, process_environment
+from airflow_client.client import Airflow, DagRun
+from slipstream_stack.lifecycle import down, up
+from slipstream_stack.ports import choose
+from slipstream_stack.settings import Layout, Ports, process_environment
 
 ROUNDS = 1 if QUICK else 3
 MODEL = "flights"

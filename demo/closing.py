@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import shlex
 
+from slipstream_stack.settings import USER, Layout, Ports
 from story import MODEL, Story
-
-from slipstream_airflow.stack_settings import USER, Layout, Ports
 
 
 def summary(story: Story, layout: Layout, ports: Ports) -> None:
     """Print the closing table."""
     state, console = story.state, story.screen.console
-    latest = {stage: event.data["result"] for stage, event in state.latest.items()}
+    latest = {stage: event.content.result.report for stage, event in state.latest.items()}
     versions = f"{len(state.versions)} made, version {state.champion} serves"
     lines = [
         ("model", f"{MODEL}: {versions}; data up to {state.watermark}"),
@@ -21,7 +20,7 @@ def summary(story: Story, layout: Layout, ports: Ports) -> None:
         ("model's page", f"{ports.airflow_url}/slipstream/models/{MODEL}   (log in to Airflow first)"),
     ]
     for stage, name in (("validate", "data"), ("evaluate", "scores"), ("explain", "explanation"), ("monitor", "drift")):
-        digest = latest.get(stage, {}).get("report")
+        digest = latest.get(stage)
         if digest:
             lines.append((f"report: {name}", f"{ports.airflow_url}/slipstream/reports/{digest}"))
     lines.append(("endpoint", f"{ports.endpoint_url}/models/{MODEL}   metrics at /metrics, health at /readyz"))

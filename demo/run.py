@@ -16,11 +16,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from closing import summary
 from screen import Screen
-from story import Story, Trouble
-
 from slipstream.errors import SlipstreamError
-from slipstream_airflow.stack_settings import Layout
-from slipstream_airflow.stack_status import running_stack
+from slipstream_stack.settings import Layout
+from slipstream_stack.status import running_stack
+from story import Story, Trouble
 
 FIRST = ("2013-01", "2013-02", "2013-03")
 LATER = ("2013-04", "2013-05", "2013-06", "2013-07", "2013-08", "2013-09")

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from airflow_client.client import Airflow, DagRun, Task
 from slipstream.store.state import Event
-from slipstream_airflow.rest import Airflow, DagRun, Task
 
 if TYPE_CHECKING:
     from screen import Screen

@@ -7,16 +7,25 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from airflow_client.client import Airflow, DagRun, Task
 from runs import Runs, Trouble
-from traffic import Answers, Asked, Client, SteadyClient, rows_after
-
-from slipstream.model_file import find_spec
-from slipstream.stages.history import sentence
-from slipstream.stages.terms import terms
+from slipstream.commands.history import sentence
+from slipstream.rollout.production_periods import production_periods
+from slipstream.spec.loader import find_spec
 from slipstream.store import Store
+from slipstream.store.payloads import (
+    DatasetCommitted,
+    DeploymentRolledBack,
+    EvaluateFinished,
+    ExplainFinished,
+    GateFinished,
+    ReplayFinished,
+    TrainFinished,
+    VersionRegistered,
+)
 from slipstream.store.state import Event, ModelState
-from slipstream_airflow.rest import Airflow, DagRun, Task
-from slipstream_airflow.stack_settings import Layout, Ports
+from slipstream_stack.settings import Layout, Ports
+from traffic import Answers, Asked, Client, SteadyClient, rows_after
 
 if TYPE_CHECKING:
     from screen import Screen
@@ -90,14 +99,15 @@ class Story:
             self.screen.step(f"ingest {month}", "is in the data table already", reused=True)
             return False
         self.runs.run(INGEST)
-        validated = self._result("validate")
+        committed = self.state.latest["validate"].content_as(DatasetCommitted)
+        validated = committed.result
         self.screen.step(
             f"ingest {month}",
-            f"{validated['rows']:,} flights: {validated['good']:,} good, {validated['quarantined']:,} quarantined; "
-            f"dataset {validated['dataset'][:12]}",
+            f"{validated.rows or 0:,} flights: {validated.good:,} good, {validated.quarantined:,} quarantined; "
+            f"dataset {committed.dataset[:12]}",
         )
-        if validated["failed"]:
-            self.screen.note(f"quarantined by {', '.join(validated['failed'])}")
+        if validated.failed:
+            self.screen.note(f"quarantined by {', '.join(validated.failed)}")
         return True
 
     def first_champion(self) -> None:
@@ -193,8 +203,8 @@ class Story:
         try:
             return self.runs.started_by_asset(TRAIN, asked, self._told)
         except Trouble:
-            ended = self.store.ledger.read(model=MODEL)[-1]
-            if ended.kind == "deployment.rolled_back" and ended.data.get("alarm"):
+            ended = self.state.events[-1].content
+            if isinstance(ended, DeploymentRolledBack) and ended.alarm:
                 return None
             raise
 
@@ -210,30 +220,29 @@ class Story:
 
     def outcome(self) -> None:
         """Who won, in figures, and who serves."""
-        found, metric = self._result("evaluate"), self.spec.evaluate.metric
-        if found["gain"] is not None:
-            better = "the challenger is better" if found["gain"] > 0 else "the challenger is not better"
-            score = found["scores"][metric]
+        found, metric = self.state.latest["evaluate"].content_as(EvaluateFinished).result, self.spec.evaluate.metric
+        score = found.scores[metric]
+        if found.gain is not None and score is not None:
+            better = "the challenger is better" if found.gain > 0 else "the challenger is not better"
             self.screen.step(
                 "same held-out flights",
-                f"{metric}: challenger {score:.4f}, champion {found['champion']} {score - found['gain']:.4f}: {better}",
+                f"{metric}: challenger {score:.4f}, champion {found.champion} {score - found.gain:.4f}: {better}",
             )
-        for verdict in self._result("gate")["verdicts"]:
-            word = "passed" if verdict["passed"] else "refused"
-            self.screen.note(f"gate {word}: {verdict['sentence']}")
+        for verdict in self.state.latest["gate"].content_as(GateFinished).result.verdicts:
+            self.screen.note(f"gate {'passed' if verdict.passed else 'refused'}: {verdict.sentence}")
         self.screen.step("serves now", f"version {self.state.champion} of {len(self.state.versions)}")
 
     def another_month(self) -> None:
         """Watch the champion for the month after the newest, unless that was done."""
         watched = self.state.latest.get("monitor")
-        if watched is not None and watched.data["version"] == self.state.champion:
+        if watched is not None and watched.content.version == self.state.champion:
             self.screen.step("the champion", f"version {self.state.champion} was watched already", reused=True)
             return
         self.watched_month(f"2013-{int(self.state.watermark[5:]) + 1:02d}")
 
     def terms(self) -> None:
         """Which version was in production when, and why."""
-        for term in terms(self.spec, self.store):
+        for term in production_periods(self.spec, self.store):
             until = term.until[11:19] or "now"
             self.screen.step(f"version {term.version}", f"{term.since[11:19]} to {until}: {term.why}")
 
@@ -241,30 +250,26 @@ class Story:
         """What an ended task of the train DAG has brought."""
         if task.state == "skipped":
             return "skipped: the champion stays"
-        found = self._result(task.name)
-        match task.name:
-            case "train":
-                text = f"{found['rows_train']:,} flights before {found['cutoff'][:10]}"
-            case "evaluate":
-                scores = ", ".join(f"{name} {value:.4f}" for name, value in found["scores"].items())
-                text = f"{found['rows']:,} later flights: {scores}"
-            case "explain":
-                text = f"most important: {', '.join(name for name, _ in found['importance'][:4])}"
-            case "package":
-                text = f"signed bundle {found['bundle'][:12]} and a Bento"
-            case "replay":
-                text = found["sentence"]
-            case "gate":
-                refused = [verdict["sentence"] for verdict in found["verdicts"] if not verdict["passed"]]
-                text = " ".join(refused) or f"passed all {len(found['verdicts'])} gates"
+        event = self.state.latest.get(task.name)
+        match event.content if event is not None else None:
+            case TrainFinished(result=trained):
+                text = f"{trained.rows_train or 0:,} flights before {trained.cutoff[:10]}"
+            case EvaluateFinished(result=evaluated):
+                scores = ", ".join(
+                    f"{name} {value:.4f}" for name, value in evaluated.scores.items() if value is not None
+                )
+                text = f"{evaluated.rows:,} later flights: {scores}"
+            case ExplainFinished(result=explained):
+                text = f"most important: {', '.join(name for name, _ in (explained.importance or ())[:4])}"
+            case VersionRegistered(result=packaged):
+                text = f"signed bundle {packaged.bundle[:12]} and a Bento"
+            case ReplayFinished(result=replayed):
+                text = replayed.sentence
+            case GateFinished(result=judged):
+                text = " ".join(judged.refusals) or f"passed all {len(judged.verdicts)} gates"
             case _:
                 text = f"version {self.state.champion} answers"
         return f"{text} ({task.seconds or 0:.1f} s)"
-
-    def _result(self, stage: str) -> dict[str, Any]:
-        event: Event = self.state.latest[stage]
-        result: dict[str, Any] = event.data["result"]
-        return result
 
 
 def _spoken(row: dict[str, Any], reply: dict[str, Any]) -> str:

@@ -16,9 +16,9 @@ from typing import Any
 import httpx
 
 from slipstream.duck import duck
-from slipstream.project import load_function
 from slipstream.slots import SOURCE
-from slipstream.spec import ModelSpec
+from slipstream.spec.model import ModelSpec
+from slipstream.spec.project import load_function
 
 PAUSE = 0.05
 LABELS_EACH = 500

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from reference_backends import alerts, backends, estimators, expectations, metrics, slots
+from reference_backends import alerts, backends, checks, estimators, expectations, metrics, slots
 from reference_errors import errors
 from reference_figures import suites
 from reference_spec import spec
 
-from slipstream.model_file import json_schema
+from slipstream.spec.loader import json_schema
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -71,7 +71,7 @@ def cli() -> Iterator[str]:
     """One section for each verb."""
     import typer
 
-    from slipstream.cli import app
+    from slipstream.cli.main import app
 
     for name, command in sorted(typer.main.get_command(app).commands.items()):  # type: ignore[attr-defined]
         if hasattr(command, "commands"):
@@ -101,6 +101,7 @@ BLOCKS: dict[str, Callable[[], Iterator[str]]] = {
     "spec": spec,
     "slots": slots,
     "backends": backends,
+    "checks": checks,
     "alerts": alerts,
     "expectations": expectations,
     "estimators": estimators,

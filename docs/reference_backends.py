@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from slipstream.estimators import CLASSIFIERS, LOWER_IS_BETTER, METRICS, REGRESSORS
-from slipstream.expectations import BATCH_EXPECTATIONS, ROW_EXPECTATIONS
 from slipstream.slots import SLOTS
+from slipstream.spec.estimators import CLASSIFIERS, LOWER_IS_BETTER, METRICS, REGRESSORS
+from slipstream.spec.expectations import BATCH_EXPECTATIONS, ROW_EXPECTATIONS
+from slipstream.testing import checks_of
+from slipstream.testing.suite import SHARED_CHECKS
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,6 +35,16 @@ def backends() -> Iterator[str]:
             made = getattr(importlib.import_module(module), name)
             yield f"### {slot.name}: `{word}`\n\n{_first(made.__doc__)}\n"
             yield from _arguments(inspect.signature(made), _meanings(made.__doc__ or ""))
+
+
+def checks() -> Iterator[str]:
+    """One row for each check of each slot's suite; those that all suites share stand first, once."""
+    yield "| slot | check | what it proves |\n|---|---|---|"
+    for check in SHARED_CHECKS:
+        yield f"| every slot | `{check.__name__}` | {_first(check.__doc__)} |"
+    for slot in SLOTS:
+        for check in checks_of(slot.name)[len(SHARED_CHECKS) :]:
+            yield f"| {slot.name} | `{check.__name__}` | {_first(check.__doc__)} |"
 
 
 def alerts() -> Iterator[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from slipstream import errors as tree
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("include/slipstream", "plugins/slipstream_airflow")
+FOLDERS = ("include/slipstream", "plugins/slipstream_airflow", "plugins/slipstream_stack")
 CLASSES = {name: made for name, made in vars(tree).items() if isinstance(made, type) and issubclass(made, Exception)}
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _CODE = re.compile(r"^[a-z]+(_[a-z0-9]+)*$")

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from slipstream.spec import ModelSpec
+from slipstream.spec.model import ModelSpec
 
 if typing.TYPE_CHECKING:
     from pydantic.fields import FieldInfo

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-TABLE = ROOT / "include/slipstream/signatures.json"
+TABLE = ROOT / "include/slipstream/spec/signatures.json"
 _SIDES = {"left": "[)", "right": "(]", "both": "[]", "neither": "()"}
 _POINTING = {
     "monotonic_cst": [["mapping"], ["list"], ["none"]],
@@ -83,7 +83,7 @@ def _annotated(hint: Any) -> list[Any]:
 
 def _estimators() -> dict[str, Any]:
     """The parameters of each estimator, by scikit-learn's own constraints."""
-    from slipstream.estimators import ESTIMATORS, SETTLED
+    from slipstream.spec.estimators import ESTIMATORS, SETTLED
 
     found = {}
     for path in ESTIMATORS:
@@ -133,8 +133,8 @@ def _expectations() -> dict[str, Any]:
         logging.disable(logging.INFO)  # it tells of each of its own functions
         import great_expectations
 
-    from slipstream.expectations import EXPECTATIONS
-    from slipstream.stages.expectations_gx import REFUSED
+    from slipstream.data.expectations_gx import REFUSED
+    from slipstream.spec.expectations import EXPECTATIONS
 
     found: dict[str, Any] = {}
     for name in EXPECTATIONS:

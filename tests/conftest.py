@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from slipstream.model_file import load_spec
-from slipstream.spec import ModelSpec
+from slipstream.spec.loader import load_spec
+from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 from slipstream.store.datasets import Dataset, save_dataset
 

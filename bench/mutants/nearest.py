@@ -1,4 +1,4 @@
-"""Which tests are nearest to a module: those of its name, then those from which the fewest imports lead to it."""
+"""Which tests are nearest to a module: those of its name or room, then those the fewest imports away from it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ def nearest(tree: Path, module: str, many: int) -> list[str]:
     words = set(module.split(".")[1:])
     ranked = []
     for name, path in tests.items():
-        if name.startswith(("tests.unit.test_", "tests.contract.test_")):
-            named = sum(_named_alike(word, other) for word in words for other in path.stem.split("_")[1:])
+        if path.stem.startswith("test_") and name.startswith(("tests.unit.", "tests.contract.")):
+            own = {part for folder in path.with_suffix("").relative_to(tree).parts[2:] for part in folder.split("_")}
+            named = sum(_named_alike(word, other) for word in words for other in own)
             steps = _steps(graph[name], module, graph)
             ranked.append((steps - named, path.stat().st_size, str(path.relative_to(tree)), steps))
     return [path for _, _, path, steps in sorted(ranked) if steps < FAR][:many]

@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import duckdb
 from drift_data import COLUMNS, KINDS, seeded, select
 
-from slipstream.scoring.drift import Methods, drifts
-from slipstream.scoring.profile import Profile, profile
+from slipstream.profiling.column_drift import Methods, drifts
+from slipstream.profiling.profile import Profile, profile
 
 REFERENCE = 50_000
 ROWS = (500, 5_000, 50_000)

@@ -13,11 +13,11 @@ from pathlib import Path
 import duckdb
 import joblib
 
-from slipstream.model_file import find_spec
-from slipstream.scoring import skops_file
-from slipstream.scoring.bundle import open_bundle
+from slipstream.bundle import skops_file
+from slipstream.bundle.bundle import open_bundle
 from slipstream.settings import Settings
-from slipstream.spec import ModelSpec
+from slipstream.spec.loader import find_spec
+from slipstream.spec.model import ModelSpec
 from slipstream.stages.deploy import deploy
 from slipstream.stages.evaluate import evaluate
 from slipstream.stages.explain import explain

@@ -19,11 +19,11 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OrdinalEncoder
 from threadpoolctl import threadpool_limits
 
-from slipstream.scoring.compile import compile_pipeline
-from slipstream.scoring.compiled import CompiledEngine
-from slipstream.scoring.schema import Field, Schema
-from slipstream.scoring.scorer import Scorer
-from slipstream.scoring.sklearn_engine import SklearnEngine
+from slipstream.bundle.scorer import Scorer
+from slipstream.bundle.sklearn_engine import SklearnEngine
+from slipstream.compiler.compile import compile_pipeline
+from slipstream.compiler.engine import CompiledEngine
+from slipstream.model_schema import Field, Schema
 
 NUMBERS = [f"number {place}" for place in range(11)]
 WORDS = {"carrier": 16, "origin": 3, "dest": 105, "manufacturer": 35}

@@ -21,9 +21,9 @@ import scipy.special  # noqa: F401
 from drift_data import KINDS
 
 from slipstream.duck import duck
-from slipstream.scoring.drift import Methods, drifts
-from slipstream.scoring.profile import profile
-from slipstream.scoring.profile_file import from_parquet, to_parquet
+from slipstream.profiling.column_drift import Methods, drifts
+from slipstream.profiling.parquet import from_parquet, to_parquet
+from slipstream.profiling.profile import profile
 
 
 def build(file: str, target: str) -> None:

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from slipstream.scoring.intervals import figure
-from slipstream.scoring.metrics import measure, resample, resampled
+from slipstream.statistics.intervals import figure
+from slipstream.statistics.metrics import measure, resample, resampled
 
 MANY = 1_000_000
 ROWS = (100, 1_000)

@@ -10,8 +10,8 @@ import json
 import sys
 import time
 
-from slipstream.model_file import find_spec
 from slipstream.settings import Settings
+from slipstream.spec.loader import find_spec
 from slipstream.stages.deploy import deploy
 from slipstream.stages.evaluate import evaluate
 from slipstream.stages.explain import explain

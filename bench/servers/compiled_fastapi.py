@@ -6,8 +6,8 @@ from typing import Any
 from fastapi import FastAPI
 from flight import Flights
 
-from slipstream.scoring.bundle import open_bundle
-from slipstream.scoring.scorer import load_scorer
+from slipstream.bundle.bundle import open_bundle
+from slipstream.bundle.scorer import load_scorer
 from slipstream.store import Store
 
 app = FastAPI()

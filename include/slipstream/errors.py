@@ -10,14 +10,17 @@
     │   ├── NotFound         nothing has that id
     │   ├── ChecksumMismatch the bytes are not those that were written
     │   └── Conflict         somebody else was first: read again, decide again
-    │       └── Superseded   what this call began is another's now: leave it alone
+    │       ├── Superseded   what this call began is another's now: leave it alone
+    │       └── Outdated     it was compared with another champion: evaluate again
     ├── BundleError          do not load this model
     ├── StageError           the stage cannot work on these inputs
     ├── DeployError          the endpoint did not take the version
-    └── RequestError         the caller of the endpoint must mend the request
+    │   └── TakenBack        it was watched, and an alarm took it back
+    └── ValueProblem         whoever sent the value must mend it
+        └── RequestError     the caller of the endpoint must mend the request
 
-Each carries a stable snake_case ``code``: tests, JSON bodies and documentation use it. Texts read
-``<where>: <what>; <what to do>``.
+Each carries a stable snake_case ``code``: tests, JSON bodies and documentation use it. Each class says with
+``retryable`` whether the same call may go well another time. Texts read ``<where>: <what>; <what to do>``.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ class SlipstreamError(Exception):
     """The root: ``except SlipstreamError`` catches all that Slipstream raises on purpose."""
 
     code = "slipstream_error"
+    retryable = False
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
         super().__init__(message)
@@ -56,6 +60,7 @@ class SourceError(SlipstreamError):
     """A source cannot be read."""
 
     code = "source_unreadable"
+    retryable = True
 
 
 class DataError(SlipstreamError):
@@ -78,18 +83,21 @@ class StoreError(SlipstreamError):
     """The store refused: no space, no rights, no network, a wrong URL."""
 
     code = "storage_not_writable"
+    retryable = True
 
 
 class NotFound(StoreError):
     """Nothing is kept under that id."""
 
     code = "not_found"
+    retryable = False
 
 
 class ChecksumMismatch(StoreError):
     """The bytes read are not the bytes written."""
 
     code = "data_checksum_mismatch"
+    retryable = False
 
 
 class Conflict(StoreError):
@@ -102,6 +110,14 @@ class Superseded(Conflict):
     """A deployment that this call began was moved or closed by another one; doing it again would undo that."""
 
     code = "deployment_in_flight"
+    retryable = False
+
+
+class Outdated(Conflict):
+    """A version was compared with a champion that serves no more."""
+
+    code = "promotion_stale"
+    retryable = False
 
 
 class BundleError(SlipstreamError):
@@ -120,14 +136,35 @@ class DeployError(SlipstreamError):
     """A version did not reach the endpoint; what served before serves on."""
 
     code = "deploy_failed"
+    retryable = True
 
 
-class RequestError(SlipstreamError):
-    """A request to the endpoint is wrong.
+class TakenBack(DeployError):
+    """A version was watched and taken back: the answer to the question whether it is good."""
+
+    code = "rolled_back"
+    retryable = False
+
+
+class ValueProblem(SlipstreamError):
+    """A value that somebody sent is wrong.
+
+    Attributes:
+        field: Its place, such as ``rows[3].price``.
+    """
+
+    code = "value_invalid"
+
+    def __init__(self, message: str, *, code: str | None = None, field: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.field = field
+
+
+class RequestError(ValueProblem):
+    """A request to the endpoint is refused.
 
     Attributes:
         status: The HTTP status.
-        field: The place in the body.
         retry_after: With status 429 or 503: seconds to wait.
     """
 
@@ -142,9 +179,8 @@ class RequestError(SlipstreamError):
         field: str | None = None,
         retry_after: int = 1,
     ) -> None:
-        super().__init__(message, code=code)
+        super().__init__(message, code=code, field=field)
         self.status = status
-        self.field = field
         self.retry_after = retry_after
 
 

@@ -9,6 +9,8 @@ Model files are checked where none may be imported: ``docs/signatures.py`` keeps
 
 ``type`` is a word of the tables below, else the name of an installed entry point of group
 ``slipstream.<slot>``, else, where the installation allows it, ``package.module:Class``.
+
+What the protocols below promise, the suites of :mod:`slipstream.testing` prove of any back end.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_check
 from slipstream.errors import BackendError, shown
 
 if TYPE_CHECKING:
-    from slipstream.spec import ModelSpec
+    from slipstream.spec.model import ModelSpec
 
 T = TypeVar("T")
 
@@ -194,8 +196,8 @@ class Slot(Generic[T]):
             BackendError: unknown word, wrong argument or missing extra.
         """
         backend, arguments = self._bound(config, allow_code)
-        made: T = backend(**arguments)
-        return made
+        built: T = backend(**arguments)
+        return built
 
     def _bound(self, config: Mapping[str, Any], allow_code: bool) -> tuple[Any, dict[str, Any]]:
         """The class and the arguments that it takes."""
@@ -267,16 +269,9 @@ class Slot(Generic[T]):
 SOURCE: Slot[Source] = Slot(
     "source",
     Source,
-    {
-        "files": "slipstream.sources.files:FilesSource",
-        "python": "slipstream.sources.python:PythonSource",
-    },
+    {"files": "slipstream.sources.files:FilesSource", "python": "slipstream.sources.python:PythonSource"},
 )
-TRAINER: Slot[Trainer] = Slot(
-    "trainer",
-    Trainer,
-    {"sklearn": "slipstream.trainers.sklearn:SklearnTrainer"},
-)
+TRAINER: Slot[Trainer] = Slot("trainer", Trainer, {"sklearn": "slipstream.trainers.sklearn:SklearnTrainer"})
 EXPLAINER: Slot[Explainer] = Slot(
     "explainer",
     Explainer,
@@ -289,10 +284,7 @@ EXPLAINER: Slot[Explainer] = Slot(
 TARGET: Slot[Target] = Slot(
     "target",
     Target,
-    {
-        "local": "slipstream.targets.local:LocalTarget",
-        "endpoint": "slipstream.targets.endpoint:EndpointTarget",
-    },
+    {"local": "slipstream.targets.local:LocalTarget", "endpoint": "slipstream.targets.endpoint:EndpointTarget"},
 )
 TRACKER: Slot[Tracker] = Slot(
     "tracker",

@@ -23,10 +23,10 @@ from airflow.sdk import (
 from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import AirflowTimetableInvalid
 
-from slipstream import model_file
 from slipstream.errors import SlipstreamError, SpecError
 from slipstream.settings import Settings
-from slipstream.spec import ModelSpec
+from slipstream.spec import loader
+from slipstream.spec.model import ModelSpec
 from slipstream_airflow.assets import data_asset, predictions_asset, retrain_asset
 from slipstream_airflow.docs import dag_text
 from slipstream_airflow.notifiers import alerts
@@ -105,7 +105,7 @@ ROLLBACK_FORM.validate()
 
 def all_dags() -> dict[str, DAG]:
     """The DAGs of every model project by id, for ``globals()`` of a DAG file; :func:`check` tells of wrong projects."""
-    return {dag.dag_id: dag for found in _projects() if not isinstance(found, SlipstreamError) for dag in found}
+    return {dag.dag_id: dag for project in _projects() if not isinstance(project, SlipstreamError) for dag in project}
 
 
 def check() -> None:
@@ -114,7 +114,7 @@ def check() -> None:
     Raises:
         SpecError: one paragraph per project, with file, line and remedy.
     """
-    wrong = [str(found) for found in _projects() if isinstance(found, SlipstreamError)]
+    wrong = [str(project) for project in _projects() if isinstance(project, SlipstreamError)]
     if wrong:
         raise SpecError("\n\n".join(wrong))
 
@@ -178,19 +178,17 @@ def _projects() -> Iterator[list[DAG] | SlipstreamError]:
     """The DAGs of each model project, or what is wrong with it; in a task's process, those of the task's model only."""
     settings = Settings.from_environment()
     wanted = (get_parsing_context().dag_id or "").rpartition("__")[0]
-    if wanted and (settings.models / wanted / model_file.FILE).is_file():
-        yield dags_of(
-            model_file.load_spec(settings.models / wanted, allow_code=settings.allow_code, pools=settings.pools)
-        )
+    if wanted and (settings.models / wanted / loader.FILE).is_file():
+        yield dags_of(loader.load_spec(settings.models / wanted, allow_code=settings.allow_code, pools=settings.pools))
         return
-    for spec in model_file.load_specs(settings.models, allow_code=settings.allow_code, pools=settings.pools):
+    for spec in loader.load_specs(settings.models, allow_code=settings.allow_code, pools=settings.pools):
         if isinstance(spec, SpecError):
             yield spec
             continue
         try:
             yield dags_of(spec)
         except SlipstreamError as error:
-            yield type(error)(f"{spec.name}/{model_file.FILE}: {error}", code=error.code)
+            yield type(error)(f"{spec.name}/{loader.FILE}: {error}", code=error.code)
 
 
 class _Dag(DAG):
@@ -233,8 +231,12 @@ def _schedule(spec: ModelSpec, verb: str, entries: tuple[str, ...]) -> Any:
 
 def _crons(place: str, expressions: tuple[str, ...]) -> Any:
     """The timetable of one cron expression or several; None for none."""
-    made = [_cron(place, expression) for expression in expressions]
-    return MultipleCronTriggerTimetable(*expressions, timezone="UTC") if len(made) > 1 else next(iter(made), None)
+    timetables = [_cron(place, expression) for expression in expressions]
+    return (
+        MultipleCronTriggerTimetable(*expressions, timezone="UTC")
+        if len(timetables) > 1
+        else next(iter(timetables), None)
+    )
 
 
 def _cron(place: str, expression: str) -> CronTriggerTimetable:

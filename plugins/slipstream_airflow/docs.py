@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from slipstream.spec import ModelSpec
+from slipstream.spec.model import ModelSpec
 from slipstream_airflow.links import page
 
 _DOES = {

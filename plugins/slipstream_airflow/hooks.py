@@ -43,12 +43,12 @@ def connected_store(conn_id: str) -> str:
     if "://" not in url:
         message = f"connection {shown(conn_id)}: extra 'url' is {shown(url)}; write file:///... or s3://bucket/prefix."
         raise StoreError(message, code="storage_url_invalid")
-    given = {
+    variables = {
         "AWS_ACCESS_KEY_ID": connection.login,
         "AWS_SECRET_ACCESS_KEY": connection.password,
         "AWS_SESSION_TOKEN": extra.get("aws_session_token"),
         "AWS_DEFAULT_REGION": extra.get("region_name"),
         "AWS_ENDPOINT_URL_S3": extra.get("endpoint_url"),
     }
-    os.environ.update({name: str(value) for name, value in given.items() if value})
+    os.environ.update({name: str(value) for name, value in variables.items() if value})
     return url

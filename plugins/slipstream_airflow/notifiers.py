@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook, BaseNotifier
 
 from slipstream.slots import Slot
-from slipstream.spec import ModelSpec
+from slipstream.spec.model import ModelSpec
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -66,10 +66,10 @@ class WebhookAlert(BaseNotifier):
         """Post it, with a timeout and without following redirects."""
         import httpx
 
-        found = BaseHook.get_connection(self.connection)
-        port = f":{found.port}" if found.port else ""
-        url = f"{found.conn_type or 'https'}://{found.host}{port}/{found.schema or ''}"
-        headers = {"Authorization": f"Bearer {found.password}"} if found.password else {}
+        connection = BaseHook.get_connection(self.connection)
+        port = f":{connection.port}" if connection.port else ""
+        url = f"{connection.conn_type or 'https'}://{connection.host}{port}/{connection.schema or ''}"
+        headers = {"Authorization": f"Bearer {connection.password}"} if connection.password else {}
         try:
             answer = httpx.post(url, json={"text": sentence(context)}, headers=headers, timeout=_TIMEOUT)
         except httpx.HTTPError as error:

@@ -14,7 +14,7 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 
 from slipstream.errors import SlipstreamError, SpecError
-from slipstream.model_file import load_spec
+from slipstream.spec.loader import load_spec
 from slipstream_airflow import dags
 
 from .conftest import REPO, Project

@@ -12,8 +12,8 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
 
-from slipstream.model_file import load_spec
 from slipstream.settings import Settings
+from slipstream.spec.loader import load_spec
 from slipstream.stages import deploy, evaluate, explain, gate, ingest, package, train, validate
 from slipstream.store import Store
 from slipstream_airflow.operators import JoinOperator, LabelsOperator
@@ -46,7 +46,7 @@ def test_labels_of_a_file_are_joined(project: Project) -> None:
         "prediction_id": ids,
         "time": pa.array([datetime(2026, 3, 10, tzinfo=UTC)] * 4, pa.timestamp("us", tz="UTC")),
         "version": [1] * 4,
-        "route": ["champion"] * 4,
+        "role": ["champion"] * 4,
         "probability": [0.9, 0.8, 0.3, 0.1],
     }
     store.tables.append("tiny", "predictions", pa.table(columns), key="captured")

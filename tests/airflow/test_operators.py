@@ -16,11 +16,12 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.sdk.execution_time.context import OutletEventAccessors
 from typer.testing import CliRunner
 
-from slipstream.cli import app
+from slipstream.cli.main import app
 from slipstream.errors import Conflict, StageError, StoreError, Superseded
-from slipstream.model_file import load_spec
+from slipstream.rollout.approval import TIMEOUT, ApprovalAnswer, ApprovalQuestion, require_approval
 from slipstream.settings import Settings
-from slipstream.stages.approve import TIMEOUT, Answer, Question, approve, request, require_approval
+from slipstream.spec.loader import load_spec
+from slipstream.stages.approve import approve, request
 from slipstream.store import Store
 from slipstream_airflow.assets import data_asset
 from slipstream_airflow.notifiers import ALERT
@@ -219,18 +220,18 @@ def test_decisions_are_read_from_the_ledger(project: Project) -> None:
     with pytest.raises(StageError, match="has no version 1"):
         approve(spec, to, 1)
     to.ledger.append("version.registered", "tiny", {"stage": "package", "run": "package-1", "result": {}}, key="k")
-    request(spec, to, 1, Question("question"))
-    request(spec, to, 1, Question("question"))
+    request(spec, to, 1, ApprovalQuestion("question"))
+    request(spec, to, 1, ApprovalQuestion("question"))
     for refuse in (approve, require_approval):
         with pytest.raises(StageError) as caught:
             refuse(spec, to, 1)  # type: ignore[operator]
         assert caught.value.code == "approval_missing"
-    approve(spec, to, 1, Answer(False, TIMEOUT, "", "question 1"))
+    approve(spec, to, 1, ApprovalAnswer(False, TIMEOUT, "", "question 1"))
     with pytest.raises(StageError) as caught:
         require_approval(spec, to, 1)
     assert caught.value.code == "approval_refused"
     for _ in range(2):
-        assert approve(spec, to, 1, Answer(True, "grace", "ship it", "question 2")).approved
+        assert approve(spec, to, 1, ApprovalAnswer(True, "grace", "ship it", "question 2")).approved
     require_approval(spec, to, 1)
     decided = to.ledger.read(kind="approval.decided")
     assert [(event.actor, event.data["approved"]) for event in decided] == [(TIMEOUT, False), ("grace", True)]
@@ -300,7 +301,7 @@ class TestApproval:
 
         operator, to = self.asking(project)
         with operator.job(context("ada")) as job:
-            body = _body(job, 1, Question("q", "ada", "[click](http://evil)"))
+            body = _body(job, 1, ApprovalQuestion("q", "ada", "[click](http://evil)"))
         assert "- Is the \\*sum\\* large? \\# no heading" in body
         assert "- Asked for because: \\[click\\]\\(http://evil\\)" in body
         assert "- Asked for by ada." in body
@@ -316,7 +317,7 @@ class TestApproval:
         operator, to = self.asking(project, four_eyes=True)
         spec = load_spec(Settings.from_environment().models / "asked")
         started = self.started("ada")
-        request(spec, to, 1, Question(operator._asked(started, 1), "ada"), actor="ada")
+        request(spec, to, 1, ApprovalQuestion(operator._asked(started, 1), "ada"), actor="ada")
         with pytest.raises(AirflowFailException, match=r"^\[approval_four_eyes\] asked/1: requested and approved by"):
             operator.execute_complete(started, self.answered("Approve", "ada", 1))
         with pytest.raises(StageError) as caught:

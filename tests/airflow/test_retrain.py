@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
-from slipstream.model_file import load_spec
+from slipstream.spec.loader import load_spec
 from slipstream.stages.train import train
 from slipstream.store import Store
 from slipstream_airflow import dags

@@ -13,8 +13,8 @@ import httpx
 import pytest
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
-from slipstream.model_file import load_spec
 from slipstream.settings import Settings
+from slipstream.spec.loader import load_spec
 from slipstream.store import Store
 
 from .conftest import Project

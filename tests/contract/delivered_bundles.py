@@ -6,9 +6,9 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from slipstream.scoring import skops_file
-from slipstream.scoring.bundle import Bundle
-from slipstream.scoring.scorer import load_scorer
+from slipstream.bundle import skops_file
+from slipstream.bundle.bundle import Bundle
+from slipstream.bundle.scorer import load_scorer
 
 Files = dict[str, bytes | None]
 ODD = {"distance": 50.0, "hour": 23, "carrier": "A"}

@@ -12,24 +12,23 @@ from pathlib import Path
 from typing import Any
 
 from slipstream.errors import DeployError, SlipstreamError
-from slipstream.model_file import load_spec
 from slipstream.slots import Rollout
-from slipstream.spec import ModelSpec
-from slipstream.stages.delivery import deliver
+from slipstream.spec.loader import load_spec
+from slipstream.spec.model import ModelSpec
 from slipstream.stages.deploy import deploy, roll_back
 from slipstream.store import Store
 from slipstream.store.state import ModelState
 
 VERSION = 2
-PRELOADED = ["slipstream.stages.delivery", "slipstream.model_file", "deltalake", "pyarrow", "msgspec", "yaml"]
+PRELOADED = ["slipstream.stages.deploy", "slipstream.spec.loader", "deltalake", "pyarrow", "msgspec", "yaml"]
 TAKES = 0.1
 """Seconds from an event until the target answers as it asks."""
 
 WAYS: Mapping[str, Callable[[ModelSpec, Store], object]] = {
     "full": lambda spec, store: deploy(spec, store, VERSION, endpoint=""),
-    "steps": lambda spec, store: deliver(spec, store, VERSION, endpoint=""),
+    "steps": lambda spec, store: deploy(spec, store, VERSION, endpoint="", how="steps"),
     "weight": lambda spec, store: deploy(spec, store, VERSION, endpoint="", weight=0.3),
-    "shadow": lambda spec, store: deploy(spec, store, VERSION, endpoint="", shadow=True),
+    "shadow": lambda spec, store: deploy(spec, store, VERSION, endpoint="", how="shadow"),
     "rollback": lambda spec, store: roll_back(spec, store, endpoint="", reason="a race."),
 }
 

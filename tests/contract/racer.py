@@ -7,12 +7,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from slipstream.errors import SlipstreamError
-from slipstream.model_file import load_spec
 from slipstream.slots import Rollout
+from slipstream.spec.loader import load_spec
 from slipstream.stages.deploy import deploy, roll_back
 from slipstream.store import Store
 
-PRELOADED = ["slipstream.stages.deploy", "slipstream.model_file", "deltalake", "pyarrow", "msgspec", "yaml"]
+PRELOADED = ["slipstream.stages.deploy", "slipstream.spec.loader", "deltalake", "pyarrow", "msgspec", "yaml"]
 
 
 @dataclass(frozen=True)

@@ -15,19 +15,19 @@ from typing import Any
 
 import uvicorn
 
-from slipstream.scoring.bundle import Bundle, open_bundle, save_bundle
-from slipstream.scoring.scorer import load_scorer
-from slipstream.scoring.signing import signing_key
-from slipstream.serving.access import Access
+from slipstream.bundle.bundle import Bundle, open_bundle, save_bundle
+from slipstream.bundle.scorer import load_scorer
+from slipstream.bundle.signing import signing_key
 from slipstream.serving.assembly import Assembly, behind_front
-from slipstream.serving.bounds import Bounds
-from slipstream.serving.capture import Capture
-from slipstream.serving.endpoint import FollowedModels
-from slipstream.serving.follow import Follower
-from slipstream.serving.front import Front, Guards
-from slipstream.serving.limits import Limits
-from slipstream.serving.log import AccessLog
-from slipstream.serving.meters import Meters
+from slipstream.serving.capture.writer import Capture
+from slipstream.serving.http.access_log import AccessLog
+from slipstream.serving.http.app import Front, Guards
+from slipstream.serving.http.auth import Access
+from slipstream.serving.http.request_limits import RequestLimits
+from slipstream.serving.metrics.metrics import Metrics
+from slipstream.serving.models.follower import Follower
+from slipstream.serving.models.model_limits import ModelLimits
+from slipstream.serving.models.store_catalogue import StoreCatalogue
 from slipstream.store import Store
 
 ROW = {"distance": 1.0, "hour": 3, "carrier": "A"}
@@ -48,7 +48,7 @@ class Running:
 
     url: str
     follower: Follower
-    meters: Meters
+    metrics: Metrics
     server: uvicorn.Server
     thread: threading.Thread
 
@@ -57,19 +57,19 @@ class Running:
         self.thread.join(20)
 
 
-def run_endpoint(store: Store, bounds: Bounds | None = None, board: Path | None = None) -> Running:
-    meters, limits = Meters(), Limits()
-    follower = Follower(store, meters, max_rows=limits.rows, bounds=bounds, board=board, seconds=0.02)
-    capture = Capture(store, meters, seconds=0.1)
+def run_endpoint(store: Store, model_limits: ModelLimits | None = None, barrier: Path | None = None) -> Running:
+    metrics, limits = Metrics(), RequestLimits()
+    follower = Follower(store, metrics, max_rows=limits.rows, limits=model_limits, barrier=barrier, seconds=0.02)
+    capture = Capture(store, metrics, seconds=0.1)
     guards = Guards(limits, Access(), AccessLog(0.0))
-    front = Front(FollowedModels(follower, capture), meters, guards)
+    front = Front(StoreCatalogue(follower, capture), metrics, guards)
     app = behind_front(lifespan, lambda: Assembly(front, capture, follower))
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))  # type: ignore[arg-type]
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
-    running = Running(f"http://127.0.0.1:{listener.getsockname()[1]}", follower, meters, server, thread)
+    running = Running(f"http://127.0.0.1:{listener.getsockname()[1]}", follower, metrics, server, thread)
     wait_until(lambda: server.started)
     return running
 

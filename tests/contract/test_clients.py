@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from botocore.config import Config
 
-from slipstream.serving.paths import paths_from
+from slipstream.serving.http.routes import paths_from
 from tests.unit.fixed_model import LETTERS, NUMBERS, Few, guards, listening, served
 
 PEERS = Path(__file__).parents[2] / "var/peers/bin/python"

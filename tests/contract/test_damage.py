@@ -19,13 +19,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from slipstream.bundle.bundle import open_bundle
+from slipstream.commands.history import history
 from slipstream.commands.verify.check import verify
 from slipstream.errors import SlipstreamError
-from slipstream.model_file import load_spec
-from slipstream.scoring.bundle import open_bundle
-from slipstream.spec import ModelSpec
-from slipstream.stages.history import history
-from slipstream.stages.join import join, served_quality
+from slipstream.ground_truth.served_quality import served_quality
+from slipstream.spec.loader import load_spec
+from slipstream.spec.model import ModelSpec
+from slipstream.stages.join import join
 from slipstream.store import Store
 from slipstream.store.datasets import load_dataset, read_dataset
 from slipstream.store.labels import TABLE, Label, deliver, in_order
@@ -64,7 +65,7 @@ def predictions(store: Store, first: int) -> None:
                 "probability": [number % 10 / 10 for number in rows],
                 "time": pa.array([NOON + timedelta(minutes=number) for number in rows], pa.timestamp("us", tz="UTC")),
                 "version": [1] * ROWS,
-                "route": ["champion"] * ROWS,
+                "role": ["champion"] * ROWS,
             }
         ),
         key=f"predictions {first}",

@@ -20,12 +20,11 @@ from typing import Any
 import httpx
 import pytest
 
+from slipstream.commands.history import history
 from slipstream.errors import Conflict, DeployError, StageError
-from slipstream.serving.bounds import Bounds
-from slipstream.spec import ModelSpec
-from slipstream.stages.delivery import deliver
+from slipstream.serving.models.model_limits import ModelLimits
+from slipstream.spec.model import ModelSpec
 from slipstream.stages.deploy import deploy, roll_back
-from slipstream.stages.history import history
 from slipstream.store import Store
 from tests.contract import delivered_bundles as bad
 from tests.contract.running_endpoint import (
@@ -63,7 +62,7 @@ def spec(make_spec: MakeSpec, rollout: dict[str, Any]) -> ModelSpec:
 
 @pytest.fixture
 def endpoint(store: Store) -> Iterator[Running]:
-    running = run_endpoint(Store.open(store.url), Bounds(size=2_000_000, seconds=120.0))
+    running = run_endpoint(Store.open(store.url), ModelLimits(size=2_000_000, seconds=120.0))
     yield running
     running.stop()
 
@@ -81,7 +80,7 @@ def another(spec: ModelSpec, store: Store, tmp_path: Path) -> Another:
 @pytest.fixture
 def first(spec: ModelSpec, store: Store, release: Release, endpoint: Running) -> int:
     """A champion in service."""
-    return deliver(spec, store, release(spec).version, endpoint=endpoint.url).version
+    return deploy(spec, store, release(spec).version, endpoint=endpoint.url, how="steps").version
 
 
 @contextmanager
@@ -125,7 +124,7 @@ class TestGood:
         two, seen, lines = another(), list[dict[str, Any]](), list[str]()
         shares: dict[float, list[int]] = {}
         with asking(endpoint, spec.name, seen):
-            made = deliver(spec, store, two, endpoint=endpoint.url, actor="ann", said=lines.append)
+            made = deploy(spec, store, two, endpoint=endpoint.url, actor="ann", progress=lines.append, how="steps")
         assert (made.version, made.previous, made.weight) == (2, 1, 1.0)
         assert {said["status"] for said in seen} == {200}
         assert closing(store)[2:] == ["started", "shifted", "shifted", "shifted", "finished"]
@@ -147,10 +146,10 @@ class TestGood:
         )
         assert reason.endswith(" requests, no alarm of errors, latency, missing, disagreement.")
         assert lines[-1] == reason
-        assert deliver(spec, store, two, endpoint=endpoint.url).reused
+        assert deploy(spec, store, two, endpoint=endpoint.url, how="steps").reused
         told = traffic_of(endpoint, spec.name)
         assert set(told) == {2}
-        assert told[2]["route"] == "champion"
+        assert told[2]["role"] == "champion"
         assert told[2]["compared"] > 50
         assert told[2]["failures"] == 0
 
@@ -158,7 +157,7 @@ class TestGood:
         self, make_spec: MakeSpec, store: Store, endpoint: Running, another: Another
     ) -> None:
         spec = make_spec(deploy={"timeout": "1m", "rollout": {"steps": [], "bake": "1s"}})
-        deliver(spec, store, another(), endpoint=endpoint.url)
+        deploy(spec, store, another(), endpoint=endpoint.url, how="steps")
         reason = store.ledger.read(kind="deployment.finished")[-1].data["reason"]
         assert reason == (
             "Version 2 took over from version 1 after 100 % of the keys for 1s: no request came, so nothing was judged."
@@ -171,7 +170,7 @@ class TestGood:
         spec = make_spec(deploy={"timeout": "1m", "rollout": patient})
         for _ in range(2):  # nothing was wrong with it: it may be tried again
             with pytest.raises(DeployError, match="was asked 0 times in 1 s, of 10 that its step needs") as caught:
-                deliver(spec, store, 2 if _ else another(), endpoint=endpoint.url)
+                deploy(spec, store, 2 if _ else another(), endpoint=endpoint.url, how="steps")
             assert caught.value.code == "rolled_back"
 
 
@@ -216,7 +215,7 @@ def test_bad_ones_of_eight_kinds_are_never_promoted_and_fail_no_request(
     with asking(endpoint, spec.name, seen):
         for kind, version in made.items():
             with pytest.raises(DeployError) as caught:
-                deliver(spec, store, version, endpoint=endpoint.url)
+                deploy(spec, store, version, endpoint=endpoint.url, how="steps")
             returned = time.monotonic()
             closed = store.ledger.read(kind="deployment.rolled_back")[-1]
             assert closed.data["version"] == version
@@ -228,7 +227,7 @@ def test_bad_ones_of_eight_kinds_are_never_promoted_and_fail_no_request(
                 assert closed.data["evidence"]["challenger"]["requests"] + closed.data["evidence"]["requests"] > 0
                 assert caught.value.code == "rolled_back"
                 with pytest.raises(StageError, match="was taken back by an alarm on") as refused:
-                    deliver(spec, store, version, endpoint=endpoint.url)
+                    deploy(spec, store, version, endpoint=endpoint.url, how="steps")
                 assert refused.value.code == "version_rolled_back"
     assert max(late.values()) < 10, late
     assert Counter(said["status"] for said in seen) == {200: len(seen)}
@@ -251,22 +250,24 @@ def test_one_that_was_taken_back_can_be_asked_for_again(
     two = another(**bad.not_a_number(bundle_of(store, spec.name, 1)))
     seen: list[dict[str, Any]] = []
     with asking(endpoint, spec.name, seen), pytest.raises(DeployError, match="could not answer"):
-        deliver(spec, store, two, endpoint=endpoint.url)
+        deploy(spec, store, two, endpoint=endpoint.url, how="steps")
     short = spec.model_copy(
         update={
             "deploy": spec.deploy.model_copy(update={"rollout": spec.deploy.rollout.model_copy(update={"steps": ()})})
         }
     )
-    assert deliver(short, store, two, endpoint=endpoint.url, again=True).version == two, "nobody asked it anything odd"
+    assert deploy(short, store, two, endpoint=endpoint.url, again=True, how="steps").version == two, (
+        "nobody asked it anything odd"
+    )
 
 
 PROGRAM = """
 import sys
 from pathlib import Path
-from slipstream.model_file import load_spec
-from slipstream.stages.delivery import deliver
+from slipstream.spec.loader import load_spec
+from slipstream.stages.deploy import deploy
 from slipstream.store import Store
-deliver(load_spec(Path(sys.argv[1])), Store.open(sys.argv[2]), int(sys.argv[3]), endpoint=sys.argv[4])
+deploy(load_spec(Path(sys.argv[1])), Store.open(sys.argv[2]), int(sys.argv[3]), endpoint=sys.argv[4], how="steps")
 """
 
 
@@ -307,7 +308,7 @@ class TestKilled:
                     time.sleep(2.5)
                     run.process.kill()
                     run.wait()
-        assert deliver(spec, store, two, endpoint=endpoint.url).reused
+        assert deploy(spec, store, two, endpoint=endpoint.url, how="steps").reused
         kinds = closing(store)[2:]
         assert (kinds.count("started"), kinds.count("finished"), kinds.count("rolled_back")) == (1, 1, 0)
         last = store.ledger.read(kind="deployment.finished")[-1].data
@@ -325,7 +326,7 @@ class TestKilled:
             assert deliverer(spec, store, two, endpoint, "delivery.rolled_back").wait() == -signal.SIGKILL
             wait_until(lambda: set(traffic_of(endpoint, spec.name)) == {1}, 10)
             with pytest.raises(StageError, match="could not answer"):
-                deliver(spec, store, two, endpoint=endpoint.url)
+                deploy(spec, store, two, endpoint=endpoint.url, how="steps")
         assert closing(store)[-1] == "rolled_back"
         assert {said["status"] for said in seen} == {200}
 
@@ -350,7 +351,7 @@ class TestAtOnce:
         run = deliverer(spec, store, two, endpoint)
         wait_until(lambda: store.ledger.state().model(spec.name).deployment == two)
         with pytest.raises(Conflict, match="version 2 is being rolled out") as caught:
-            deliver(spec, store, three, endpoint=endpoint.url)
+            deploy(spec, store, three, endpoint=endpoint.url, how="steps")
         assert caught.value.code == "deployment_in_flight"
         back = roll_back(spec, store, endpoint=endpoint.url, reason="not today.")
         assert (back.version, back.left) == (1, two)
@@ -400,7 +401,7 @@ class TestRollback:
         self, spec: ModelSpec, store: Store, endpoint: Running, another: Another
     ) -> None:
         deploy(spec, store, another(), endpoint=endpoint.url)
-        program = PROGRAM.replace("delivery import deliver", "deploy import roll_back").rpartition("deliver(")[0]
+        program = PROGRAM.replace("import deploy", "import roll_back").rpartition("deploy(")[0]
         program += "roll_back(load_spec(Path(sys.argv[1])), Store.open(sys.argv[2]), endpoint=sys.argv[3], request='r')"
         for point in ("deploy.started", "deploy.worked", "deploy.committed"):
             words = [sys.executable, "-c", program, str(spec.folder), store.url, endpoint.url]
@@ -413,8 +414,8 @@ class TestRollback:
 
 def test_a_target_that_cannot_be_watched_gets_it_in_full(make_spec: MakeSpec, store: Store, release: Release) -> None:
     spec = make_spec(deploy={"target": {"type": "local"}})
-    deliver(spec, store, release(spec).version, endpoint="")
-    deliver(spec, store, release(spec, seed=1).version, endpoint="")
+    deploy(spec, store, release(spec).version, endpoint="", how="steps")
+    deploy(spec, store, release(spec, seed=1).version, endpoint="", how="steps")
     reasons = [event.data["reason"] for event in store.ledger.read(kind="deployment.finished")]
     assert reasons == [
         "Version 1 serves in full at once: it is the first.",
@@ -428,7 +429,7 @@ def test_quality_alone_needs_predictions_that_are_kept(make_spec: MakeSpec, stor
     only = {"errors": None, "latency": None, "missing": None, "quality": 0.02}
     spec = make_spec(deploy={"capture": False, "rollout": {"alarms": only}})
     with pytest.raises(StageError, match="keeps no predictions for labels to join") as caught:
-        deliver(spec, store, 1 + 1, endpoint="http://127.0.0.1:1")
+        deploy(spec, store, 1 + 1, endpoint="http://127.0.0.1:1", how="steps")
     assert caught.value.code == "alarm_without_labels"
 
 
@@ -455,7 +456,7 @@ def test_one_whose_answers_turn_out_worse_is_taken_back(
     client.start()
     try:
         with pytest.raises(DeployError, match=r"Version 2 reaches roc_auc 0\S* on [\d,]+ labelled rows") as caught:
-            deliver(spec, store, two, endpoint=endpoint.url)
+            deploy(spec, store, two, endpoint=endpoint.url, how="steps")
     finally:
         stop.set()
         client.join(30)

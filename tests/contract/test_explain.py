@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from slipstream.spec import ModelSpec
+from slipstream.spec.model import ModelSpec
 from slipstream.stages.deploy import deploy
 from slipstream.store import Store
 from tests.contract.running_endpoint import ROW, Running, bundle_of, run_endpoint, wait_until
@@ -113,7 +113,7 @@ def damaged(store: Store, version: int) -> Iterator[None]:
 def wait_for(endpoint: Running, version: int) -> None:
     def serves() -> bool:
         step = endpoint.follower.now("small")
-        return step is not None and step.routes is not None and step.routes.champion.version == version
+        return step is not None and step.split is not None and step.split.champion.version == version
 
     wait_until(serves)
 
@@ -181,14 +181,14 @@ def test_other_tasks(
 
 def test_a_server_without_a_store_finds_no_prediction(make_spec: MakeSpec, store: Store, release: Release) -> None:
     from slipstream.errors import RequestError
-    from slipstream.serving.explain import Explaining
-    from slipstream.serving.policy import NOTHING_KEPT
-    from slipstream.serving.routes import Routes
-    from slipstream.serving.served import load_served
+    from slipstream.serving.models.explain import Explaining
+    from slipstream.serving.models.traffic_split import TrafficSplit
+    from slipstream.serving.version.capture_policy import NOTHING_KEPT
+    from slipstream.serving.version.load import load_served
 
     spec = make_spec()
     release(spec)
-    alone = Explaining(Routes(load_served(bundle_of(store, spec.name, 1), "abc", 1000, NOTHING_KEPT)), 20, None)
+    alone = Explaining(TrafficSplit(load_served(bundle_of(store, spec.name, 1), "abc", 1000, NOTHING_KEPT)), 20, None)
     said = json.loads(alone.answer(json.dumps({"rows": [ROW]}).encode()))
     added_up(said["explanations"][0])
     assert said["version"] == "abc"

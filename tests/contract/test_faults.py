@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from slipstream.model_file import load_spec
+from slipstream.spec.loader import load_spec
 from slipstream.store import Store
 
 MODEL = {

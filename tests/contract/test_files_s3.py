@@ -10,7 +10,7 @@ import pytest
 
 from slipstream.errors import SlipstreamError
 from slipstream.sources.files import FilesSource
-from slipstream.spec import ModelSpec
+from slipstream.spec.model import ModelSpec
 
 pytestmark = pytest.mark.server
 BUCKET = "raw"

@@ -13,12 +13,13 @@ import boto3
 import httpx
 import pytest
 
-from slipstream.scoring.metrics import measure
-from slipstream.serving.access import REQUIRED, Access
-from slipstream.serving.labels import LabelKeeper
-from slipstream.spec import ModelSpec
+from slipstream.ground_truth.served_quality import served_quality
+from slipstream.serving.capture.labels import LabelKeeper
+from slipstream.serving.http.auth import REQUIRED, Access
+from slipstream.spec.model import ModelSpec
 from slipstream.stages.deploy import deploy
-from slipstream.stages.join import join, served_quality
+from slipstream.stages.join import join
+from slipstream.statistics.metrics import measure
 from slipstream.store import Store
 from slipstream.store.labels import TABLE, Label
 from slipstream.store.state import IssuedKey
@@ -69,7 +70,7 @@ def test_from_the_answer_to_the_figure(spec: ModelSpec, store: Store, endpoint: 
     assert found.value == pytest.approx(measure("roc_auc", truth, answered["probabilities"][:30]))
     assert (found.predictions, found.labelled, found.unknown, found.doubled) == (40, 30, 0, 30)
     assert found.coverage == 0.75
-    quality = served_quality(spec, store, 1, route="champion")
+    quality = served_quality(spec, store, 1, role="champion")
     assert quality is not None
     assert (quality.value, quality.labelled, quality.predictions) == (found.value, 30, 40)
     late = {"labels": [{"id": one, "label": True, "time": "2030-01-01T00:00:00+01:00"} for one in answered["ids"][30:]]}

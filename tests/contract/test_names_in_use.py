@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from hypothesis import HealthCheck, Phase, example, given, settings
 
-from slipstream.model_file import load_spec
-from slipstream.spec import ModelSpec
-from slipstream.stages.delivery import deliver
+from slipstream.spec.loader import load_spec
+from slipstream.spec.model import ModelSpec
+from slipstream.stages.deploy import deploy
 from slipstream.stages.evaluate import evaluate
 from slipstream.stages.explain import explain
 from slipstream.stages.gate import gate
@@ -55,7 +55,7 @@ def test_any_name_can_play_any_part(names: list[str]) -> None:
         version, reports = released(spec, store, root, part)
         endpoint = run_endpoint(Store.open(store.url))
         try:
-            deliver(spec, store, version, endpoint=endpoint.url)
+            deploy(spec, store, version, endpoint=endpoint.url, how="steps")
             reports.append(told_and_joined(spec, store, endpoint, part))
         finally:
             endpoint.stop()

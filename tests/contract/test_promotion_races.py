@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from slipstream.spec import ModelSpec
+from slipstream.spec.model import ModelSpec
 from slipstream.stages.deploy import deploy
 from slipstream.store import Store
 from tests.contract.racer import PRELOADED, race

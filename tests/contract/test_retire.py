@@ -11,15 +11,14 @@ import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
-from slipstream.cli import app
+from slipstream.cli.main import app
+from slipstream.commands.history import history
 from slipstream.errors import NotFound, SlipstreamError, SpecError, StageError
-from slipstream.spec import ModelSpec
+from slipstream.rollout.production_periods import as_of, production_periods
+from slipstream.spec.model import ModelSpec
 from slipstream.stages.decide import decide
-from slipstream.stages.delivery import deliver
 from slipstream.stages.deploy import deploy, roll_back
-from slipstream.stages.history import history
 from slipstream.stages.retire import retire
-from slipstream.stages.terms import as_of, terms
 from slipstream.store import Store
 from tests.contract.running_endpoint import ROW, Running, bundle_of, forge, run_endpoint, shifted, wait_until
 
@@ -63,7 +62,7 @@ def test_it_serves_no_more_and_keeps_its_record(spec: ModelSpec, store: Store, e
     assert httpx.get(f"{endpoint.url}/models").json() == {"models": []}
     assert httpx.get(f"{endpoint.url}/readyz").status_code == 200
     assert history(spec, store)[0].text == "The model was retired: the route was closed."
-    last = terms(spec, store)[-1]
+    last = production_periods(spec, store)[-1]
     assert (last.version, last.left) == (two, "the model was retired: the route was closed.")
     assert as_of(spec, store, str(store.ledger.state().seq)).term is None
     assert retire(spec, store, endpoint=endpoint.url).reused
@@ -78,9 +77,9 @@ def test_nothing_brings_it_back_by_itself(spec: ModelSpec, store: Store, endpoin
     retire(spec, store, endpoint=endpoint.url, reason="the route was closed.")
     place = {"endpoint": endpoint.url}
     for bring in (
-        lambda: deliver(spec, store, two, **place),
+        lambda: deploy(spec, store, two, **place, how="steps"),
         lambda: deploy(spec, store, two, **place),
-        lambda: deploy(spec, store, two, **place, shadow=True),
+        lambda: deploy(spec, store, two, **place, how="shadow"),
         lambda: roll_back(spec, store, **place),
     ):
         with pytest.raises(StageError, match="retired") as caught:
@@ -89,13 +88,13 @@ def test_nothing_brings_it_back_by_itself(spec: ModelSpec, store: Store, endpoin
         assert "--again" in str(caught.value)
     with pytest.raises(NotFound, match="is retired: nothing is decided"):
         decide(spec, store)
-    back = deliver(spec, store, two, **place, again=True)
+    back = deploy(spec, store, two, **place, again=True, how="steps")
     assert (back.version, back.previous) == (two, None)
     assert asked(endpoint) == (200, "")
     assert store.ledger.state().model(spec.name).retired is None
-    assert [term.version for term in terms(spec, store)] == [1, two, two]
+    assert [term.version for term in production_periods(spec, store)] == [1, two, two]
     assert (
-        terms(spec, store)[-1].why
+        production_periods(spec, store)[-1].why
         == f"Version {two} serves in full at once: the model was retired, and nothing serves."
     )
     assert roll_back(spec, store, **place).version == 1

@@ -16,13 +16,13 @@ from typing import Any
 import httpx
 import pytest
 
+from slipstream.bundle import skops_file
+from slipstream.commands.history import history
 from slipstream.errors import Conflict, DeployError, StageError, Superseded
-from slipstream.scoring import skops_file
-from slipstream.serving.bounds import Bounds
-from slipstream.serving.prover import Prover, awaited
-from slipstream.spec import ModelSpec
+from slipstream.serving.models.model_limits import ModelLimits
+from slipstream.serving.models.preflight import Preflight, awaited
+from slipstream.spec.model import ModelSpec
 from slipstream.stages.deploy import deploy, roll_back
-from slipstream.stages.history import history
 from slipstream.store import Store
 from tests.contract.running_endpoint import (
     Client,
@@ -41,7 +41,7 @@ Release = Callable[..., Any]
 MakeSpec = Callable[..., ModelSpec]
 Another = Callable[..., int]
 
-BOUNDS = Bounds(size=2_000_000, latency=1.0)
+BOUNDS = ModelLimits(size=2_000_000, latency=1.0)
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ class TestCanary:
 class TestTwoAtOnce:
     @pytest.mark.usefixtures("first")
     @pytest.mark.parametrize(
-        ("weight", "share"), [(0.3, {"shadow": True}), (0.3, {"weight": 0.6}), (None, {"weight": 0.5})]
+        ("weight", "share"), [(0.3, {"how": "shadow"}), (0.3, {"weight": 0.6}), (None, {"weight": 0.5})]
     )
     def test_who_loses_is_told_within_a_second_and_takes_nothing_back(
         self, spec: ModelSpec, store: Store, endpoint: Running, another: Another, weight: float | None, share: Any
@@ -211,7 +211,7 @@ class TestShadow:
         with pytest.raises(StageError) as caught:
             deploy(spec, store, two, endpoint=endpoint.url, weight=0.5)
         assert caught.value.code == "approval_missing"
-        assert deploy(spec, store, two, endpoint=endpoint.url, shadow=True).shadow, "nobody needs to approve it"
+        assert deploy(spec, store, two, endpoint=endpoint.url, how="shadow").shadow, "nobody needs to approve it"
         assert known(endpoint, spec)["shadow"]["version"] == two
         with Client(endpoint.url, spec.name) as client:
             assert {client.ask()["version"] for _ in range(50)} == {1}
@@ -222,7 +222,7 @@ class TestShadow:
 
 
 def count(endpoint: Running, name: str) -> float:
-    lines = [line for line in endpoint.meters.text().decode().splitlines() if line.startswith(name + "{")]
+    lines = [line for line in endpoint.metrics.text().decode().splitlines() if line.startswith(name + "{")]
     return sum(float(line.rpartition(" ")[2]) for line in lines)
 
 
@@ -234,16 +234,16 @@ class TestRollback:
         deploy(spec, store, another(), endpoint=endpoint.url)
         before = endpoint.follower.now(spec.name)
         assert before is not None
-        assert before.routes is not None
+        assert before.split is not None
         with Client(endpoint.url, spec.name) as client:
             client.path = f"/models/{spec.name}/versions/1/predict"
             back = roll_back(spec, store, endpoint=endpoint.url)
         after = endpoint.follower.now(spec.name)
         assert (back.version, back.left) == (1, 2)
         assert after is not None
-        assert after.routes is not None
-        assert after.routes.champion is before.routes.previous, "nothing was loaded"
-        assert after.routes.previous is before.routes.champion
+        assert after.split is not None
+        assert after.split.champion is before.split.previous, "nothing was loaded"
+        assert after.split.previous is before.split.champion
         assert back.seconds < 5
         endpoint.stop()
         again = run_endpoint(Store.open(store.url))
@@ -347,11 +347,11 @@ class TestBadVersions:
     def test_that_hang_or_eat_memory_are_ended(self, spec: ModelSpec, store: Store) -> None:
         bundle = bundle_of(store, spec.name, 1).digest
         for bounds, code in (
-            (Bounds(seconds=0.05), {"version_too_slow"}),
-            (Bounds(memory=40 << 20), {"version_too_large", "version_crashed", "version_unloadable"}),
-            (Bounds(), {""}),
+            (ModelLimits(seconds=0.05), {"version_too_slow"}),
+            (ModelLimits(memory=40 << 20), {"version_too_large", "version_crashed", "version_unloadable"}),
+            (ModelLimits(), {""}),
         ):
-            prover = Prover(store.url, bounds)
+            prover = Preflight(store.url, bounds)
             while (verdict := prover.verdict(bundle, 1)) is None:
                 time.sleep(0.01)
             assert verdict.code in code, verdict
@@ -400,14 +400,14 @@ class TestSeveralWorkers:
         two = another()
         append(store, spec.name, "deployment.finished", version=1)
         board = tmp_path / "board"
-        ones = [run_endpoint(Store.open(store.url), board=board) for _ in range(2)]
+        ones = [run_endpoint(Store.open(store.url), barrier=board) for _ in range(2)]
         torn, stop = [], threading.Event()
 
         def watch() -> None:
             while not stop.is_set():
                 early, late = (one.follower.now(spec.name) for one in ones)
                 again = ones[0].follower.now(spec.name)
-                told = [step.routes.champion.version for step in (early, late, again) if step and step.routes]
+                told = [step.split.champion.version for step in (early, late, again) if step and step.split]
                 if told[0] == told[2] != told[1]:
                     torn.append(told)
 
@@ -432,11 +432,12 @@ def test_the_endpoint_needs_no_sklearn_for_compiled_models(spec: ModelSpec, stor
     append(store, spec.name, "deployment.finished", version=1)
     program = (
         "import sys, time\n"
-        "from slipstream.serving.follow import Follower; from slipstream.serving.meters import Meters\n"
+        "from slipstream.serving.models.follower import Follower\n"
+        "from slipstream.serving.metrics.metrics import Metrics\n"
         "from slipstream.store import Store\n"
-        "follower = Follower(Store.open(sys.argv[1]), Meters(), max_rows=10)\n"
+        "follower = Follower(Store.open(sys.argv[1]), Metrics(), max_rows=10)\n"
         "while follower.poll() or not follower.ready(): time.sleep(0.01)\n"
-        "assert follower.now(sys.argv[2]).routes.quick\n"
+        "assert follower.now(sys.argv[2]).split.quick\n"
         "print(sorted({'pandas', 'sklearn', 'scipy', 'skops'} & set(sys.modules)))\n"
     )
     words = [sys.executable, "-c", program, store.url, spec.name]
@@ -451,7 +452,7 @@ def test_a_killed_canary_is_finished_by_the_next_try(
     deploy(local, store, release(local).version, endpoint="")
     two = another()
     program = (
-        "import sys; from slipstream.model_file import load_spec; from slipstream.stages.deploy import deploy\n"
+        "import sys; from slipstream.spec.loader import load_spec; from slipstream.stages.deploy import deploy\n"
         "from pathlib import Path; from slipstream.store import Store\n"
         "spec = load_spec(Path(sys.argv[1]))\n"
         "spec = spec.model_copy(update={'deploy': spec.deploy.model_copy(update={'target': {'type': 'local'}})})\n"

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from slipstream.errors import Conflict, DeployError, NotFound, StageError
-from slipstream.spec import ModelSpec
+from slipstream.spec.model import ModelSpec
 from slipstream.stages.deploy import deploy
 from slipstream.store import Store
 from tests.contract.running_endpoint import ROW, Running, run_endpoint, traffic, wait_until
@@ -49,7 +49,7 @@ def spec(make_spec: MakeSpec, target: tuple[str, str]) -> ModelSpec:
 
 def damage(store: Store, spec: ModelSpec, version: int) -> None:
     """Change one byte of the version's model in the store."""
-    from slipstream.scoring.bundle import open_bundle
+    from slipstream.bundle.bundle import open_bundle
 
     bundle = open_bundle(store, store.ledger.state().model(spec.name).versions[version].data["result"]["bundle"])
     digest = hashlib.sha256(bundle.files["golden.jsonl"]).hexdigest()
@@ -104,7 +104,7 @@ class TestEveryTarget:
         for point in ("deploy.started", "deploy.worked", "deploy.committed"):
             program = (
                 "import sys; from pathlib import Path\n"
-                "from slipstream.model_file import load_spec; from slipstream.stages.deploy import deploy\n"
+                "from slipstream.spec.loader import load_spec; from slipstream.stages.deploy import deploy\n"
                 "from slipstream.store import Store\n"
                 "deploy(load_spec(Path(sys.argv[1])), Store.open(sys.argv[2]), 1, endpoint=sys.argv[3])\n"
             )
@@ -134,18 +134,19 @@ class TestWhatMayBeDeployed:
         assert kinds(store) == []
 
     def test_a_version_that_nobody_approved(self, make_spec: MakeSpec, store: Store, release: Release) -> None:
-        from slipstream.stages.approve import Answer, approve
+        from slipstream.rollout.approval import ApprovalAnswer
+        from slipstream.stages.approve import approve
 
         spec = make_spec(approval={"mode": "manual"}, deploy={"target": {"type": "local"}})
         release(spec)
         with pytest.raises(StageError) as caught:
             deploy(spec, store, 1, endpoint="")
         assert caught.value.code == "approval_missing"
-        approve(spec, store, 1, Answer(False, "eve", "", "q1"))
+        approve(spec, store, 1, ApprovalAnswer(False, "eve", "", "q1"))
         with pytest.raises(StageError) as caught:
             deploy(spec, store, 1, endpoint="")
         assert caught.value.code == "approval_refused"
-        approve(spec, store, 1, Answer(True, "adam", "", "q2"))
+        approve(spec, store, 1, ApprovalAnswer(True, "adam", "", "q2"))
         assert deploy(spec, store, 1, endpoint="").version == 1
 
     def test_a_version_that_was_compared_with_another_champion(

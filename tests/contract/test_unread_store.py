@@ -11,28 +11,27 @@ from typing import Any
 import pytest
 
 from slipstream.errors import StoreError
-from slipstream.serving import keys
-from slipstream.serving.access import REQUIRED, Access
-from slipstream.serving.capture import Capture
-from slipstream.serving.endpoint import FollowedModels
-from slipstream.serving.follow import Follower
-from slipstream.serving.front import Front, Guards
-from slipstream.serving.limits import Limits
-from slipstream.serving.log import AccessLog
-from slipstream.serving.meters import Meters
-from slipstream.store import Store
+from slipstream.serving.capture.writer import Capture
+from slipstream.serving.http.access_log import AccessLog
+from slipstream.serving.http.app import Front, Guards
+from slipstream.serving.http.auth import REQUIRED, Access
+from slipstream.serving.http.request_limits import RequestLimits
+from slipstream.serving.metrics.metrics import Metrics
+from slipstream.serving.models.follower import Follower
+from slipstream.serving.models.store_catalogue import StoreCatalogue
+from slipstream.store import Store, api_keys
 
 
 class Endpoint:
     """What one worker has, looking at the ledger when told to."""
 
     def __init__(self, url: str) -> None:
-        self.store, meters = Store.open(url), Meters()
+        self.store, meters = Store.open(url), Metrics()
         self.follower = Follower(self.store, meters, max_rows=10)
         self.access = Access(self.store.ledger.known.keys, REQUIRED, most_age=60)
         self.access.age = self.follower.age
-        models = FollowedModels(self.follower, Capture(self.store, meters))
-        self.front = Front(models, meters, Guards(Limits(), self.access, AccessLog(0.0)))
+        models = StoreCatalogue(self.follower, Capture(self.store, meters))
+        self.front = Front(models, meters, Guards(RequestLimits(), self.access, AccessLog(0.0)))
 
     def get(self, path: str, key: str = "") -> tuple[int, Any]:
         sent: list[Any] = []
@@ -105,7 +104,7 @@ def test_it_serves_on_and_says_since_when_it_reads_nothing(root: Path, endpoint:
 
 
 def test_keys_are_believed_for_a_bounded_time(root: Path, endpoint: Endpoint) -> None:
-    made = keys.create(Store.open(root.as_uri()), "shop", ["predict", "admin"])
+    made = api_keys.create(Store.open(root.as_uri()), "shop", ["predict", "admin"])
     endpoint.follower.poll()
     assert endpoint.get("/models", made.key)[0] == 200
     endpoint.access.most_age = 1e-9

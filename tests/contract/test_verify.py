@@ -10,10 +10,10 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from slipstream.cli import app
+from slipstream.cli.main import app
 from slipstream.commands.verify.check import Verified, verify
 from slipstream.commands.verify.mend import mend
-from slipstream.spec import ModelSpec
+from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 from slipstream.store.heads import FILE
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from slipstream_airflow.rest import Airflow
-from slipstream_airflow.stack_lifecycle import down, up
-from slipstream_airflow.stack_settings import USER, Layout, Ports, process_environment
+from demo.airflow_client.client import Airflow
+from slipstream_stack.lifecycle import down, up
+from slipstream_stack.settings import USER, Layout, Ports, process_environment
 
 REPO = Path(__file__).parents[2]
 

@@ -20,10 +20,10 @@ import httpx
 import psutil
 import pytest
 
-from slipstream.serving.capture import TABLE
-from slipstream.spec import ModelSpec
+from slipstream.spec.model import ModelSpec
 from slipstream.stages.deploy import deploy, roll_back
 from slipstream.store import Store
+from slipstream.store.predictions import TABLE
 from tests.contract.running_endpoint import ROW, answer_of, bundle_of, forge, shifted, wait_until
 from tests.contract.test_targets import free_port
 

@@ -14,7 +14,7 @@ import pytest
 from slipstream.store import Store
 
 if TYPE_CHECKING:
-    from slipstream_airflow.rest import DagRun
+    from demo.airflow_client.client import DagRun
 
     from .conftest import Stack
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from slipstream.stages.history import sentence
+from slipstream.commands.history import sentence
 from slipstream.store import Store
 from slipstream.store.state import Event, ModelState
 from tests.contract.running_endpoint import bundle_of, forge, shifted

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from demo.airflow_client.client import AirflowError
 from slipstream.duck import duck, first_row
 from slipstream.store import Store
 from slipstream.store.datasets import load_dataset, read_dataset
-from slipstream_airflow.rest import AirflowError
-from slipstream_airflow.stack_processes import members
+from slipstream_stack.processes import members
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,13 +15,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from slipstream_airflow import stack_processes
-from slipstream_airflow.rest import Airflow, AirflowError
-from slipstream_airflow.stack_lifecycle import StackError, down, up
-from slipstream_airflow.stack_logs import BYTES
-from slipstream_airflow.stack_settings import Layout, Ports
-from slipstream_airflow.stack_state import read_notes
-from slipstream_airflow.stack_status import running_stack, status
+from demo.airflow_client.client import Airflow, AirflowError
+from slipstream_stack import processes
+from slipstream_stack.lifecycle import StackError, down, up
+from slipstream_stack.logs import BYTES
+from slipstream_stack.settings import Layout, Ports
+from slipstream_stack.state import read_notes
+from slipstream_stack.status import running_stack, status
 from tests.e2e.conftest import REPO, Stack, free_ports
 
 pytestmark = pytest.mark.e2e
@@ -60,34 +60,34 @@ def test_a_stack_starts_once_heals_and_leaves_nothing(small: Layout, ports: Port
     assert running_stack(small) is not None
     assert status(small)["healthy"]
 
-    first = {process.pid for process in stack_processes.members(small.run)}
+    first = {process.pid for process in processes.members(small.run)}
     again = up(small, Ports(*free_ports(2)), names=ENDPOINT, say=told.append)
     assert again.ports == ports
-    assert first == {process.pid for process in stack_processes.members(small.run)}
+    assert first == {process.pid for process in processes.members(small.run)}
     assert f"port = {ports.airflow}" in (small.airflow_home / "airflow.cfg").read_text()
     assert sum("made the user" in line for line in told) == 1
 
     assert down(small, say=told.append) > 0
-    assert stack_processes.members(small.run) == []
+    assert processes.members(small.run) == []
     assert not (small.run / "stack.json").exists()
     assert down(small, say=told.append) == 0
 
 
 def kill(processes: list[psutil.Process]) -> None:
-    stack_processes.signal_all(processes, force=True)
-    assert eventually(lambda: not any(map(stack_processes.alive, processes)), 5)
+    processes.signal_all(processes, force=True)
+    assert eventually(lambda: not any(map(processes.alive, processes)), 5)
 
 
 def endpoint_of(layout: Layout) -> list[psutil.Process]:
     """The processes of the endpoint, its head first."""
-    return stack_processes.members(layout.run, "endpoint")
+    return processes.members(layout.run, "endpoint")
 
 
 def test_up_mends_what_has_lost_its_supervisor(small: Layout, ports: Ports) -> None:
     told: list[str] = []
     up(small, ports, names=ENDPOINT, say=told.append)
     before = endpoint_of(small)
-    kill(stack_processes.supervisors(small.run))
+    kill(processes.supervisors(small.run))
     now = status(small)
     assert (now["healthy"], now["supervisor"]["state"]) == (False, "gone")
     assert now["components"]["endpoint"]["state"] == "healthy"
@@ -97,11 +97,11 @@ def test_up_mends_what_has_lost_its_supervisor(small: Layout, ports: Ports) -> N
     assert status(small)["healthy"]
     assert set(before) <= set(endpoint_of(small)), "what ran, runs on"
 
-    for process in stack_processes.supervisors(small.run):
+    for process in processes.supervisors(small.run):
         process.suspend()
     assert eventually(lambda: status(small)["supervisor"]["state"].startswith("silent for"), 20)
     up(small, ports, names=ENDPOINT, say=told.append)
-    kill([*stack_processes.supervisors(small.run), *endpoint_of(small)[:1]])
+    kill([*processes.supervisors(small.run), *endpoint_of(small)[:1]])
     assert status(small)["components"]["endpoint"]["state"] == "ended, not started again yet"
     up(small, ports, names=ENDPOINT, say=told.append)
     assert status(small)["healthy"]
@@ -149,7 +149,7 @@ def test_a_component_that_cannot_start_is_named_with_its_log(small: Layout, port
 
 def test_the_command_line_says_what_runs(tmp_path: Path) -> None:
     env = {**os.environ, "SLIPSTREAM_VAR": str(tmp_path)}
-    command = [sys.executable, "-m", "slipstream_airflow.stack"]
+    command = [sys.executable, "-m", "slipstream_stack"]
     shown = subprocess.run([*command, "status"], env=env, capture_output=True, text=True, check=False)
     assert (shown.returncode, shown.stdout) == (1, "nothing runs: make up\n")
     stopped = subprocess.run([*command, "down"], env=env, capture_output=True, text=True, check=False)
@@ -184,7 +184,7 @@ def listening(process: psutil.Process) -> set[tuple[str, int]]:
 
 
 def test_it_listens_on_this_machine_only(stack: Stack) -> None:
-    found = set().union(*map(listening, stack_processes.members(stack.layout.run)))
+    found = set().union(*map(listening, processes.members(stack.layout.run)))
     assert {stack.ports.airflow, stack.ports.endpoint} <= {port for _, port in found}
     assert {address for address, _ in found} == {"127.0.0.1"}
 
@@ -213,8 +213,7 @@ def test_an_airflow_command_in_its_environment_means_this_stack(stack: Stack) ->
 
 def test_a_component_that_dies_comes_back(stack: Stack) -> None:
     named = {
-        process.environ().get("SLIPSTREAM_COMPONENT"): process
-        for process in stack_processes.members(stack.layout.run)[::-1]
+        process.environ().get("SLIPSTREAM_COMPONENT"): process for process in processes.members(stack.layout.run)[::-1]
     }
     kill([named["dag-processor"]])
     assert stack.airflow.health()["dag_processor"]["status"] == "healthy", "Airflow goes by the last heartbeat alone"
@@ -229,14 +228,14 @@ def test_a_component_that_dies_comes_back(stack: Stack) -> None:
 def test_whatever_is_killed_comes_back(stack: Stack) -> None:
     draw, run = random.Random(10), stack.layout.run
     for _ in range(100):
-        kill([draw.choice(stack_processes.members(run))])
+        kill([draw.choice(processes.members(run))])
         time.sleep(6 * draw.random())
         # Without both nobody is left to heal: that is what `up` is for.
-        assert eventually(lambda: len(stack_processes.supervisors(run)) == 2), status(stack.layout)
+        assert eventually(lambda: len(processes.supervisors(run)) == 2), status(stack.layout)
     assert eventually(lambda: status(stack.layout).get("healthy") is True, 30), status(stack.layout)
     orphans = {
-        stack_processes.role(process)
-        for process in stack_processes.members(run)
+        processes.role(process)
+        for process in processes.members(run)
         if process.ppid() == 1 and process.pid not in {note.pid for note in read_notes(run).values()}
     }
     assert orphans == {"supervisor"}

@@ -15,19 +15,21 @@ import httpx
 import numpy as np
 import uvicorn
 
-from slipstream.scoring.schema import Field, Schema
-from slipstream.scoring.scorer import Engine, Scorer
-from slipstream.serving.access import Access
-from slipstream.serving.decode import Decoder
-from slipstream.serving.front import Front, Guards
-from slipstream.serving.labels import LabelKeeper
-from slipstream.serving.limits import Limits
-from slipstream.serving.log import AccessLog
-from slipstream.serving.meters import Meters
-from slipstream.serving.notices import Watch
-from slipstream.serving.paths import OWN, Paths
-from slipstream.serving.routes import Routes
-from slipstream.serving.served import Answered, Served
+from slipstream.bundle.scorer import Engine, Scorer
+from slipstream.model_schema import Field, Schema
+from slipstream.serving.capture.labels import LabelKeeper
+from slipstream.serving.http.access_log import AccessLog
+from slipstream.serving.http.app import Front, Guards
+from slipstream.serving.http.auth import Access
+from slipstream.serving.http.request_limits import RequestLimits
+from slipstream.serving.http.router import Router
+from slipstream.serving.http.routes import OWN
+from slipstream.serving.metrics.metrics import Metrics
+from slipstream.serving.models.traffic_split import TrafficSplit
+from slipstream.serving.version.answer import Answered
+from slipstream.serving.version.input_warnings import InputMonitor
+from slipstream.serving.version.json_body import Decoder
+from slipstream.serving.version.loaded import LoadedVersion
 
 SCHEMA = Schema(
     "regression",
@@ -44,7 +46,7 @@ NUMBERS = Schema(
 )
 LETTERS = Schema("multiclass", "kind", (Field("word", "string", nullable=True),), ("a", "b", "c"))
 ROW = '{"dep delay": 1.5, "seats": 2, "carrier": "AA", "night": null}'
-LIMITS = Limits(body=20_000, rows=5, seconds=0.3)
+LIMITS = RequestLimits(body=20_000, rows=5, seconds=0.3)
 
 Ask = Callable[..., httpx.Response]
 
@@ -74,19 +76,21 @@ class Third:
         return np.array([shares] * rows)
 
 
-def served(name: str = "m", schema: Schema = SCHEMA, engine: Engine | None = None, **changes: Any) -> Served:
+def served(name: str = "m", schema: Schema = SCHEMA, engine: Engine | None = None, **changes: Any) -> LoadedVersion:
     """A version of a model called *name*."""
     engine = engine or (Sum() if schema is SCHEMA else Third(len(schema.classes)))
     decoder = Decoder(schema, changes.pop("rows", 5))
-    return replace(Served(name, 3, "b" * 64, Scorer(schema, (), engine), decoder, Watch(schema)), **changes)
+    return replace(
+        LoadedVersion(name, 3, "b" * 64, Scorer(schema, (), engine), decoder, InputMonitor(schema)), **changes
+    )
 
 
 class Few:
     """Some models, and what would be captured of their answers."""
 
-    def __init__(self, *models: Served) -> None:
+    def __init__(self, *models: LoadedVersion) -> None:
         self.kept: list[Answered] = []
-        self.known = {one.model: Routes(one) for one in models or (served(),)}
+        self.known = {one.model: TrafficSplit(one) for one in models or (served(),)}
         self.is_ready = True
         self.labels: LabelKeeper | None = None
 
@@ -96,32 +100,32 @@ class Few:
     def unread_since(self) -> float | None:
         return None
 
-    def routes(self, model: str) -> Routes | None:
+    def split(self, model: str) -> TrafficSplit | None:
         return self.known.get(model)
 
     def describe(self, model: str) -> dict[str, Any] | None:
-        routes = self.known.get(model)
-        return {"model": model, "version": routes.champion.version} if routes is not None else None
+        split = self.known.get(model)
+        return {"model": model, "version": split.champion.version} if split is not None else None
 
     def names(self) -> list[str]:
         return sorted(self.known)
 
-    def keep(self, answered: Answered, routes: Routes) -> None:
+    def keep(self, answered: Answered, split: TrafficSplit) -> None:
         self.kept.append(answered)
 
     @property
-    def past(self) -> None:
+    def lookup(self) -> None:
         return None
 
 
-def guards(limits: Limits = LIMITS, access: Access | None = None, **changes: Any) -> Guards:
+def guards(limits: RequestLimits = LIMITS, access: Access | None = None, **changes: Any) -> Guards:
     return replace(Guards(limits, access or Access(), AccessLog(0)), **changes)
 
 
 @contextmanager
-def asking(models: Few, guarded: Guards | None = None, paths: Paths = OWN) -> Iterator[Ask]:
+def asking(models: Few, guarded: Guards | None = None, paths: Router = OWN) -> Iterator[Ask]:
     """A function that asks a front over *models*, in this process."""
-    front = Front(models, Meters(), guarded or guards(), paths)
+    front = Front(models, Metrics(), guarded or guards(), paths)
 
     def send(method: str, path: str, **options: Any) -> httpx.Response:
         async def once() -> httpx.Response:
@@ -136,9 +140,9 @@ def asking(models: Few, guarded: Guards | None = None, paths: Paths = OWN) -> It
 
 
 @contextmanager
-def listening(models: Few, guarded: Guards | None = None, paths: Paths = OWN) -> Iterator[str]:
+def listening(models: Few, guarded: Guards | None = None, paths: Router = OWN) -> Iterator[str]:
     """The URL of a front over *models* that listens on a port of this machine."""
-    front = Front(models, Meters(), guarded or guards(), paths)
+    front = Front(models, Metrics(), guarded or guards(), paths)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(front, log_config=None, lifespan="off"))  # type: ignore[arg-type]

@@ -15,9 +15,9 @@ import pytest
 import typer
 import yaml
 
-from slipstream.cli import app
+from slipstream.cli.main import app
 from slipstream.store.location import Location
-from slipstream_airflow.stack_settings import AIRFLOW_PORT, COMMON, ENDPOINT_PORT, Ports, components
+from slipstream_stack.settings import AIRFLOW_PORT, COMMON, ENDPOINT_PORT, Ports, components
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yaml").read_text()
@@ -40,7 +40,7 @@ def airflow_options() -> set[str]:
 
 def own_variables() -> set[str]:
     """Every ``SLIPSTREAM_*`` variable that the code reads."""
-    code = [*(ROOT / "include/slipstream").rglob("*.py"), *(ROOT / "plugins/slipstream_airflow").rglob("*.py")]
+    code = [*(ROOT / "include/slipstream").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")]
     return {name for file in code for name in re.findall(r'"(SLIPSTREAM_[A-Z_]+)"', file.read_text())}
 
 

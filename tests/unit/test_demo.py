@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slipstream.model_file import load_spec
+from slipstream.spec.loader import load_spec
 
 if TYPE_CHECKING:
     import pytest

@@ -25,8 +25,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from slipstream.errors import StoreError
-from slipstream.serving.keys import KEY
-from slipstream_airflow.stack_settings import COMMON, ENDPOINT_PORT
+from slipstream.store.api_keys import KEY
+from slipstream_stack.settings import COMMON, ENDPOINT_PORT
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()

@@ -54,5 +54,7 @@ def test_every_mistake_in_a_file_of_the_core_is_another_program() -> None:
 
 
 def test_near_is_what_has_its_name_or_imports_it() -> None:
-    assert nearest(ROOT, "slipstream.stages.gate", 3)[0] == "tests/unit/test_gate.py"
-    assert "tests/unit/test_serving_requests.py" in nearest(ROOT, "slipstream.serving.front", 3), "by way of its model"
+    assert nearest(ROOT, "slipstream.stages.gate", 3)[0] == "tests/unit/stages/test_gate.py"
+    near = nearest(ROOT, "slipstream.serving.http.app", 8)
+    assert near[0].startswith("tests/unit/serving/http/")
+    assert "tests/unit/serving/test_requests.py" in near, "by way of its model"

@@ -14,13 +14,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from slipstream.bundle.bundle import open_bundle
 from slipstream.errors import DataError, SpecError
-from slipstream.scoring.bundle import open_bundle
-from slipstream.serving.limits import Limits
-from slipstream.serving.policy import Policy
-from slipstream.serving.served import Served, load_served
-from slipstream.spec import ModelSpec
-from slipstream.stages.delivery import deliver
+from slipstream.serving.http.request_limits import RequestLimits
+from slipstream.serving.version.capture_policy import Policy
+from slipstream.serving.version.load import load_served
+from slipstream.serving.version.loaded import LoadedVersion
+from slipstream.spec.model import ModelSpec
+from slipstream.stages.deploy import deploy
 from slipstream.stages.evaluate import evaluate
 from slipstream.stages.explain import explain
 from slipstream.stages.gate import gate
@@ -76,7 +77,7 @@ def test_odd_names_go_through_every_stage(
         spec, store, trained.candidate, judged.run, explained.run, keys=tmp_path / "keys", bentos=tmp_path / "bentos"
     )
     assert gate(spec, store, made.version).passed
-    deliver(spec, store, made.version, endpoint="", endpoint_key="")
+    deploy(spec, store, made.version, endpoint="", endpoint_key="", how="steps")
     for report in (validated.report, judged.report, explained.report):
         assert b"<script>alert(1)</script>" not in store.objects.get(report)
 
@@ -98,7 +99,7 @@ def _write(frame: pd.DataFrame, file: Path) -> None:
         frame.to_parquet(file, index=False)
 
 
-def _ask_every_way(served: Served) -> None:
+def _ask_every_way(served: LoadedVersion) -> None:
     """The same row by every protocol: the same answer."""
     row = served.scorer.golden[0]["row"]
     expected = served.scorer.golden[0]["probability"]
@@ -126,7 +127,7 @@ def _ask_every_way(served: Served) -> None:
         (f"/models/{model}/invocations", text.getvalue(), "text/csv"),
         (f"/models/{model}/predict", sink.getvalue().to_pybytes(), "application/vnd.apache.arrow.stream"),
     ]
-    with asking(Few(served), guards(Limits(body=1 << 20, rows=10))) as ask:
+    with asking(Few(served), guards(RequestLimits(body=1 << 20, rows=10))) as ask:
         for path, body, kind in bodies:
             content = body if kind else json.dumps(body)
             reply = ask("POST", path, content=content, headers={"content-type": kind or "application/json"})

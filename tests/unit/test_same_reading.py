@@ -12,22 +12,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slipstream.errors import RequestError
-from slipstream.scoring.bundle import open_bundle
-from slipstream.serving.call import Call
-from slipstream.serving.policy import Policy
+from slipstream.bundle.bundle import open_bundle
+from slipstream.errors import ValueProblem
+from slipstream.evaluation.candidate_answers import load_candidate
+from slipstream.serving.message import Request
 from slipstream.serving.protocols.sagemaker import Csv
-from slipstream.serving.served import Native, Served, load_served
-from slipstream.spec import ModelSpec
-from slipstream.stages.answers import load_candidate
+from slipstream.serving.version.capture_policy import Policy
+from slipstream.serving.version.load import load_served
+from slipstream.serving.version.loaded import LoadedVersion
+from slipstream.serving.version.native import Native
+from slipstream.spec.model import ModelSpec
 from slipstream.stages.evaluate import evaluate
 from slipstream.stages.explain import explain
 from slipstream.stages.ingest import ingest
 from slipstream.stages.package import package
-from slipstream.stages.split import split
 from slipstream.stages.train import train
 from slipstream.stages.validate import validate
 from slipstream.store import Store
+from slipstream.training.split import split
 
 MakeSpec = Callable[..., ModelSpec]
 ROWS = 700
@@ -101,7 +103,7 @@ async def _nothing() -> dict[str, Any]:
     return {}
 
 
-CALL = Call({}, {}, _nothing, "")
+CALL = Request({}, {}, _nothing, "")
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -137,7 +139,7 @@ def test_every_held_out_row_is_answered_as_it_was_judged(
     whole = "\n".join([head, *(lines[int(number)] for number in held[spec.data.key[0]])])
     for delivered in (whole, whole.replace(";", "\t")):
         assert _asked(served, Csv(), delivered.encode()) == pytest.approx(judged, abs=1e-12)
-    with pytest.raises(RequestError, match="strange: unknown field"):
+    with pytest.raises(ValueProblem, match="strange: unknown field"):
         _asked(served, Csv(), f"{head}{delimiter}strange\n{lines[0]}{delimiter}1\n".encode())
 
     for at in range(0, len(stood), 60):
@@ -145,20 +147,20 @@ def test_every_held_out_row_is_answered_as_it_was_judged(
         assert _asked(served, Native(), json.dumps(native).encode()) == pytest.approx(judged[at : at + 60], abs=1e-12)
 
 
-def _served(spec: ModelSpec, store: Store, candidate: str, folder: Path) -> Served:
+def _served(spec: ModelSpec, store: Store, candidate: str, folder: Path) -> LoadedVersion:
     runs = evaluate(spec, store, candidate).run, explain(spec, store, candidate).run
     packaged = package(spec, store, candidate, *runs, keys=folder / "keys", bentos=folder / "bentos")
     return load_served(open_bundle(store, packaged.bundle), packaged.version, 1000, Policy())
 
 
-def _asked(served: Served, codec: Any, body: bytes) -> list[float]:
+def _asked(served: LoadedVersion, codec: Any, body: bytes) -> list[float]:
     decoded = codec.decode(served.decoder, CALL, body)
     found = served.scorer.predict(decoded.columns).probabilities
     assert found is not None
     return found
 
 
-def _json_row(served: Served, row: dict[str, str]) -> dict[str, Any]:
+def _json_row(served: LoadedVersion, row: dict[str, str]) -> dict[str, Any]:
     """The row as a person would write it in JSON: numbers and truth values as such, all else as it stood."""
     made: dict[str, Any] = {}
     for field in served.scorer.schema.inputs:

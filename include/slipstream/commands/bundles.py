@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slipstream.errors import NotFound, StageError
-from slipstream.spec import ModelSpec
+from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 
 if TYPE_CHECKING:
-    from slipstream.scoring.bundle import Bundle
+    from slipstream.bundle.bundle import Bundle
 
 PARTS = {"card": "card.json", "lineage": "lineage.json", "schema": "schema.json", "manifest": "manifest.json"}
 
@@ -34,9 +34,9 @@ def export_bundle(spec: ModelSpec, store: Store, version: int, into: Path) -> in
 
 
 def _bundle(spec: ModelSpec, store: Store, version: int) -> Bundle:
-    from slipstream.scoring.bundle import open_bundle
+    from slipstream.bundle.bundle import open_bundle
 
-    event = store.ledger.state().model(spec.name).versions.get(version)
-    if event is None:
+    model = store.ledger.state().model(spec.name)
+    if version not in model.versions:
         raise NotFound(f"{spec.name} has no version {version}.", code="version_not_found")
-    return open_bundle(store, event.data["result"]["bundle"])
+    return open_bundle(store, model.packaged(version).bundle)

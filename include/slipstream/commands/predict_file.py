@@ -14,12 +14,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from slipstream.errors import DataError, RequestError, shown
-from slipstream.scoring.schema import Field, Schema, date_text, read_cell
+from slipstream.errors import DataError, ValueProblem, shown
+from slipstream.ground_truth.joined import schema_of
+from slipstream.model_schema import Field, Schema, date_text, read_cell
+from slipstream.newest import champion_of
 from slipstream.sources.csv_reader import DELIMITERS, separator
-from slipstream.spec import ModelSpec
-from slipstream.stages.contract import champion_of
-from slipstream.stages.truth.joined import schema_of
+from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 
 PART = 500
@@ -28,7 +28,7 @@ Ask = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Answered:
+class FileAnswers:
     """The answers to the rows of a file.
 
     Attributes:
@@ -58,12 +58,12 @@ class Answered:
         return text.getvalue()
 
 
-def predict_file(spec: ModelSpec, store: Store, file: str, into: Path | None, ask: Ask) -> Answered:
+def predict_file(spec: ModelSpec, store: Store, file: str, into: Path | None, ask: Ask) -> FileAnswers:
     """Answer the rows of *file*, and write the answers to *into* if it is given.
 
     Raises:
         DataError: ``rows_unreadable``, or ``rows_columns_missing``: an input is not there.
-        RequestError: a row is wrong, with its line and value.
+        ValueProblem: a row is wrong, with its line and value.
     """
     version, _ = champion_of(store, spec)
     schema = schema_of(spec, store, version)
@@ -75,37 +75,37 @@ def predict_file(spec: ModelSpec, store: Store, file: str, into: Path | None, as
     extra = [name for name in columns if name and name not in schema.names and name not in spec.data.key]
     notes = (f"not asked about, because they are no inputs: {', '.join(extra)}",) if extra else ()
     key = spec.data.key if spec.data.key and set(spec.data.key) <= set(columns) else ()
-    found: dict[str, list[Any]] = {name: [] for name in (key or ("row",))}
-    said, part, count = _Said(schema), [], 0
-    for given, row in rows:
+    identities: dict[str, list[Any]] = {name: [] for name in (key or ("row",))}
+    answers, part, count = _Answers(schema), [], 0
+    for cells, row in rows:
         count += 1
-        for name in found:
-            found[name].append(given.get(name) if key else count)
+        for name in identities:
+            identities[name].append(cells.get(name) if key else count)
         part.append(row)
         if len(part) == PART:
-            said.take(_asked(ask, part, count - len(part)))
+            answers.take(_reply(ask, part, count - len(part)))
             part = []
     if part:
-        said.take(_asked(ask, part, count - len(part)))
+        answers.take(_reply(ask, part, count - len(part)))
     if not count:
         raise DataError(f"{file}: holds no rows.", code="rows_unreadable")
-    done = Answered(count, said.version, found | said.columns, notes)
+    done = FileAnswers(count, answers.version, identities | answers.columns, notes)
     if into is not None:
         _write(done, into)
     return done
 
 
-def _asked(ask: Ask, part: list[dict[str, Any]], before: int) -> dict[str, Any]:
+def _reply(ask: Ask, part: list[dict[str, Any]], before: int) -> dict[str, Any]:
     """The reply to *part*; an error names the row as the file counts, from 1, of which *before* come first."""
     try:
         return ask({"rows": part})
-    except RequestError as error:
-        told = re.sub(r"\brows\[(\d+)\]", lambda found: f"row {before + int(found[1]) + 1}", str(error))
-        error.args = (told,)
+    except ValueProblem as error:
+        message = re.sub(r"\brows\[(\d+)\]", lambda match: f"row {before + int(match[1]) + 1}", str(error))
+        error.args = (message,)
         raise
 
 
-class _Said:
+class _Answers:
     """The replies, put together."""
 
     def __init__(self, schema: Schema) -> None:
@@ -153,8 +153,8 @@ def _text(file: str, encoding: str = "utf-8") -> str:
 
 
 def _of_text(text: str, schema: Schema) -> tuple[list[str], Iterator[tuple[Row, dict[str, Any]]]]:
-    said, text = separator(text)
-    delimiter = said or max(DELIMITERS, key=text.partition("\n")[0].count)
+    declared, text = separator(text)
+    delimiter = declared or max(DELIMITERS, key=text.partition("\n")[0].count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     columns = [column.strip() for column in next(reader, [])]
 
@@ -165,9 +165,9 @@ def _of_text(text: str, schema: Schema) -> tuple[list[str], Iterator[tuple[Row, 
             if len(cells) != len(columns):
                 message = f"line {reader.line_num} has {len(cells)} fields, expected {len(columns)}."
                 raise DataError(message, code="rows_unreadable")
-            given = dict(zip(columns, cells, strict=True))
+            by_name = dict(zip(columns, cells, strict=True))
             place = f"line {reader.line_num}"
-            yield given, {one.name: read_cell(one, given[one.name], f"{place}.{one.name}") for one in schema.inputs}
+            yield by_name, {one.name: read_cell(one, by_name[one.name], f"{place}.{one.name}") for one in schema.inputs}
 
     return columns, rows()
 
@@ -183,8 +183,8 @@ def _of_parquet(file: str, schema: Schema) -> tuple[list[str], Iterator[tuple[Ro
 
     def rows() -> Iterator[tuple[Row, dict[str, Any]]]:
         for batch in opened.iter_batches(PART):
-            for given in batch.to_pylist():
-                yield given, {one.name: _plain(one, given[one.name]) for one in schema.inputs}
+            for cells in batch.to_pylist():
+                yield cells, {one.name: _plain(one, cells[one.name]) for one in schema.inputs}
 
     return list(opened.schema_arrow.names), rows()
 
@@ -192,12 +192,12 @@ def _of_parquet(file: str, schema: Schema) -> tuple[list[str], Iterator[tuple[Ro
 def _of_json(file: str, schema: Schema) -> tuple[list[str], Iterator[tuple[Row, dict[str, Any]]]]:
     lines = [line for line in _text(file).splitlines() if line.strip()]
     try:
-        given = [json.loads(line) for line in lines]
+        objects = [json.loads(line) for line in lines]
     except ValueError as error:
         raise DataError(f"{file}: not JSON lines: {error}.", code="rows_unreadable") from error
-    if not given or not all(isinstance(row, dict) for row in given):
+    if not objects or not all(isinstance(row, dict) for row in objects):
         raise DataError(f"{file}: expected an object in each line.", code="rows_unreadable")
-    return list(given[0]), ((row, {one.name: row.get(one.name) for one in schema.inputs}) for row in given)
+    return list(objects[0]), ((row, {one.name: row.get(one.name) for one in schema.inputs}) for row in objects)
 
 
 def _plain(field: Field, value: Any) -> Any:
@@ -215,7 +215,7 @@ def _plain(field: Field, value: Any) -> Any:
     return float(value) if field.type == "number" and isinstance(value, Decimal) else value
 
 
-def _write(done: Answered, into: Path) -> None:
+def _write(done: FileAnswers, into: Path) -> None:
     from slipstream.store.files import atomic_copy, atomic_write
 
     kind = into.suffix.lower()

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slipstream.cell_reading import GUARD, CellReading
 from slipstream.data.infer import Inferred, confirmed
 from slipstream.duck import quoted, write_parquet
-from slipstream.reading import GUARD, Reading
 
 if TYPE_CHECKING:
     import duckdb
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def attempt(
     connection: duckdb.DuckDBPyConnection,
     rows: duckdb.DuckDBPyRelation,
-    readings: Mapping[str, Reading],
+    readings: Mapping[str, CellReading],
     new: Sequence[str],
     target: Path,
 ) -> Inferred | None:
@@ -53,5 +53,5 @@ def attempt(
     return confirmed(connection.read_parquet(str(target)), {name: readings[name] for name in new})
 
 
-def _marked(reading: Reading) -> bool:
+def _marked(reading: CellReading) -> bool:
     return bool(reading.thousands or reading.format or reading.decimal != ".")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from slipstream.data.notes import Note
+from slipstream.cell_reading import CellReading
+from slipstream.data.notes import ColumnNote
 from slipstream.data.schema_check import SchemaChange
 from slipstream.errors import NotFound, StageError, shown
-from slipstream.reading import Reading
 from slipstream.store import Store
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ class Batch:
     watermark: str
     aside: str = ""
     aside_rows: int = 0
-    readings: Mapping[str, Reading] = field(default_factory=dict)
-    notes: tuple[Note, ...] = ()
+    readings: Mapping[str, CellReading] = field(default_factory=dict)
+    notes: tuple[ColumnNote, ...] = ()
     changes: tuple[SchemaChange, ...] = ()
     delivered: dict[str, Any] | None = None
     derived: str = ""
@@ -79,12 +79,12 @@ def load_batch(store: Store, model: str, batch: str) -> Batch:
         StageError: ``batch_not_found`` if the id names no batch of this model.
     """
     try:
-        found: Any = store.objects.get_json(batch)
+        stored: Any = store.objects.get_json(batch)
     except (NotFound, ValueError) as error:
         raise _not_found(model, batch) from error
-    if not isinstance(found, dict) or found.pop("kind", None) != "batch" or found.get("model") != model:
+    if not isinstance(stored, dict) or stored.pop("kind", None) != "batch" or stored.get("model") != model:
         raise _not_found(model, batch)
-    return msgspec.convert({"id": batch, **found}, Batch)
+    return msgspec.convert({"id": batch, **stored}, Batch)
 
 
 def recorded(store: Store, watermark: str) -> str:

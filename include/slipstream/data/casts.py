@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from slipstream.cell_formats import WORDS
+from slipstream.cell_reading import CellReading
 from slipstream.duck import TYPES, quoted
-from slipstream.reading import WORDS, Reading
 
 WIDER = {("BIGINT", "DOUBLE"), ("DATE", "TIMESTAMP")}
 """Where every value keeps its meaning: a column of the first type may become one of the second."""
@@ -42,9 +43,9 @@ class Cast:
     def problem(self) -> str:
         """SQL: what is wrong with the row's value, in words; NULL if nothing is."""
         cell = f"CAST({quoted(self.name)} AS VARCHAR)"
-        said = (f"{self.name}: '").replace("'", "''")
+        head = (f"{self.name}: '").replace("'", "''")
         tail = f"' is not {self.wanted}".replace("'", "''")
-        return f"CASE WHEN {self.unreadable} THEN '{said}' || left({cell}, 80) || '{tail}' END"
+        return f"CASE WHEN {self.unreadable} THEN '{head}' || left({cell}, 80) || '{tail}' END"
 
 
 def native(name: str, kind: str) -> Cast | None:
@@ -67,7 +68,7 @@ def native(name: str, kind: str) -> Cast | None:
     return Cast(name, "VARCHAR", f"{column}::VARCHAR") if kind.startswith(_TEXTS) else None
 
 
-def cast(name: str, kind: str, reading: Reading) -> Cast:
+def cast(name: str, kind: str, reading: CellReading) -> Cast:
     """A column of one of our six types as another; what would lose or change a value makes its row unreadable.
 
     Args:
@@ -78,15 +79,15 @@ def cast(name: str, kind: str, reading: Reading) -> Cast:
     column, want = quoted(name), reading.type
     if kind == "VARCHAR" and (want != "VARCHAR" or reading.missing):
         return Cast(name, want, reading.value(name), reading.unreadable(name), reading.said_as)
-    found = _numeric(column, kind, reading) if kind != want else (column, "")
+    value = _numeric(column, kind, reading) if kind != want else (column, "")
     if reading.missing and kind != "VARCHAR":
         listed = ", ".join("'" + word.replace("'", "''") + "'" for word in reading.missing)
         gone = f"CAST({column} AS VARCHAR) IN ({listed})"
-        found = f"CASE WHEN NOT ({gone}) THEN {found[0]} END", f"({found[1]} AND NOT ({gone}))" if found[1] else ""
-    return Cast(name, want, *found, _plainly(want))
+        value = f"CASE WHEN NOT ({gone}) THEN {value[0]} END", f"({value[1]} AND NOT ({gone}))" if value[1] else ""
+    return Cast(name, want, *value, _plainly(want))
 
 
-def _numeric(column: str, kind: str, reading: Reading) -> tuple[str, str]:
+def _numeric(column: str, kind: str, reading: CellReading) -> tuple[str, str]:
     """Value and unreadable, as SQL, of a column that holds no text."""
     want, there = reading.type, f"{column} IS NOT NULL"
     match kind, want:

@@ -21,26 +21,26 @@ def keep(store: Store, delivery: Delivery) -> dict[str, Any]:
 
     They are not packed: their digests are those of the files as people have them, and packing costs as much as reading.
     """
-    kept = (
+    stored = (
         (name, store.objects.put_file(path, delivery.digests.get(path, ""))) for path, name in delivery.files.items()
     )
-    files = [[Path(name).name, digest] for name, digest in kept]
+    files = [[Path(name).name, digest] for name, digest in stored]
     return {"files": files, "form": dict(delivery.form), "max_bytes": delivery.max_bytes}
 
 
 @contextmanager
-def kept(store: Store, batch: str, told: Mapping[str, Any] | None, watermark: str) -> Iterator[Delivery]:
+def kept(store: Store, batch: str, record: Mapping[str, Any] | None, watermark: str) -> Iterator[Delivery]:
     """The delivery of a batch, as it came; its files live as long as the context.
 
     Raises:
         StageError: ``delivery_not_kept``: the batch is of a time when deliveries were not kept.
     """
-    if not told:
+    if not record:
         message = f"batch {batch[:12]} was made before deliveries were kept; it cannot be derived anew."
         raise StageError(message, code="delivery_not_kept")
     with TemporaryDirectory(prefix="slipstream-delivered-") as name:
         files = {}
-        for number, (file, digest, *packed) in enumerate(told["files"]):
+        for number, (file, digest, *packed) in enumerate(record["files"]):
             path = store.objects.path(digest)
             # The ending tells a packed file; the number keeps two of one name apart.
             target = Path(name) / f"{number}-{file}"
@@ -49,7 +49,7 @@ def kept(store: Store, batch: str, told: Mapping[str, Any] | None, watermark: st
             else:
                 target.symlink_to(path.absolute())
             files[target] = file
-        yield Delivery(files, watermark, told["form"], told["max_bytes"])
+        yield Delivery(files, watermark, record["form"], record["max_bytes"])
 
 
 def _unpack(path: Path, target: Path) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from slipstream.duck import quoted
 from slipstream.errors import DataError, SpecError
-from slipstream.project import features_digest, load_function
 from slipstream.sources.parquet_reader import check_names
-from slipstream.spec import ModelSpec
+from slipstream.spec.model import ModelSpec
+from slipstream.spec.project import features_digest, load_function
 from slipstream.store.objects import canonical_json
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ def with_features(spec: ModelSpec, rows: duckdb.DuckDBPyRelation) -> duckdb.Duck
 
 def derivation(spec: ModelSpec) -> str:
     """A digest of all that decides what the data table holds of what was delivered; batches keep it."""
-    said = spec.part("data")["data"]
-    reads = {name: said[name] for name in ("schema", "missing", "features")}
+    section = spec.part("data")["data"]
+    reads = {name: section[name] for name in ("schema", "missing", "features")}
     # A features.py that only brings the rows does not change those that were brought.
     code = features_digest(spec) if spec.data.features else ""
     return hashlib.sha256(canonical_json([reads, code])).hexdigest()
@@ -43,14 +43,14 @@ def _applied(spec: ModelSpec, rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyR
     place = f"{spec.name}/features.py: {name}"
     function = load_function(spec, name)
     try:
-        made = function(rows)
-        if isinstance(made, duckdb.DuckDBPyRelation):
-            made.limit(0).fetchall()
-            check_names(made.columns, place)
-            return made
+        result = function(rows)
+        if isinstance(result, duckdb.DuckDBPyRelation):
+            result.limit(0).fetchall()
+            check_names(result.columns, place)
+            return result
     except duckdb.Error as error:
         raise DataError(f"{place}: {error}", code="features_failed") from error
-    message = f"{place}: returned {type(made).__name__!r}; it must take and give a DuckDB relation."
+    message = f"{place}: returned {type(result).__name__!r}; it must take and give a DuckDB relation."
     raise SpecError(message, code="features_function_signature")
 
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
+from slipstream.cell_formats import CODE
+from slipstream.cell_reading import CellReading, is_missing
 from slipstream.data import notes
-from slipstream.data.notes import Note
+from slipstream.data.likely import RECOGNISED, TEXT, likely
+from slipstream.data.notes import ColumnNote
 from slipstream.duck import first_row, literal, quoted
-from slipstream.reading import CODE, MISSING_WORDS, Reading, is_missing, recognised
 
 if TYPE_CHECKING:
     import duckdb
@@ -19,11 +21,8 @@ NEARLY = 0.9
 """A text of which so large a share is numbers or dates is doubtful."""
 DISTINCT, FEW = 0.5, 50
 """A text is free text or an identifier if more than this share of its values differ, in at least so many rows."""
-SAMPLE = 200
 _WHOLE = 2**53
 _EXAMPLES = 5
-_ALL = tuple(recognised())
-_TEXT = Reading("VARCHAR")
 _BEGINNINGS = tuple(zip("Nn#1-<", "Oo$2.=", strict=True))
 # Numbers and dates begin with what lies between + and 9 in the order of characters, or with a space.
 _START = "({c} >= '+' AND {c} < ':' OR {c} < '!')"
@@ -38,8 +37,8 @@ class Inferred:
         notes: What is to be said of it.
     """
 
-    readings: Mapping[str, Reading]
-    notes: tuple[Note, ...]
+    readings: Mapping[str, CellReading]
+    notes: tuple[ColumnNote, ...]
 
 
 def infer(
@@ -57,21 +56,21 @@ def infer(
         return Inferred({}, ())
     guess = likely(rows, columns, missing)
     counts = _counted(rows, guess)
-    readings, found = dict(guess), []
+    readings, remarks = dict(guess), []
     for name, count in counts.items():
         if not _open(guess[name], count):
-            readings[name], said = _settled(rows, name, guess[name], count)
+            readings[name], column_notes = _settled(rows, name, guess[name], count)
         else:
-            readings[name], said = _decided(rows, name, guess[name], delimiter)
-            if readings[name].type == "VARCHAR" and not any(note.doubtful for note in said):
+            readings[name], column_notes = _decided(rows, name, guess[name], delimiter)
+            if readings[name].type == "VARCHAR" and not any(note.doubtful for note in column_notes):
                 text = readings[name]
-                said = [*said, *_of_text(rows, name, text, _counted(rows, {name: text})[name])]
-        found += said
-    found += _in_a_land_of_commas(rows, readings)
-    return Inferred(readings, tuple(sorted(found, key=lambda note: list(columns).index(note.column))))
+                column_notes = [*column_notes, *_of_text(rows, name, text, _counted(rows, {name: text})[name])]
+        remarks += column_notes
+    remarks += _in_a_land_of_commas(rows, readings)
+    return Inferred(readings, tuple(sorted(remarks, key=lambda note: list(columns).index(note.column))))
 
 
-def confirmed(rows: duckdb.DuckDBPyRelation, guess: Mapping[str, Reading]) -> Inferred | None:
+def confirmed(rows: duckdb.DuckDBPyRelation, guess: Mapping[str, CellReading]) -> Inferred | None:
     """What was *likely*, once *rows* were read so without a cell that could not be; None if a closer look is due.
 
     Args:
@@ -83,14 +82,16 @@ def confirmed(rows: duckdb.DuckDBPyRelation, guess: Mapping[str, Reading]) -> In
     counts = _counted(rows, {name: replace(reading, missing=()) for name, reading in guess.items()}, typed=True)
     if any(_open(guess[name], count) for name, count in counts.items()):
         return None
-    readings, found = {}, []
+    readings, remarks = {}, []
     for name, count in counts.items():
-        readings[name], said = _settled(rows, name, guess[name], count)
-        found += said
-    return Inferred(readings, tuple(found))
+        readings[name], column_notes = _settled(rows, name, guess[name], count)
+        remarks += column_notes
+    return Inferred(readings, tuple(remarks))
 
 
-def _settled(rows: duckdb.DuckDBPyRelation, name: str, guess: Reading, count: _Count) -> tuple[Reading, list[Note]]:
+def _settled(
+    rows: duckdb.DuckDBPyRelation, name: str, guess: CellReading, count: _Count
+) -> tuple[CellReading, list[ColumnNote]]:
     """A column that is what it seemed to be."""
     if guess.type == "VARCHAR":
         return guess, _of_text(rows, name, guess, count)
@@ -107,69 +108,27 @@ class _Count:
     words: int = 0
 
 
-def _open(reading: Reading, count: _Count) -> bool:
+def _open(reading: CellReading, count: _Count) -> bool:
     """Whether what is likely may not be the whole truth."""
     if reading.type == "VARCHAR":
         return bool(count.known) and count.digits >= NEARLY * count.known
     return bool(count.unreadable) or count.greatest >= _WHOLE or _marked(reading)
 
 
-def _marked(reading: Reading) -> bool:
+def _marked(reading: CellReading) -> bool:
     return bool(reading.thousands or reading.format or reading.decimal != ".")
 
 
-def likely(
-    rows: duckdb.DuckDBPyRelation, columns: Sequence[str], missing: Mapping[str, tuple[str, ...]]
-) -> dict[str, Reading]:
-    """What some cells of each column suggest."""
-    listed = ", ".join(map(quoted, columns))
-    sample = rows.project(listed).limit(SAMPLE).fetchall()
-    cells = {name: [row[at] for row in sample if row[at] is not None] for at, name in enumerate(columns)}
-    silent = [name for name in columns if not _known(cells[name], missing.get(name, ()))]
-    if silent:
-        texts = [Reading("DOUBLE", missing=missing.get(name, ())).known(name) for name in silent]
-        asked = [
-            f"{end}({quoted(name)}) FILTER (WHERE {known})"
-            for name, known in zip(silent, texts, strict=True)
-            for end in ("min", "max")
-        ]
-        ends = first_row(rows.aggregate(", ".join(asked)))
-        for at, name in enumerate(silent):
-            cells[name] = [end for end in ends[2 * at : 2 * at + 2] if end is not None]
-    return {name: _first(_known(cells[name], missing.get(name, ())), missing.get(name, ())) for name in columns}
-
-
-def _known(cells: Sequence[str], missing: tuple[str, ...]) -> list[str]:
-    """The cells that say something."""
-    return [cell for cell in cells if cell not in missing and cell.strip(" ").lower() not in {"", *MISSING_WORDS}]
-
-
-def _first(cells: Sequence[str], missing: tuple[str, ...]) -> Reading:
-    if not cells:
-        return Reading("", missing=missing)
-    for reading in _ALL:
-        if all(_reads(reading, cell) for cell in cells):
-            return replace(reading, missing=missing)
-    return replace(_TEXT, missing=missing)
-
-
-def _reads(reading: Reading, cell: str) -> bool:
-    try:
-        return reading.parse(cell) is not None
-    except ValueError:
-        return False
-
-
 def _counted(
-    rows: duckdb.DuckDBPyRelation, readings: Mapping[str, Reading], *, typed: bool = False
+    rows: duckdb.DuckDBPyRelation, readings: Mapping[str, CellReading], *, typed: bool = False
 ) -> dict[str, _Count]:
     """All rows, once, held against what is likely; *typed* rows were read so already."""
-    asked: list[str] = []
+    aggregates: list[str] = []
     for name, reading in readings.items():
         cell = quoted(name)
         if reading.type == "VARCHAR":
             start, word = _START.format(c=cell), _word(cell)
-            asked += [
+            aggregates += [
                 f"count_if({reading.known(name)})",
                 f"count_if({start})",
                 f"approx_count_distinct({cell})",
@@ -178,33 +137,35 @@ def _counted(
             ]
         else:
             value = cell if typed else reading.value(name)
-            asked.append(f"count({value})")
-            asked.append("0" if typed else f"count_if({reading.unreadable(name)})")
-            asked.append(f"coalesce(max(abs({value})), 0)" if reading.type == "DOUBLE" else "0")
-    found = iter(first_row(rows.aggregate(", ".join(asked))))
+            aggregates.append(f"count({value})")
+            aggregates.append("0" if typed else f"count_if({reading.unreadable(name)})")
+            aggregates.append(f"coalesce(max(abs({value})), 0)" if reading.type == "DOUBLE" else "0")
+    results = iter(first_row(rows.aggregate(", ".join(aggregates))))
     counts = {}
     for name, reading in readings.items():
         if reading.type == "VARCHAR":
-            known, begun, distinct, words, both = (next(found) for _ in range(5))
+            known, begun, distinct, words, both = (next(results) for _ in range(5))
             counts[name] = _Count(known, digits=begun + words - both, distinct=distinct, words=words)
         else:
-            counts[name] = _Count(next(found), next(found), float(next(found)))
+            counts[name] = _Count(next(results), next(results), float(next(results)))
     return counts
 
 
-def _decided(rows: duckdb.DuckDBPyRelation, name: str, likely: Reading, delimiter: str) -> tuple[Reading, list[Note]]:
+def _decided(
+    rows: duckdb.DuckDBPyRelation, name: str, likely: CellReading, delimiter: str
+) -> tuple[CellReading, list[ColumnNote]]:
     """What the column is, by how many of its cells each reading takes."""
     missing = likely.missing
-    tried = [replace(reading, missing=missing) for reading in _ALL]
+    tried = [replace(reading, missing=missing) for reading in RECOGNISED]
     cell = quoted(name)
-    asked = [f"count({reading.value(name)})" for reading in tried]
-    asked += [
+    aggregates = [f"count({reading.value(name)})" for reading in tried]
+    aggregates += [
         f"count_if({tried[1].known(name)})",
         f"min({cell}) FILTER (WHERE regexp_full_match(trim({cell}), {literal(CODE)}))",
         f"count_if(regexp_full_match({cell}, {literal(tried[1].pattern)}))",
     ]
-    *taken, known, code, whole = first_row(rows.aggregate(", ".join(asked)))
-    text = replace(_TEXT, missing=missing)
+    *taken, known, code, whole = first_row(rows.aggregate(", ".join(aggregates)))
+    text = replace(TEXT, missing=missing)
     if not known:
         return replace(text, type=""), []
     if code is not None:
@@ -219,7 +180,9 @@ def _decided(rows: duckdb.DuckDBPyRelation, name: str, likely: Reading, delimite
     return text, [notes.nearly(name, tried[best], taken[best] / known, strange)]
 
 
-def _mixed(rows: duckdb.DuckDBPyRelation, name: str, taken: Sequence[tuple[int, Reading]], known: int) -> list[Note]:
+def _mixed(
+    rows: duckdb.DuckDBPyRelation, name: str, taken: Sequence[tuple[int, CellReading]], known: int
+) -> list[ColumnNote]:
     """Whether nearly all cells are dates, or numbers, of which no reading takes all."""
     for kind, kinds in (("DATE", {"DATE", "TIMESTAMP"}), ("DOUBLE", {"BIGINT", "DOUBLE"})):
         counts = [(count, f"({reading.value(name)} IS NOT NULL)") for count, reading in taken if reading.type in kinds]
@@ -233,11 +196,11 @@ def _mixed(rows: duckdb.DuckDBPyRelation, name: str, taken: Sequence[tuple[int, 
 
 
 def _preferred(
-    rows: duckdb.DuckDBPyRelation, name: str, full: Sequence[Reading], facts: tuple[bool, str]
-) -> tuple[Reading, list[Note]]:
+    rows: duckdb.DuckDBPyRelation, name: str, full: Sequence[CellReading], facts: tuple[bool, str]
+) -> tuple[CellReading, list[ColumnNote]]:
     """Of the readings that take every cell, the one that is meant; a text, where nobody can tell."""
     first, (whole, delimiter) = full[0], facts
-    text = replace(_TEXT, missing=first.missing)
+    text = replace(TEXT, missing=first.missing)
 
     def example(condition: str) -> str:
         return _examples(rows, name, condition)[0][0]
@@ -259,7 +222,7 @@ def _preferred(
     return first, [notes.recognised_as(name, first, example(marked))]
 
 
-def _meant(first: Reading, full: Sequence[Reading], delimiter: str) -> list[Reading]:
+def _meant(first: CellReading, full: Sequence[CellReading], delimiter: str) -> list[CellReading]:
     """The readings that somebody could mean where cells are marked or formatted as *first* has them."""
     if first.format:
         return [reading for reading in full if reading.type == first.type]
@@ -270,50 +233,50 @@ def _meant(first: Reading, full: Sequence[Reading], delimiter: str) -> list[Read
     return [grouped[0]] if delimiter == "," else [first, grouped[0]]
 
 
-def _inexact(rows: duckdb.DuckDBPyRelation, name: str, reading: Reading) -> str:
+def _inexact(rows: duckdb.DuckDBPyRelation, name: str, reading: CellReading) -> str:
     """A whole number among decimals that a double rounds; "" if there is none."""
     value = reading.value(name)
-    whole = Reading("BIGINT").value(name)
+    whole = CellReading("BIGINT").value(name)
     rounded = f"({whole} IS NOT NULL AND TRY_CAST({value} AS BIGINT) IS DISTINCT FROM {whole})"
-    found = _examples(rows, name, rounded)
-    return found[0][0] if found else ""
+    examples = _examples(rows, name, rounded)
+    return examples[0][0] if examples else ""
 
 
-def _of_text(rows: duckdb.DuckDBPyRelation, name: str, reading: Reading, count: _Count) -> list[Note]:
+def _of_text(rows: duckdb.DuckDBPyRelation, name: str, reading: CellReading, count: _Count) -> list[ColumnNote]:
     """What is to be said of a column of words."""
-    found = []
+    remarks = []
     if count.words and not reading.said:
         condition = f"({is_missing(quoted(name))} AND {quoted(name)} <> '')"
         if reading.missing:
             condition += f" AND {reading.known(name)}"
         if words := _examples(rows, name, condition):
-            found.append(notes.missing_words(name, words))
+            remarks.append(notes.missing_words(name, words))
     if count.known >= FEW and count.distinct > DISTINCT * count.known:
         several = first_row(rows.aggregate(f"count_if(contains({quoted(name)}, ' '))"))[0]
-        found.append(notes.mostly_distinct(name, count.distinct, count.known, several > DISTINCT * count.known))
-    return found
+        remarks.append(notes.mostly_distinct(name, count.distinct, count.known, several > DISTINCT * count.known))
+    return remarks
 
 
-def _in_a_land_of_commas(rows: duckdb.DuckDBPyRelation, readings: dict[str, Reading]) -> list[Note]:
+def _in_a_land_of_commas(rows: duckdb.DuckDBPyRelation, readings: dict[str, CellReading]) -> list[ColumnNote]:
     """Where other columns have decimal commas, 1.234 is a thousand to some: such columns are text until told."""
     lands = [reading for reading in readings.values() if reading.type == "DOUBLE" and reading.decimal == ","]
-    plain = [name for name, reading in readings.items() if reading == Reading("DOUBLE", missing=reading.missing)]
+    plain = [name for name, reading in readings.items() if reading == CellReading("DOUBLE", missing=reading.missing)]
     if not lands or not plain:
         return []
     grouped = r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}"
-    asked = []
+    aggregates = []
     for name in plain:
         dotted = f"contains({quoted(name)}, '.')"
         other = f"NOT regexp_full_match(trim({quoted(name)}), {literal(grouped)})"
-        asked += [f"count_if({dotted} AND {other})", f"min({quoted(name)}) FILTER (WHERE {dotted})"]
-    told = first_row(rows.aggregate(", ".join(asked)))
-    found = []
+        aggregates += [f"count_if({dotted} AND {other})", f"min({quoted(name)}) FILTER (WHERE {dotted})"]
+    results = first_row(rows.aggregate(", ".join(aggregates)))
+    remarks = []
     for at, name in enumerate(plain):
-        if told[2 * at] == 0 and told[2 * at + 1] is not None:
-            ways = [readings[name], Reading("BIGINT", thousands=".", decimal=",")]
-            found.append(notes.two_readings(name, ways, told[2 * at + 1]))
-            readings[name] = replace(_TEXT, missing=readings[name].missing)
-    return found
+        if results[2 * at] == 0 and results[2 * at + 1] is not None:
+            ways = [readings[name], CellReading("BIGINT", thousands=".", decimal=",")]
+            remarks.append(notes.two_readings(name, ways, results[2 * at + 1]))
+            readings[name] = replace(TEXT, missing=readings[name].missing)
+    return remarks
 
 
 def _word(cell: str) -> str:

@@ -16,14 +16,14 @@ from slipstream.data import delivered
 from slipstream.data.batch import PROBLEM, save_batch
 from slipstream.data.casts import Cast
 from slipstream.data.features import derivation, with_features
-from slipstream.data.notes import Note
-from slipstream.data.read import Read, native_columns, read_rows
+from slipstream.data.notes import ColumnNote
+from slipstream.data.read import BatchRead, native_columns, read_rows
 from slipstream.data.schema_check import SchemaChange
 from slipstream.data.table_types import Base, settle
 from slipstream.duck import MEMORY, columns_of, duck, first_row, quoted, refuse_bulk, write_parquet
 from slipstream.slots import Delivery
 from slipstream.sources import csv_reader, parquet_reader
-from slipstream.spec import ModelSpec
+from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 
 if TYPE_CHECKING:
@@ -61,11 +61,11 @@ class _Aside:
         """Keep the rows of which some cast says that they are unreadable."""
         problems = [cast.problem for cast in casts if cast.unreadable]
         cells = [f"CAST({quoted(name)} AS VARCHAR) AS {quoted(name)}" for name in rows.columns]
-        told = rows.filter(_any(casts)).project(
+        unreadable = rows.filter(_any(casts)).project(
             f"{', '.join(cells)}, concat_ws('; ', {', '.join(problems)}) AS {PROBLEM}"
         )
         file = self.folder / f"aside-{len(self.files)}.parquet"
-        write_parquet(told, file)
+        write_parquet(unreadable, file)
         self.files.append(file)
 
     def keep(self, store: Store, connection: duckdb.DuckDBPyConnection) -> tuple[str, int]:
@@ -79,7 +79,7 @@ class _Aside:
 
 
 def land(
-    spec: ModelSpec, store: Store, delivery: Delivery, base: Base, told: Mapping[str, Any], folder: Path
+    spec: ModelSpec, store: Store, delivery: Delivery, base: Base, ledger_fields: Mapping[str, Any], folder: Path
 ) -> Landed:
     """Make a batch of what was delivered.
 
@@ -88,7 +88,7 @@ def land(
         store: Where it is kept.
         delivery: The files.
         base: The data table that it is to join.
-        told: ``after`` and ``watermark``, as events carry them, and ``table``: the dataset version of *base*.
+        ledger_fields: ``after`` and ``watermark``, as events carry them, and ``table``: the dataset version of *base*.
         folder: For files on the way.
 
     Raises:
@@ -107,7 +107,7 @@ def land(
         relation = connection.read_parquet(str(file))
         good, columns = refuse_bulk(relation, spec.data.max_rows), columns_of(relation)
         aside_file, bad = aside.keep(store, connection)
-        kept, size = raw.result(), file.stat().st_size
+        stored_files, size = raw.result(), file.stat().st_size
         delivery.still()
     fields = {
         "model": spec.name,
@@ -119,17 +119,17 @@ def land(
         "readings": {name: msgspec.to_builtins(reading) for name, reading in read.readings.items()},
         "notes": [msgspec.to_builtins(note) for note in read.notes],
         "changes": [msgspec.to_builtins(change) for change in changes],
-        "delivered": kept,
+        "delivered": stored_files,
         "derived": derivation(spec),
-        **told,
+        **ledger_fields,
     }
-    said = tuple(note.sentence for note in read.notes)
-    return Landed(save_batch(store, fields), good + bad, len(columns), size, said)
+    sentences = tuple(note.sentence for note in read.notes)
+    return Landed(save_batch(store, fields), good + bad, len(columns), size, sentences)
 
 
 def _typed(
     spec: ModelSpec, connection: duckdb.DuckDBPyConnection, delivery: Delivery, base: Base, aside: _Aside
-) -> tuple[Path, Read]:
+) -> tuple[Path, BatchRead]:
     """The delivered rows in types, as a file."""
     file = aside.folder / "typed.parquet"
     if encoding := delivery.form.get("encoding"):
@@ -146,13 +146,13 @@ def _typed(
 
 def typed_rows(
     spec: ModelSpec, connection: duckdb.DuckDBPyConnection, delivery: Delivery, base: Base, folder: Path
-) -> tuple[duckdb.DuckDBPyRelation, Read]:
+) -> tuple[duckdb.DuckDBPyRelation, BatchRead]:
     """The delivered rows in types, and how they were read; errors as for :func:`land`. *folder* takes the file."""
     file, read = _typed(spec, connection, delivery, base, _Aside(folder))
     return connection.read_parquet(str(file)), read
 
 
-def _featured(spec: ModelSpec, connection: duckdb.DuckDBPyConnection, typed: Path) -> tuple[Path, list[Note]]:
+def _featured(spec: ModelSpec, connection: duckdb.DuckDBPyConnection, typed: Path) -> tuple[Path, list[ColumnNote]]:
     """What features.py makes of the rows, as a file; it may need all memory, and read the rows many times."""
     connection.execute(f"SET memory_limit = '{MEMORY}'")
     rows, left_out = native_columns(spec, with_features(spec, connection.read_parquet(str(typed))))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from slipstream.data.batch import load_batch
 from slipstream.store import Store
 from slipstream.store.objects import canonical_json
+from slipstream.store.payloads import DatasetCommitted
 from slipstream.store.state import Event
 
 COMMITTED = "dataset.committed"
@@ -15,17 +16,17 @@ COMMITTED = "dataset.committed"
 
 def batches_of(events: Iterable[Event]) -> tuple[str, ...]:
     """The batches that the newest of these ``dataset.committed`` *events* is made of, in order."""
-    found: tuple[str, ...] = ()
+    batches: tuple[str, ...] = ()
     for event in events:
-        rebuilt = event.data.get("batches")
-        found = tuple(rebuilt) if rebuilt is not None else (*found, str(event.data.get("batch") or ""))
-    return found
+        committed = event.content_as(DatasetCommitted)
+        batches = committed.batches if committed.batches is not None else (*batches, committed.batch or "")
+    return batches
 
 
 def origin(store: Store, model: str, batch: str) -> str:
     """What tells a delivery, whatever was derived from it: a digest of its files; "" if they were not kept."""
-    told = load_batch(store, model, batch).delivered if batch else None
-    return hashlib.sha256(canonical_json([told["files"]])).hexdigest() if told else ""
+    record = load_batch(store, model, batch).delivered if batch else None
+    return hashlib.sha256(canonical_json([record["files"]])).hexdigest() if record else ""
 
 
 def batches_until(store: Store, model: str, dataset: str) -> tuple[str, ...]:
@@ -33,7 +34,7 @@ def batches_until(store: Store, model: str, dataset: str) -> tuple[str, ...]:
     events = []
     for event in store.ledger.read(model=model, kind=COMMITTED):
         events.append(event)
-        if event.data["dataset"] == dataset:
+        if event.content_as(DatasetCommitted).dataset == dataset:
             break
     return batches_of(events)
 
@@ -45,7 +46,7 @@ def origins(store: Store, model: str, dataset: str) -> frozenset[str]:
 
 def derived_files(store: Store, model: str) -> Mapping[str, str]:
     """File of the data table that a rebuild wrote -> what tells the delivery that it was derived from."""
-    found: dict[str, str] = {}
+    origins: dict[str, str] = {}
     for event in store.ledger.read(model=model, kind=COMMITTED):
-        found |= dict(event.data.get("derived") or {})
-    return found
+        origins |= event.content_as(DatasetCommitted).derived or {}
+    return origins

@@ -8,20 +8,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slipstream.cell_reading import CellReading
 from slipstream.data import notes
 from slipstream.data.attempt import attempt
 from slipstream.data.casts import WIDER, Cast, cast, native
-from slipstream.data.infer import infer, likely
-from slipstream.data.notes import Note
+from slipstream.data.infer import infer
+from slipstream.data.likely import likely
+from slipstream.data.notes import ColumnNote
 from slipstream.data.schema_check import named
 from slipstream.data.table_types import Base
 from slipstream.duck import TYPES, columns_of, first_row, quoted, refuse_bulk, stream_within
 from slipstream.errors import DataError, SpecError, shown
-from slipstream.reading import Reading
 from slipstream.slots import Delivery
 from slipstream.sources.csv_reader import read_csv
 from slipstream.sources.parquet_reader import durations, read_parquet
-from slipstream.spec import ModelSpec
+from slipstream.spec.model import ModelSpec
 
 if TYPE_CHECKING:
     import duckdb
@@ -34,7 +35,7 @@ _OF_TEXTS = {"nearly_typed", "mixed", "two_readings", "missing_words", "mostly_d
 
 
 @dataclass(frozen=True)
-class Read:
+class BatchRead:
     """A delivery, read.
 
     Attributes:
@@ -47,14 +48,14 @@ class Read:
 
     rows: duckdb.DuckDBPyRelation
     casts: tuple[Cast, ...]
-    readings: Mapping[str, Reading]
-    notes: tuple[Note, ...]
+    readings: Mapping[str, CellReading]
+    notes: tuple[ColumnNote, ...]
     written: bool = False
 
 
 def read_rows(
     spec: ModelSpec, connection: duckdb.DuckDBPyConnection, delivery: Delivery, base: Base, typed: Path
-) -> Read:
+) -> BatchRead:
     """The rows of *delivery* and how their columns are read; what is quickly read is written to *typed* at once.
 
     Raises:
@@ -64,19 +65,21 @@ def read_rows(
     if delivery.form["type"] == "csv":
         form = delivery.form.get("delimiter", "")
         text = read_csv(connection, delivery.files, form, delivery.max_bytes)
-        said = [notes.left_out(column, why) for column, why in text.left_out]
-        said += [Note("", "reordered", f"{name}: its columns stand in another order.") for name in text.reordered]
+        remarks = [notes.left_out(column, why) for column, why in text.left_out]
+        remarks += [
+            ColumnNote("", "reordered", f"{name}: its columns stand in another order.") for name in text.reordered
+        ]
         rows = _kept_columns(spec, text.rows)
-        found = _quickly(spec, connection, rows, base, typed) or _of_text(spec, rows, base, text.delimiter)
-        return replace(found, notes=(*said, *_worth_saying(spec, found.notes)))
+        read = _quickly(spec, connection, rows, base, typed) or _of_text(spec, rows, base, text.delimiter)
+        return replace(read, notes=(*remarks, *_worth_saying(spec, read.notes)))
     rows = _kept_columns(spec, read_parquet(connection, delivery.files))
     stream_within(connection, len(rows.columns))
     refuse_bulk(rows, spec.data.max_rows)
     counted = durations(next(iter(delivery.files)))
-    said = [notes.duration(name) for name in counted if name in rows.columns]
-    kept, left_out = native_columns(spec, _in_nanoseconds(rows, counted), whole=spec.data.features is not None)
-    found = _of_types(spec, kept, base)
-    return replace(found, notes=(*said, *left_out, *_worth_saying(spec, found.notes)))
+    remarks = [notes.duration(name) for name in counted if name in rows.columns]
+    usable, left_out = native_columns(spec, _in_nanoseconds(rows, counted), whole=spec.data.features is not None)
+    read = _of_types(spec, usable, base)
+    return replace(read, notes=(*remarks, *left_out, *_worth_saying(spec, read.notes)))
 
 
 def _in_nanoseconds(rows: duckdb.DuckDBPyRelation, units: Mapping[str, str]) -> duckdb.DuckDBPyRelation:
@@ -88,14 +91,14 @@ def _in_nanoseconds(rows: duckdb.DuckDBPyRelation, units: Mapping[str, str]) -> 
     return rows.project(", ".join(parts)) if many else rows
 
 
-def _worth_saying(spec: ModelSpec, said: Sequence[Note]) -> list[Note]:
+def _worth_saying(spec: ModelSpec, remarks: Sequence[ColumnNote]) -> list[ColumnNote]:
     """That a key has a value of its own in every row is as it should be."""
-    return [note for note in said if note.kind != "mostly_distinct" or note.column not in spec.data.key]
+    return [note for note in remarks if note.kind != "mostly_distinct" or note.column not in spec.data.key]
 
 
 def native_columns(
     spec: ModelSpec, rows: duckdb.DuckDBPyRelation, *, whole: bool = False
-) -> tuple[duckdb.DuckDBPyRelation, list[Note]]:
+) -> tuple[duckdb.DuckDBPyRelation, list[ColumnNote]]:
     """The rows in our six types, without the columns that are of none; with *whole* those stay as they are.
 
     Raises:
@@ -138,8 +141,8 @@ def _unsupported(name: str, kind: str, large: bool) -> DataError:
 
 
 def _asked_as(spec: ModelSpec, name: str) -> str:
-    asked = spec.data.columns.get(name)
-    return asked.reading.type if asked and asked.reading else ""
+    column = spec.data.columns.get(name)
+    return column.reading.type if column and column.reading else ""
 
 
 def _kept_columns(spec: ModelSpec, rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
@@ -161,19 +164,19 @@ def _missing(spec: ModelSpec, name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*(column.missing if column else ()), *spec.data.missing)))
 
 
-def _said(spec: ModelSpec, name: str) -> Reading | None:
+def _said(spec: ModelSpec, name: str) -> CellReading | None:
     """What the model file says of the column."""
     column = spec.data.columns.get(name)
-    found = column.reading if column else None
-    return replace(found, missing=_missing(spec, name)) if found else None
+    reading = column.reading if column else None
+    return replace(reading, missing=_missing(spec, name)) if reading else None
 
 
-def _before(spec: ModelSpec, base: Base, name: str) -> Reading | None:
+def _before(spec: ModelSpec, base: Base, name: str) -> CellReading | None:
     """How the column was read before; None if no value of it was ever seen."""
-    found = (base.readings or {}).get(name)
-    if found is None and base.readings is None and not spec.data.features and name in base.columns:
-        found = Reading(base.columns[name])
-    return replace(found, said=False, missing=_missing(spec, name)) if found and found.type else None
+    reading = (base.readings or {}).get(name)
+    if reading is None and base.readings is None and not spec.data.features and name in base.columns:
+        reading = CellReading(base.columns[name])
+    return replace(reading, said=False, missing=_missing(spec, name)) if reading and reading.type else None
 
 
 def _quickly(
@@ -182,7 +185,7 @@ def _quickly(
     rows: duckdb.DuckDBPyRelation,
     base: Base,
     typed: Path,
-) -> Read | None:
+) -> BatchRead | None:
     """Text rows that are what a look at some of them suggests: written already. None if they are not."""
     known = {name: _said(spec, name) or _before(spec, base, name) for name in rows.columns}
     new = [name for name, reading in known.items() if reading is None]
@@ -193,10 +196,10 @@ def _quickly(
         return None
     written = connection.read_parquet(str(typed))
     casts = [Cast(name, kind, quoted(name)) for name, kind in columns_of(written)]
-    return Read(written, tuple(casts), {**readings, **inferred.readings}, inferred.notes, written=True)
+    return BatchRead(written, tuple(casts), {**readings, **inferred.readings}, inferred.notes, written=True)
 
 
-def _of_text(spec: ModelSpec, rows: duckdb.DuckDBPyRelation, base: Base, delimiter: str) -> Read:
+def _of_text(spec: ModelSpec, rows: duckdb.DuckDBPyRelation, base: Base, delimiter: str) -> BatchRead:
     """Rows of which every cell is text."""
     readings = {name: _said(spec, name) or _before(spec, base, name) for name in rows.columns}
     new = [name for name, reading in readings.items() if reading is None]
@@ -214,16 +217,16 @@ def _of_text(spec: ModelSpec, rows: duckdb.DuckDBPyRelation, base: Base, delimit
         _text_cast(name, known[name] if name in known else inferred.readings[name], bool(counts.get(name)))
         for name in rows.columns
     ]
-    found = {name: known.get(name) or inferred.readings[name] for name in rows.columns}
-    return Read(rows, tuple(casts), found, inferred.notes)
+    known_readings = {name: known.get(name) or inferred.readings[name] for name in rows.columns}
+    return BatchRead(rows, tuple(casts), known_readings, inferred.notes)
 
 
-def _text_cast(name: str, reading: Reading, broken: bool = True) -> Cast:
+def _text_cast(name: str, reading: CellReading, broken: bool = True) -> Cast:
     unreadable = reading.unreadable(name) if broken and reading.type not in {"VARCHAR", ""} else ""
     return Cast(name, reading.type or "VARCHAR", reading.value(name), unreadable, reading.said_as)
 
 
-def _of_types(spec: ModelSpec, rows: duckdb.DuckDBPyRelation, base: Base) -> Read:
+def _of_types(spec: ModelSpec, rows: duckdb.DuckDBPyRelation, base: Base) -> BatchRead:
     """Rows in our six types (and, for features.py to see, others)."""
     kinds = dict(columns_of(rows))
     casts, readings = [], {}
@@ -231,25 +234,25 @@ def _of_types(spec: ModelSpec, rows: duckdb.DuckDBPyRelation, base: Base) -> Rea
     new = [name for name in texts if _before(spec, base, name) is None]
     inferred = infer(rows, new, {name: _missing(spec, name) for name in new})
     for name, kind in kinds.items():
-        reading = _said(spec, name) or Reading(kind, missing=_missing(spec, name))
+        reading = _said(spec, name) or CellReading(kind, missing=_missing(spec, name))
         if name in inferred.readings and not inferred.readings[name].type:
             readings[name] = replace(reading, type="")
         elif kind in TYPES:
             readings[name] = reading
         casts.append(cast(name, kind, reading) if kind in TYPES else Cast(name, kind, quoted(name)))
-    said = [note for note in inferred.notes if note.kind in _OF_TEXTS]
-    said += [
+    remarks = [note for note in inferred.notes if note.kind in _OF_TEXTS]
+    remarks += [
         notes.typed_as_text(name, reading)
         for name, reading in inferred.readings.items()
         if reading.type not in {"VARCHAR", ""}
     ]
-    return Read(rows, tuple(casts), readings, tuple(said))
+    return BatchRead(rows, tuple(casts), readings, tuple(remarks))
 
 
 def _counts(rows: duckdb.DuckDBPyRelation, casts: Sequence[Cast]) -> dict[str, int]:
     """Column -> how many rows are unreadable in it."""
-    asked = {one.name: one.unreadable for one in casts if one.unreadable}
-    if not asked:
+    conditions = {one.name: one.unreadable for one in casts if one.unreadable}
+    if not conditions:
         return {}
-    found = first_row(rows.aggregate(", ".join(f"count_if({sql})" for sql in asked.values())))
-    return dict(zip(asked, map(int, found), strict=True))
+    counts = first_row(rows.aggregate(", ".join(f"count_if({sql})" for sql in conditions.values())))
+    return dict(zip(conditions, map(int, counts), strict=True))

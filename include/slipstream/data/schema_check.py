@@ -6,12 +6,12 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from slipstream.data.notes import Note
+from slipstream.data.notes import ColumnNote
 from slipstream.duck import quoted
 from slipstream.errors import DataError
-from slipstream.expectations import BATCH_EXPECTATIONS
-from slipstream.spec import Expectation, ModelSpec
-from slipstream.spec_columns import RESERVED
+from slipstream.spec.columns import RESERVED
+from slipstream.spec.expectations import BATCH_EXPECTATIONS
+from slipstream.spec.model import Expectation, ModelSpec
 
 Columns = Sequence[tuple[str, str]]
 _COLUMN_KEYS = ("column", "column_A", "column_B", "column_list")
@@ -133,33 +133,33 @@ def check_changes(spec: ModelSpec, changes: Sequence[SchemaChange]) -> None:
     harmful = [change for change in changes if not change.harmless]
     if not harmful or spec.contract.on_schema_change == "warn":
         return
-    said = "; ".join(change.sentence for change in harmful)
+    sentences = "; ".join(change.sentence for change in harmful)
     edited = [change.column for change in harmful if change.kind == "retyped" and change.column in spec.data.columns]
     if edited:
         hint = f"data.schema says what the table has not: slipstream rebuild {spec.name} derives the table anew"
-        raise DataError(f"{said}. {hint}.", code="data_schema_changed")
-    message = f"{said}. Deliver the columns as before, or let contract.on_schema_change be warn."
+        raise DataError(f"{sentences}. {hint}.", code="data_schema_changed")
+    message = f"{sentences}. Deliver the columns as before, or let contract.on_schema_change be warn."
     raise DataError(message, code="data_schema_changed")
 
 
-def check_doubtful(spec: ModelSpec, remarks: Sequence[Note]) -> None:
+def check_doubtful(spec: ModelSpec, remarks: Sequence[ColumnNote]) -> None:
     """Refuse doubtful columns that the model uses, unless the contract warns; raises DataError ``data_doubtful``."""
-    named = {spec.target, *spec.inputs, *spec.data.key, *filter(None, [spec.data.time])}
+    mentioned = {spec.target, *spec.inputs, *spec.data.key, *filter(None, [spec.data.time])}
     # A key should have a value of its own in each row, and its numbers, or a target's, may well be texts.
     used = {kind: set(spec.inputs) for kind in ("mostly_distinct", "typed_as_text")}
-    found = [note.sentence for note in remarks if note.doubtful and note.column in used.get(note.kind, named)]
-    if found and spec.contract.doubtful == "fail":
-        message = f"{' '.join(found)} Or let contract.doubtful be warn."
+    sentences = [note.sentence for note in remarks if note.doubtful and note.column in used.get(note.kind, mentioned)]
+    if sentences and spec.contract.doubtful == "fail":
+        message = f"{' '.join(sentences)} Or let contract.doubtful be warn."
         raise DataError(message, code="data_doubtful")
 
 
 def columns_judged(expectation: Expectation) -> tuple[str, ...]:
     """The columns that an expectation reads."""
-    found: list[str] = []
+    columns: list[str] = []
     for key in _COLUMN_KEYS:
         value = expectation.arguments.get(key, ())
-        found += [value] if isinstance(value, str) else [name for name in value if isinstance(name, str)]
-    return tuple(dict.fromkeys(found))
+        columns += [value] if isinstance(value, str) else [name for name in value if isinstance(name, str)]
+    return tuple(dict.fromkeys(columns))
 
 
 def judges_rows(expectation: Expectation) -> bool:
@@ -169,9 +169,9 @@ def judges_rows(expectation: Expectation) -> bool:
 
 def named(spec: ModelSpec) -> list[tuple[str, str]]:
     """``(place, column)`` of each column that the model file names."""
-    named = [("inputs", name) for name in spec.inputs] + [("target", spec.target)]
-    named += [("data.time", spec.data.time)] if spec.data.time else []
-    named += [("data.key", name) for name in spec.data.key]
+    places = [("inputs", name) for name in spec.inputs] + [("target", spec.target)]
+    places += [("data.time", spec.data.time)] if spec.data.time else []
+    places += [("data.key", name) for name in spec.data.key]
     for number, expectation in enumerate(spec.contract.expectations):
-        named += [(f"contract.expectations.{number}", name) for name in columns_judged(expectation)]
-    return named
+        places += [(f"contract.expectations.{number}", name) for name in columns_judged(expectation)]
+    return places

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from slipstream.cell_reading import CellReading
 from slipstream.data.batch import load_batch
 from slipstream.data.casts import WIDER, Cast, cast
 from slipstream.data.schema_check import SchemaChange
 from slipstream.duck import columns_of, duck, first_row, quoted
-from slipstream.reading import Reading
-from slipstream.spec import ModelSpec
+from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 from slipstream.store.datasets import load_dataset, read_dataset
 from slipstream.store.state import State
@@ -27,21 +27,21 @@ class Base:
     """The data table that a batch is to join.
 
     Attributes:
-        named: ``(name, type)`` of its columns; none before the first batch.
+        typed_columns: ``(name, type)`` of its columns; none before the first batch.
         read: Its rows, on a connection.
         readings: Column -> how it was read from what was delivered; None if nobody knows.
         declared: Columns whose type the model file says.
     """
 
-    named: tuple[tuple[str, str], ...] = ()
+    typed_columns: tuple[tuple[str, str], ...] = ()
     read: Callable[[Any], Any] | None = None
-    readings: Mapping[str, Reading] | None = None
+    readings: Mapping[str, CellReading] | None = None
     declared: frozenset[str] = frozenset()
 
     @property
     def columns(self) -> dict[str, str]:
         """Column -> type."""
-        return dict(self.named)
+        return dict(self.typed_columns)
 
 
 def newest_base(spec: ModelSpec, store: Store, state: State) -> Base:
@@ -49,7 +49,7 @@ def newest_base(spec: ModelSpec, store: Store, state: State) -> Base:
     newest = state.model(spec.name).dataset
     if newest is None:
         return Base()
-    batch = state.model(spec.name).datasets[newest].data.get("batch")
+    batch = state.model(spec.name).committed(newest).batch
     dataset = load_dataset(store.objects, state, spec.name, newest)
     return Base(
         dataset.columns,
@@ -59,18 +59,18 @@ def newest_base(spec: ModelSpec, store: Store, state: State) -> Base:
     )
 
 
-def readings_of(store: Store, model: str, dataset: str) -> Mapping[str, Reading]:
+def readings_of(store: Store, model: str, dataset: str) -> Mapping[str, CellReading]:
     """How the columns of that dataset version were read from what was delivered; none for one of an earlier time."""
-    event = store.ledger.state().model(model).datasets.get(dataset)
-    batch = event.data.get("batch") if event else None
+    known = store.ledger.state().model(model)
+    batch = known.committed(dataset).batch if dataset in known.datasets else None
     return load_batch(store, model, batch).readings if batch else {}
 
 
-def read_as(readings: Mapping[str, Reading], name: str, kind: str) -> Reading:
+def read_as(readings: Mapping[str, CellReading], name: str, kind: str) -> CellReading:
     """How a cell of a column of that *kind* is read; features.py may have made another column of that name."""
-    found = readings.get(name)
-    same = found is not None and (found.type == kind or (found.type, kind) in WIDER)
-    return found.as_type(kind) if found is not None and same else Reading(kind)
+    reading = readings.get(name)
+    same = reading is not None and (reading.type == kind or (reading.type, kind) in WIDER)
+    return reading.as_type(kind) if reading is not None and same else CellReading(kind)
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,9 @@ def settle(rows: duckdb.DuckDBPyRelation, base: Base) -> Settled:
         if change:
             changes.append(SchemaChange(change, name, was, now))
     casts = [
-        cast(name, kind, Reading(wanted[name])) if wanted.get(name, kind) != kind else Cast(name, kind, quoted(name))
+        cast(name, kind, CellReading(wanted[name]))
+        if wanted.get(name, kind) != kind
+        else Cast(name, kind, quoted(name))
         for name, kind in kinds.items()
     ]
     return Settled(tuple(casts), tuple(changes))
@@ -137,24 +139,24 @@ def _wanted(was: str, now: str, facts: _Facts, old: _Facts, declared: bool) -> t
 
 
 def _facts(rows: duckdb.DuckDBPyRelation, names: Sequence[str], kinds: Mapping[str, str]) -> dict[str, _Facts]:
-    asked = []
+    aggregates = []
     for name in names:
         column = quoted(name)
         narrow = {"DOUBLE": f"{column} = trunc({column})", "TIMESTAMP": f"{column} = date_trunc('day', {column})"}
-        asked += [f"count({column})", f"coalesce(bool_and({narrow.get(kinds[name], 'true')}), true)"]
-    found = iter(first_row(rows.aggregate(", ".join(asked))))
-    return {name: _Facts(int(next(found)), bool(next(found))) for name in names}
+        aggregates += [f"count({column})", f"coalesce(bool_and({narrow.get(kinds[name], 'true')}), true)"]
+    results = iter(first_row(rows.aggregate(", ".join(aggregates))))
+    return {name: _Facts(int(next(results)), bool(next(results))) for name in names}
 
 
 def _table_facts(base: Base, names: Sequence[str]) -> dict[str, _Facts]:
     """How many values the table has in each column, and the greatest whole number."""
     if not names or base.read is None:
         return {}
-    asked: list[Any] = []
+    aggregates: list[Any] = []
     for name in names:
         column = quoted(name)
-        asked += [f"count({column})"]
-        asked += [f"coalesce(max(abs({column}::DOUBLE)), 0)" if base.columns[name] == "BIGINT" else "0"]
+        aggregates += [f"count({column})"]
+        aggregates += [f"coalesce(max(abs({column}::DOUBLE)), 0)" if base.columns[name] == "BIGINT" else "0"]
     with duck() as connection:
-        found = iter(first_row(base.read(connection).aggregate(", ".join(asked))))
-    return {name: _Facts(int(next(found)), True, float(next(found))) for name in names}
+        results = iter(first_row(base.read(connection).aggregate(", ".join(aggregates))))
+    return {name: _Facts(int(next(results)), True, float(next(results))) for name in names}

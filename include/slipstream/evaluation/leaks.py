@@ -46,7 +46,7 @@ class Leak:
 
 
 @dataclass(frozen=True)
-class Side:
+class LeakSide:
     """Rows with their truth.
 
     Attributes:
@@ -58,7 +58,7 @@ class Side:
     truth: Any
 
 
-def suspected_leaks(task: str, inputs: Sequence[str], learnt: Side, judged: Side) -> tuple[Leak, ...]:
+def suspected_leaks(task: str, inputs: Sequence[str], learnt: LeakSide, judged: LeakSide) -> tuple[Leak, ...]:
     """The inputs that alone tell the target, worst first.
 
     Args:
@@ -75,11 +75,11 @@ def suspected_leaks(task: str, inputs: Sequence[str], learnt: Side, judged: Side
     if task == "multiclass" and np.bincount(judged.truth.astype(int)).max() / len(judged.truth) > LIMIT - 0.04:
         return ()
     metric = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "r2"}[task]
-    found = [Leak(name, metric, _alone(task, name, learnt, judged)) for name in inputs]
-    return tuple(sorted((leak for leak in found if leak.value >= LIMIT), key=lambda leak: (-leak.value, leak.input)))
+    leaks = [Leak(name, metric, _alone(task, name, learnt, judged)) for name in inputs]
+    return tuple(sorted((leak for leak in leaks if leak.value >= LIMIT), key=lambda leak: (-leak.value, leak.input)))
 
 
-def _alone(task: str, name: str, learnt: Side, judged: Side) -> float:
+def _alone(task: str, name: str, learnt: LeakSide, judged: LeakSide) -> float:
     """How well one column tells the truth of other rows."""
     from slipstream.trainers.date_parts import holds_dates
 
@@ -118,8 +118,8 @@ def _by_word(learnt: Any, judged: Any, truth: Any, judged_truth: Any) -> float:
     import pandas as pd
 
     commonest = pd.Series(truth).groupby(learnt.fillna("").to_numpy()).agg(lambda classes: classes.mode().iloc[0])
-    said = judged.fillna("").map(commonest).fillna(-1)
-    return float(np.mean(said.to_numpy() == judged_truth))
+    guesses = judged.fillna("").map(commonest).fillna(-1)
+    return float(np.mean(guesses.to_numpy() == judged_truth))
 
 
 def _meanings(words: Any, truth: Any) -> dict[str, float]:
@@ -130,8 +130,8 @@ def _meanings(words: Any, truth: Any) -> dict[str, float]:
 
 
 def _meant(words: Any, means: dict[str, float], truth: Any) -> Any:
-    found = [means.get(word, float(np.mean(truth))) for word in words.fillna("")]
-    return np.array(found, dtype=np.float64)[:, None]
+    mean_targets = [means.get(word, float(np.mean(truth))) for word in words.fillna("")]
+    return np.array(mean_targets, dtype=np.float64)[:, None]
 
 
 def _numbers(column: Any) -> Any:
@@ -139,7 +139,7 @@ def _numbers(column: Any) -> Any:
 
 
 def _moments(column: Any) -> Any:
-    from slipstream.scoring.dates import date_parts
+    from slipstream.compiler.dates import date_parts
 
     parts = np.array([date_parts(word) for word in column], dtype=np.float64)
     scales = np.array([535_680.0, 44_640.0, 1440.0, 0.0, 60.0, 1.0])

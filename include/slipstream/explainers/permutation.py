@@ -14,9 +14,9 @@ from pydantic import Field
 
 from slipstream.errors import BackendError
 from slipstream.explainers.sample import MOST_ROWS, answers, case_rows, plain, ranked, sample
-from slipstream.scoring.metrics import loss, measure
 from slipstream.slots import Explanation
-from slipstream.spec import ModelSpec
+from slipstream.spec.model import ModelSpec
+from slipstream.statistics.metrics import loss, measure
 
 GRID = 12
 BACKGROUND = 100
@@ -74,13 +74,13 @@ class PermutationExplainer:
         if not np.isfinite(whole):
             message = f"explain: {metric} is not defined on the {len(inputs):,} rows to explain; hold out more."
             raise BackendError(message, code="explainer_unsuitable")
-        found = {}
+        importance = {}
         for name in inputs.columns:
             order = np.concatenate([random.permutation(len(inputs)) for _ in range(self.repeats)])
             shuffled = _with(inputs, self.repeats, name, inputs[name].to_numpy()[order])
             scores = _scores(spec, estimator, shuffled, target)
-            found[str(name)] = float(np.mean([loss(metric, whole, score) for score in scores]))
-        return found
+            importance[str(name)] = float(np.mean([loss(metric, whole, score) for score in scores]))
+        return importance
 
 
 def _judged(spec: ModelSpec, estimator: Any, frame: Any) -> Any:
@@ -102,13 +102,13 @@ def _scores(spec: ModelSpec, estimator: Any, inputs: Any, target: Any) -> list[f
     import numpy as np
 
     if spec.task == "regression":
-        truth, told = target.to_numpy(dtype=np.float64), np.asarray(estimator.predict(inputs))
+        truth, predicted = target.to_numpy(dtype=np.float64), np.asarray(estimator.predict(inputs))
     else:
         places = {label: number for number, label in enumerate(estimator.classes_.tolist())}
         truth = target.map(places).to_numpy(dtype=np.int64)
-        told = np.asarray(estimator.predict_proba(inputs))
-        told = told[:, 1] if spec.task == "binary" else told
-    return [measure(spec.evaluate.metric, truth, part) for part in np.split(told, len(told) // len(truth))]
+        predicted = np.asarray(estimator.predict_proba(inputs))
+        predicted = predicted[:, 1] if spec.task == "binary" else predicted
+    return [measure(spec.evaluate.metric, truth, part) for part in np.split(predicted, len(predicted) // len(truth))]
 
 
 def _dependence(spec: ModelSpec, estimator: Any, inputs: Any, name: str) -> list[tuple[Any, float]]:
@@ -124,8 +124,8 @@ def _dependence(spec: ModelSpec, estimator: Any, inputs: Any, name: str) -> list
         return []
     some = inputs.iloc[:: -(-len(inputs) // DEPENDENCE_ROWS)]
     kind = object if column.dtype == object else np.float64
-    told = answers(spec, estimator, _with(some, len(grid), name, np.repeat(np.array(grid, dtype=kind), len(some))))
-    means = told.reshape(len(grid), len(some)).mean(axis=1) - answers(spec, estimator, some).mean()
+    predicted = answers(spec, estimator, _with(some, len(grid), name, np.repeat(np.array(grid, dtype=kind), len(some))))
+    means = predicted.reshape(len(grid), len(some)).mean(axis=1) - answers(spec, estimator, some).mean()
     return [(value, float(effect)) for value, effect in zip(grid, means, strict=True)]
 
 
@@ -139,13 +139,13 @@ def _cases(spec: ModelSpec, estimator: Any, inputs: Any) -> list[dict[str, Any]]
     for place in case_rows(predictions):
         one = inputs.iloc[[place] * len(others)]
         changed = [_with(one, 1, name, others[name].to_numpy()) for name in inputs.columns]
-        told = answers(spec, estimator, pd.concat(changed, ignore_index=True)).reshape(len(changed), len(others))
+        predicted = answers(spec, estimator, pd.concat(changed, ignore_index=True)).reshape(len(changed), len(others))
         case = {
             "row": {str(name): plain(value) for name, value in inputs.iloc[place].items()},
             "prediction": float(predictions[place]),
             "base": float(predictions.mean()),
             "effects": dict(
-                zip(map(str, inputs.columns), (predictions[place] - told.mean(axis=1)).tolist(), strict=True)
+                zip(map(str, inputs.columns), (predictions[place] - predicted.mean(axis=1)).tolist(), strict=True)
             ),
         }
         cases.append(case)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from slipstream.spec import ModelSpec
+from slipstream.spec.model import ModelSpec
 
 MOST_ROWS = 2000
 SHOWN_POINTS = 300
@@ -29,8 +29,8 @@ def answers(spec: ModelSpec, estimator: Any, inputs: Any) -> Any:
 
     if spec.task == "regression":
         return np.asarray(estimator.predict(inputs), dtype=np.float64)
-    found = np.asarray(estimator.predict_proba(inputs), dtype=np.float64)
-    return found[:, 1] if spec.task == "binary" else found.max(axis=1)
+    probabilities = np.asarray(estimator.predict_proba(inputs), dtype=np.float64)
+    return probabilities[:, 1] if spec.task == "binary" else probabilities.max(axis=1)
 
 
 def case_rows(predictions: Any) -> list[int]:

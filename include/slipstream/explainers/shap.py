@@ -16,7 +16,7 @@ from pydantic import Field
 from slipstream.errors import BackendError
 from slipstream.explainers.sample import MOST_ROWS, SHOWN_POINTS, answers, case_rows, plain, ranked, sample
 from slipstream.slots import Explanation
-from slipstream.spec import ModelSpec
+from slipstream.spec.model import ModelSpec
 
 BACKGROUND = 200
 _CLOSE = 1e-6
@@ -39,8 +39,8 @@ class ShapExplainer:
         """Mean absolute contribution of each input; see :class:`~slipstream.slots.Explanation`.
 
         Raises:
-            BackendError: ``explainer_unsuitable`` for an estimator that SHAP has no exact method for, or whose
-                contributions do not add up to its answers.
+            BackendError: ``explainer_unsuitable`` for a pipeline of other steps than the trainer `sklearn` makes, an
+                estimator that SHAP has no exact method for, or one whose contributions do not add up to its answers.
         """
         if not 1 <= self.rows <= MOST_ROWS:
             message = f"explain: rows must be 1 to {MOST_ROWS}, got {self.rows}."
@@ -55,8 +55,10 @@ class ShapExplainer:
         shown = slice(None, None, max(1, len(rows) // SHOWN_POINTS))
         effects = {}
         for name in list(importance)[: self.top]:
-            column, found = inputs[name].iloc[shown], values[shown, spec.inputs.index(name)]
-            effects[name] = [(plain(value), float(effect)) for value, effect in zip(column, found, strict=True)]
+            column, effects_of_rows = inputs[name].iloc[shown], values[shown, spec.inputs.index(name)]
+            effects[name] = [
+                (plain(value), float(effect)) for value, effect in zip(column, effects_of_rows, strict=True)
+            ]
         return Explanation(
             method="SHAP values (Lundberg et al. 2020)",
             rows=len(rows),
@@ -72,21 +74,28 @@ def _contributions(spec: ModelSpec, estimator: Any, inputs: Any) -> tuple[Any, A
     import numpy as np
     import shap
 
-    model, prepare = estimator.named_steps["model"], estimator.named_steps["prepare"]
+    steps = getattr(estimator, "named_steps", {})
+    if "model" not in steps or "prepare" not in steps:
+        message = (
+            "explain: SHAP explains pipelines of the steps 'prepare' and 'model', as trainer sklearn has them, not "
+            f"{type(estimator).__name__}({', '.join(steps)}); use explain: {{type: permutation}}."
+        )
+        raise BackendError(message, code="explainer_unsuitable")
+    model, prepare = steps["model"], steps["prepare"]
     prepared = np.asarray(prepare.transform(inputs), dtype=np.float64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             if hasattr(model, "coef_"):
                 background = prepared[:: max(1, len(prepared) // BACKGROUND)]
-                found = shap.LinearExplainer(model, background)(prepared)
+                explanation = shap.LinearExplainer(model, background)(prepared)
             else:
-                found = shap.TreeExplainer(model)(prepared, check_additivity=True)
+                explanation = shap.TreeExplainer(model)(prepared, check_additivity=True)
         except (shap.utils._exceptions.InvalidModelError, NotImplementedError, TypeError) as error:
             name = type(model).__name__
             message = f"explain: SHAP has no exact method for {name} ({error}); use explain: {{type: permutation}}."
             raise BackendError(message, code="explainer_unsuitable") from error
-    values, bases = np.asarray(found.values), np.asarray(found.base_values)
+    values, bases = np.asarray(explanation.values), np.asarray(explanation.base_values)
     if values.ndim == 3:
         values, bases = _of_class(
             spec, values, np.broadcast_to(bases, (len(values), values.shape[2])), estimator, inputs
@@ -111,8 +120,8 @@ def _origins(prepare: Any, inputs: Sequence[str]) -> list[int]:
     places: list[int] = []
     for name, transformer, columns in prepare.transformers_:
         encoder = transformer.steps[-1][1] if hasattr(transformer, "steps") else transformer
-        made = prepare.output_indices_[name]
-        each = (made.stop - made.start) // max(1, len(columns))
+        output = prepare.output_indices_[name]
+        each = (output.stop - output.start) // max(1, len(columns))
         for number, column in enumerate(columns):
             places += [inputs.index(column)] * _width(encoder, number, each)
     return places
@@ -146,15 +155,17 @@ def _scale(spec: ModelSpec, estimator: Any, inputs: Any, totals: Any) -> str:
     """What base and contributions add up to, found by comparing their *totals* with the answers."""
     import numpy as np
 
-    told = answers(spec, estimator, inputs)
+    predicted = answers(spec, estimator, inputs)
     with np.errstate(over="ignore"):
         if spec.task == "regression":
-            reached = {spec.target: (totals, told), f"log of {spec.target}": (np.exp(totals), told)}
+            reached = {spec.target: (totals, predicted), f"log of {spec.target}": (np.exp(totals), predicted)}
         else:
-            reached = {"probability": (totals, told), "log-odds": (1 / (1 + np.exp(-totals)), told)}
+            reached = {"probability": (totals, predicted), "log-odds": (1 / (1 + np.exp(-totals)), predicted)}
     if spec.task == "multiclass" and hasattr(estimator, "decision_function"):
         reached["score of the likeliest class"] = (totals, estimator.decision_function(inputs).max(axis=1))
-    missed = {unit: float(np.max(np.abs(got - said) / (1 + np.abs(said)))) for unit, (got, said) in reached.items()}
+    missed = {
+        unit: float(np.max(np.abs(got - wanted) / (1 + np.abs(wanted)))) for unit, (got, wanted) in reached.items()
+    }
     unit = min(missed, key=lambda name: missed[name])
     if not missed[unit] <= _CLOSE:
         message = (

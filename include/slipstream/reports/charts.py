@@ -131,18 +131,18 @@ def lines(
         path = " ".join(f"{plot.x(x):.1f},{plot.y(y):.1f}" for x, y in points)
         parts.append(f'<polyline points="{path}" class="series" stroke="var({colour})"/>')
     if len(drawn) > 1:
-        named = [(name, colour) for (name, _), colour in zip(drawn, colours, strict=False)]
-        parts += legend(named, NARROW - Plot.right)
+        entries = [(name, colour) for (name, _), colour in zip(drawn, colours, strict=False)]
+        parts += legend(entries, NARROW - Plot.right)
     return svg(title, NARROW, plot.height, parts)
 
 
 def scatter(points: Iterable[Point], *, title: str, x_label: str = "", y_label: str = "") -> Markup:
     """A dot for each point, thinned evenly to 2,000."""
-    kept = _thinned(list(points))
-    if not kept:
+    shown = _thinned(list(points))
+    if not shown:
         return nothing(title)
-    plot = Plot(kept, x_label, y_label)
-    dots = [f'<circle cx="{plot.x(x):.1f}" cy="{plot.y(y):.1f}" r="2.6" class="cloud"/>' for x, y in kept]
+    plot = Plot(shown, x_label, y_label)
+    dots = [f'<circle cx="{plot.x(x):.1f}" cy="{plot.y(y):.1f}" r="2.6" class="cloud"/>' for x, y in shown]
     return svg(title, NARROW, plot.height, [*plot.axes(), *dots])
 
 
@@ -204,12 +204,12 @@ def _bar_row(place: int, name: str, span: Point, x: Scale, left: float, signed: 
     value = span[1] if signed is None else signed
     start, end = sorted((x(span[0]), x(span[1])))
     y = place * ROW + 4
-    said = number(value) if signed is None else f"{value:+.3g}".replace("-", "\N{MINUS SIGN}")
+    figure = number(value) if signed is None else f"{value:+.3g}".replace("-", "\N{MINUS SIGN}")
     beside = (end + 7, "start") if value >= 0 else (start - 7, "end")
     return [
         label(left - 12, y + 13, name, left - 16),
-        bar((start, y), (max(end - start, 1.5), 18), "--one" if value >= 0 else "--two", f"{name}: {said}"),
-        text(beside[0], y + 13, said, beside[1]),
+        bar((start, y), (max(end - start, 1.5), 18), "--one" if value >= 0 else "--two", f"{name}: {figure}"),
+        text(beside[0], y + 13, figure, beside[1]),
     ]
 
 
@@ -224,5 +224,5 @@ def _shares(values: Sequence[float]) -> list[float]:
 
 
 def _thinned(points: Sequence[Point]) -> list[Point]:
-    kept = [point for point in points if math.isfinite(point[0]) and math.isfinite(point[1])]
-    return kept[:: max(1, math.ceil(len(kept) / MOST_POINTS))]
+    shown = [point for point in points if math.isfinite(point[0]) and math.isfinite(point[1])]
+    return shown[:: max(1, math.ceil(len(shown) / MOST_POINTS))]

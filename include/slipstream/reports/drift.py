@@ -23,27 +23,27 @@ _WORDS = {
 }
 
 
-def page(model: str, found: Mapping[str, Any]) -> bytes:
+def page(model: str, details: Mapping[str, Any]) -> bytes:
     """The HTML report of the JSON details that the stage *monitor* keeps."""
     columns = sorted(
-        found["columns"], key=lambda c: (not c["drifted"], -c["statistic"] / max(c["threshold"], c["noise"], 1e-12))
+        details["columns"], key=lambda c: (not c["drifted"], -c["statistic"] / max(c["threshold"], c["noise"], 1e-12))
     )
-    watched = [c for c in columns if c["role"] == "input" and c["column"] in found["watched"]]
+    watched = [c for c in columns if c["role"] == "input" and c["column"] in details["watched"]]
     shown = watched[:SHOWN] + [c for c in columns if c["role"] != "input"]
     return render(
         "drift.html",
         title="Drift",
         model=model,
-        found=found,
-        tone="bad" if found["drifted"] or found["lost"] else "good",
-        signals=[_signal(word, found["signals"][word], found["counted"]) for word in _WORDS],
-        columns=[c | {"name": named(c), "watched": c["column"] in found["watched"]} for c in columns],
+        found=details,
+        tone="bad" if details["drifted"] or details["lost"] else "good",
+        signals=[_signal(word, details["signals"][word], details["counted"]) for word in _WORDS],
+        columns=[c | {"name": named(c), "watched": c["column"] in details["watched"]} for c in columns],
         plots=[(named(c), c["effect"], _state(c), _plot(c)) for c in shown],
         drifted=sum(c["drifted"] for c in watched),
-        measured=len(found["history"]),
-        history=_history(found),
-        score=_score(found),
-        contributions=_contributions(found["explanations"]),
+        measured=len(details["history"]),
+        history=_history(details),
+        score=_score(details),
+        contributions=_contributions(details["explanations"]),
     )
 
 
@@ -68,21 +68,21 @@ def _plot(column: Mapping[str, Any]) -> Any:
     return charts.histogram_pair(column["cells"], column["reference"], column["window"], title=title)
 
 
-def _history(found: Mapping[str, Any]) -> list[tuple[str, Any]]:
+def _history(details: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """The charts over all measurements so far."""
-    points, before = found["history"], found["quality"]["reference"]
-    drawn = [("Drift", over_time.drift_bars(points, limit=found["share"], title="Drift over time"))]
+    points, before = details["history"], details["quality"]["reference"]
+    drawn = [("Drift", over_time.drift_bars(points, limit=details["share"], title="Drift over time"))]
     known = any(point["quality"] is not None or point["estimated"] is not None for point in points)
     if known and before and before["value"] is not None:
-        metric = found["quality"]["metric"]
+        metric = details["quality"]["metric"]
         chart = over_time.quality_lines(points, metric=metric, at_training=before["value"], title="Quality over time")
         drawn.append(("Quality", chart))
     return drawn
 
 
-def _score(found: Mapping[str, Any]) -> Any:
+def _score(details: Mapping[str, Any]) -> Any:
     """Bars of the deciding metric: at training, with truth, and estimated."""
-    quality, estimate = found["quality"], found["estimate"]
+    quality, estimate = details["quality"], details["estimate"]
     if not quality["reference"] or (quality["now"] is None and estimate["value"] is None):
         return None
     bars = [_interval("at training", quality["reference"])]

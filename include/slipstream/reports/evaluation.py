@@ -12,54 +12,54 @@ WORST = 3
 _MEASURES = ("demographic_parity", "equal_opportunity", "equalized_odds")
 
 
-def page(model: str, found: Mapping[str, Any]) -> bytes:
+def page(model: str, evaluation: Mapping[str, Any]) -> bytes:
     """The HTML report of the JSON record that the stage *evaluate* keeps."""
-    against = found["comparison"]
+    against = evaluation["comparison"]
     return render(
         "evaluation.html",
         title="Evaluation",
         model=model,
-        found=found,
+        found=evaluation,
         against=against,
-        tone=_tone(found),
-        headline=_headline(found),
-        slices=_slices(found),
+        tone=_tone(evaluation),
+        headline=_headline(evaluation),
+        slices=_slices(evaluation),
         worse=_worse(against),
-        fairness=_fairness(found),
-        plots=_plots(found),
+        fairness=_fairness(evaluation),
+        plots=_plots(evaluation),
     )
 
 
-def _headline(found: Mapping[str, Any]) -> str:
+def _headline(evaluation: Mapping[str, Any]) -> str:
     """The outcome in one sentence."""
-    metric, rows = found["metric"], found["rows"]
-    score, base = found["scores"][metric]["value"], found["baseline"][metric]
-    said = f"{metric} is {_n(score)} on {rows:,} held-out rows"
+    metric, rows = evaluation["metric"], evaluation["rows"]
+    score, base = evaluation["scores"][metric]["value"], evaluation["baseline"][metric]
+    sentence = f"{metric} is {_n(score)} on {rows:,} held-out rows"
     if base is not None:
-        said += f" (the same answer for every row: {_n(base)})"
-    return f"{said}. {_against(found)}"
+        sentence += f" (the same answer for every row: {_n(base)})"
+    return f"{sentence}. {_against(evaluation)}"
 
 
-def _against(found: Mapping[str, Any]) -> str:
-    against = found["comparison"]
+def _against(evaluation: Mapping[str, Any]) -> str:
+    against = evaluation["comparison"]
     if against is None:
         return "There is no champion yet to compare with."
     name = f"champion version {against['version']}"
     if against["refused"]:
         return f"It cannot be compared with {name}: {against['refused']}"
-    gain = against["figures"][found["metric"]]["gain"]
+    gain = against["figures"][evaluation["metric"]]["gain"]
     if gain["value"] is None:
-        return f"It cannot be compared with {name} by {found['metric']}: that is not defined on these rows."
+        return f"It cannot be compared with {name} by {evaluation['metric']}: that is not defined on these rows."
     how = "better" if gain["value"] > 0 else "worse"
     sure = "" if _decided(gain) else "; the interval includes no difference"
     return f"That is {_n(abs(gain['value']))} {how} than {name} on the same {against['rows']:,} rows{sure}."
 
 
-def _tone(found: Mapping[str, Any]) -> str:
+def _tone(evaluation: Mapping[str, Any]) -> str:
     """The colour of the headline: good or bad only where the interval of the difference leaves zero out."""
-    pair = (found["comparison"] or {"figures": {}})["figures"].get(found["metric"])
+    pair = (evaluation["comparison"] or {"figures": {}})["figures"].get(evaluation["metric"])
     if pair is None or not _decided(pair["gain"]):
-        return "warn" if found["comparison"] else "good"
+        return "warn" if evaluation["comparison"] else "good"
     return "good" if pair["gain"]["value"] > 0 else "bad"
 
 
@@ -67,11 +67,11 @@ def _decided(gain: Mapping[str, Any]) -> bool:
     return gain["low"] is not None and (gain["low"] > 0 or gain["high"] < 0)
 
 
-def _slices(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _slices(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
     """For each slice column the bars of its judged values and how many values had too few rows."""
-    metric = found["metric"]
+    metric = evaluation["metric"]
     columns: dict[str, dict[str, Any]] = {}
-    for part in found["slices"]:
+    for part in evaluation["slices"]:
         held = columns.setdefault(part["column"], {"column": part["column"], "bars": [], "rest": 0})
         figure = part["figures"].get(metric)
         if figure is None or figure["low"] is None:
@@ -87,11 +87,11 @@ def _worse(against: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     return sorted(judged, key=lambda part: float(part["pair"]["gain"]["value"]))[:WORST]
 
 
-def _fairness(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _fairness(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
     """For each sensitive column its groups, and each difference beside that which the champion makes."""
-    champions = {part["column"]: part for part in (found["comparison"] or {"fairness": []})["fairness"]}
-    drawn, shown = (found["metric"], "selection_rate"), []
-    for part in found["fairness"]:
+    champions = {part["column"]: part for part in (evaluation["comparison"] or {"fairness": []})["fairness"]}
+    drawn, shown = (evaluation["metric"], "selection_rate"), []
+    for part in evaluation["fairness"]:
         before = champions.get(part["column"], {"differences": {}})["differences"]
         names = list(dict.fromkeys(name for group in part["groups"] for name in group["figures"]))
         shown.append(
@@ -116,20 +116,20 @@ def _bars(groups: Sequence[Mapping[str, Any]], name: str) -> dict[str, float]:
     return {group["value"]: group["figures"][name] for group in groups if group["figures"].get(name) is not None}
 
 
-def _plots(found: Mapping[str, Any]) -> dict[str, Any]:
+def _plots(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     """The records of the plots in the form that the charts take."""
-    drawn = found["plots"]
-    kept: dict[str, Any] = dict.fromkeys(("roc", "calibration", "confusion", "residuals"))
+    drawn = evaluation["plots"]
+    plots: dict[str, Any] = dict.fromkeys(("roc", "calibration", "confusion", "residuals"))
     if drawn.get("roc"):
-        both = (found["comparison"] or {}).get("roc") or {"candidate": drawn["roc"]}
-        kept["roc"] = {who: [tuple(point) for point in curve] for who, curve in both.items()}
+        both = (evaluation["comparison"] or {}).get("roc") or {"candidate": drawn["roc"]}
+        plots["roc"] = {who: [tuple(point) for point in curve] for who, curve in both.items()}
     if "calibration" in drawn:
-        kept["calibration"] = {"candidate": [(bin_["answer"], bin_["observed"]) for bin_ in drawn["calibration"]]}
+        plots["calibration"] = {"candidate": [(bin_["answer"], bin_["observed"]) for bin_ in drawn["calibration"]]}
     if "confusion" in drawn:
-        kept["confusion"] = ([str(label) for label in found["classes"]], drawn["confusion"])
+        plots["confusion"] = ([str(label) for label in evaluation["classes"]], drawn["confusion"])
     if "residuals" in drawn:
-        kept["residuals"] = {"rows": _middles(drawn["residuals"]["edges"], drawn["residuals"]["counts"])}
-    return kept
+        plots["residuals"] = {"rows": _middles(drawn["residuals"]["edges"], drawn["residuals"]["counts"])}
+    return plots
 
 
 def _middles(edges: Sequence[float], counts: Sequence[int]) -> list[tuple[float, float]]:

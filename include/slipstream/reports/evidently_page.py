@@ -38,7 +38,7 @@ _CELL = Markup('<td style="padding:4px 14px 4px 0">{}</td>')
 
 
 @dataclass(frozen=True)
-class Settings:
+class DriftSettings:
     """What is compared, and how.
 
     Attributes:
@@ -87,7 +87,7 @@ class Verdicts:
         return {str(column["column"]): bool(column["drifted"]) for column in self.columns}
 
 
-def page(settings: Settings, verdicts: Verdicts, reference: pd.DataFrame, window: pd.DataFrame) -> bytes:
+def page(settings: DriftSettings, verdicts: Verdicts, reference: pd.DataFrame, window: pd.DataFrame) -> bytes:
     """Evidently's data-drift and data-summary presets as HTML, with our *verdicts*; equal rows give equal bytes."""
     # Evidently and what it imports warn of their own deprecations.
     with warnings.catch_warnings():
@@ -116,18 +116,18 @@ def page(settings: Settings, verdicts: Verdicts, reference: pd.DataFrame, window
     return _BODY.sub(lambda body: body.group() + above, _steady(html, known), count=1).encode()
 
 
-def _moved(settings: Settings, verdicts: Verdicts, datasets: Sequence[Any]) -> dict[str, float]:
+def _moved(settings: DriftSettings, verdicts: Verdicts, datasets: Sequence[Any]) -> dict[str, float]:
     """The threshold of each column on whose sample Evidently would find otherwise than we did on all rows."""
     from evidently import Report
     from evidently.metrics import ValueDrift
 
-    asked = [name for name in (*settings.numbers, *settings.words) if name in verdicts.drifted]
-    if not asked:
+    columns = [name for name in (*settings.numbers, *settings.words) if name in verdicts.drifted]
+    if not columns:
         return {}
-    metrics: list[Any] = [ValueDrift(column=name, method=_METHODS[settings.method(name)]) for name in asked]
-    found = Report(metrics).run(*datasets).dict()["metrics"]
+    metrics: list[Any] = [ValueDrift(column=name, method=_METHODS[settings.method(name)]) for name in columns]
+    results = Report(metrics).run(*datasets).dict()["metrics"]
     moved = {}
-    for name, metric in zip(asked, found, strict=True):
+    for name, metric in zip(columns, results, strict=True):
         score, bound, ours = float(metric["value"]), settings.bound(name), verdicts.drifted[name]
         by_p_value = settings.method(name) in _BY_P_VALUE
         if math.isfinite(score) and (score <= bound if by_p_value else score >= bound) != ours:
@@ -136,14 +136,14 @@ def _moved(settings: Settings, verdicts: Verdicts, datasets: Sequence[Any]) -> d
     return moved
 
 
-def _share(settings: Settings, verdicts: Verdicts) -> float:
+def _share(settings: DriftSettings, verdicts: Verdicts) -> float:
     """The share of the columns from which on Evidently calls the data drifted: as we do for the watched columns."""
     shown = [verdicts.drifted.get(name, False) for name in (*settings.numbers, *settings.words)]
     watched = [verdicts.drifted.get(name, False) for name in verdicts.watched]
-    found, ours = sum(shown) / max(len(shown), 1), sum(watched) / max(len(watched), 1)
-    if (found >= settings.share) == (ours >= settings.share):
+    share, ours = sum(shown) / max(len(shown), 1), sum(watched) / max(len(watched), 1)
+    if (share >= settings.share) == (ours >= settings.share):
         return settings.share
-    return found if ours >= settings.share else found + _NUDGE
+    return share if ours >= settings.share else share + _NUDGE
 
 
 def _ours(verdicts: Verdicts, moved: Sequence[str], rows: Sequence[int]) -> str:
@@ -172,29 +172,29 @@ def _ours(verdicts: Verdicts, moved: Sequence[str], rows: Sequence[int]) -> str:
     )
 
 
-def _thinned(frame: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+def _thinned(frame: pd.DataFrame, settings: DriftSettings) -> pd.DataFrame:
     """Evenly spaced rows of the columns of *settings*; a column without a value is left as missing words or NaN."""
     step = max(1, -(-len(frame) // SAMPLE_ROWS))
-    kept = frame.iloc[::step].reset_index(drop=True)
-    numbers = {name: kept[name].astype("float64") for name in settings.numbers}
+    rows = frame.iloc[::step].reset_index(drop=True)
+    numbers = {name: rows[name].astype("float64") for name in settings.numbers}
     words = {
-        name: kept[name].astype("string").astype(object).where(kept[name].notna(), None) for name in settings.words
+        name: rows[name].astype("string").astype(object).where(rows[name].notna(), None) for name in settings.words
     }
     for name, values in {**numbers, **words}.items():
-        kept[name] = values
-    return kept[[*numbers, *words]]
+        rows[name] = values
+    return rows[[*numbers, *words]]
 
 
 def _steady(html: str, known: set[str]) -> str:
     """The same page with its random ids numbered in order of appearance; values of the data stay as they are."""
-    given: dict[str, str] = {}
+    numbers: dict[str, str] = {}
 
-    def numbered(found: re.Match[str]) -> str:
-        text = found.group()
+    def numbered(match: re.Match[str]) -> str:
+        text = match.group()
         if text in known:
             return text
-        bare = hashlib.sha256(str(len(given)).encode()).hexdigest()[:32]
+        bare = hashlib.sha256(str(len(numbers)).encode()).hexdigest()[:32]
         parts = [bare[:8], bare[8:12], bare[12:16], bare[16:20], bare[20:]]
-        return given.setdefault(text, found.group(1).join(parts))
+        return numbers.setdefault(text, match.group(1).join(parts))
 
     return _ID.sub(numbered, html)

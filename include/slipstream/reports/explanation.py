@@ -18,23 +18,23 @@ _CLOSE = 1e-4
 _MOST_LOG = 700.0
 
 
-def page(model: str, found: Mapping[str, Any]) -> bytes:
+def page(model: str, explanation: Mapping[str, Any]) -> bytes:
     """The HTML report of the JSON result that the stage *explain* keeps."""
-    importance = dict(found["importance"])
-    unit = _effect_unit(found)
+    importance = dict(explanation["importance"])
+    unit = _effect_unit(explanation)
     return render(
         "explanation.html",
         title="Explanation",
         model=model,
-        found=found,
+        found=explanation,
         top=list(itertools.islice(importance, 3)),
-        importance=charts.bars(importance, title=f"Importance of each input ({found['scale']})"),
-        meaning=_meaning(found["scale"]),
+        importance=charts.bars(importance, title=f"Importance of each input ({explanation['scale']})"),
+        meaning=_meaning(explanation["scale"]),
         hidden=max(len(importance) - charts.MOST_BARS, 0),
         unit=unit,
-        plots=[(name, _dependence(name, points, unit)) for name, points in found["effects"]],
-        reading=_reading(found),
-        cases=[_case(case, found) for case in found["cases"]],
+        plots=[(name, _dependence(name, points, unit)) for name, points in explanation["effects"]],
+        reading=_reading(explanation),
+        cases=[_case(case, explanation) for case in explanation["cases"]],
     )
 
 
@@ -48,16 +48,16 @@ def _meaning(scale: str) -> str:
     return f"How far one input moves an answer on average, up or down, in units of {scale}."
 
 
-def _effect_unit(found: Mapping[str, Any]) -> str:
+def _effect_unit(explanation: Mapping[str, Any]) -> str:
     """The unit of dependence and of single rows: permutation measures those on the answer itself."""
-    if not found["scale"].startswith("loss of "):
-        return str(found["scale"])
-    return str(found["target"]) if found["task"] == "regression" else "probability"
+    if not explanation["scale"].startswith("loss of "):
+        return str(explanation["scale"])
+    return str(explanation["target"]) if explanation["task"] == "regression" else "probability"
 
 
-def _reading(found: Mapping[str, Any]) -> str:
+def _reading(explanation: Mapping[str, Any]) -> str:
     """How the pictures of single rows are read."""
-    if found["cases"] and _adds_up(found["cases"][0], found["scale"]):
+    if explanation["cases"] and _adds_up(explanation["cases"][0], explanation["scale"]):
         return "How the inputs of a row lead, step by step, from the average answer to its own."
     return "How much higher the answer is than it would be on average with that input taken from other rows."
 
@@ -79,15 +79,15 @@ def _dependence(name: str, points: Sequence[Sequence[Any]], unit: str) -> Any:
     return charts.bars(ordered, title=title, width=charts.NARROW)
 
 
-def _case(case: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+def _case(case: Mapping[str, Any], explanation: Mapping[str, Any]) -> dict[str, Any]:
     """One row: where its answer starts from, and the inputs that push it most."""
     ordered = sorted(case["effects"].items(), key=lambda item: -abs(item[1]))
     shown = {f"{name} = {_cell(case['row'][name])}": effect for name, effect in ordered[:SHOWN_EFFECTS]}
     rest = ordered[SHOWN_EFFECTS:]
     start = case["base"]
-    base = _chance(start) if found["scale"] == "log-odds" else start
+    base = _chance(start) if explanation["scale"] == "log-odds" else start
     title = f"Effects of the inputs on the answer {number(case['prediction'])}"
-    if _adds_up(case, found["scale"]):
+    if _adds_up(case, explanation["scale"]):
         others = {f"{len(rest)} others": sum(effect for _, effect in rest)} if rest else {}
         chart = charts.waterfall(start, {**shown, **others}, title=title)
     else:
@@ -115,8 +115,8 @@ def _words(effects: Mapping[str, float]) -> str:
     up = [name for name, effect in effects.items() if effect > 0][:3]
     down = [name for name, effect in effects.items() if effect < 0][:3]
     parts = [f"{word} {', '.join(names)}" for word, names in (("raised by", up), ("lowered by", down)) if names]
-    said = "; ".join(parts)
-    return f"{said[0].upper()}{said[1:]}." if said else "No input moves it."
+    sentence = "; ".join(parts)
+    return f"{sentence[0].upper()}{sentence[1:]}." if sentence else "No input moves it."
 
 
 def _cell(value: Any) -> str:

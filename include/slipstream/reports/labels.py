@@ -23,20 +23,20 @@ _TOP, _MIDDLE, _BASE = 30.0, 190.0, 292.0
 _GAP = 26.0
 
 
-def page(model: str, found: Mapping[str, Any]) -> bytes:
+def page(model: str, joined: Mapping[str, Any]) -> bytes:
     """The HTML report of the JSON result that the stage *join* keeps."""
-    windows = found["windows"]
-    named = [one | {"name": _named(one["start"]), "again": one["start"] in found["reopened"]} for one in windows]
+    windows = joined["windows"]
+    rows = [one | {"name": _named(one["start"]), "again": one["start"] in joined["reopened"]} for one in windows]
     return render(
         "labels.html",
         title="Labels",
         model=model,
-        found=found,
-        tone="warn" if found["conflicts"] or found["unknown"] else "good",
-        windows=named[:TABLED],
+        found=joined,
+        tone="warn" if joined["conflicts"] or joined["unknown"] else "good",
+        windows=rows[:TABLED],
         labelled=sum(one["labelled"] for one in windows),
         matured=sum(one["matured"] for one in windows),
-        chart=chart(named[:DRAWN][::-1], found["metric"]),
+        chart=chart(rows[:DRAWN][::-1], joined["metric"]),
         drawn=min(len(windows), DRAWN),
     )
 

@@ -89,8 +89,8 @@ def _line(points: Sequence[Mapping[str, Any]], name: str, y: Scale, colour: str)
 def _grid(low: float, high: float, y: Scale, *, percent: bool = False) -> list[str]:
     parts = []
     for at in ticks(low, high, 5):
-        said = f"{at * 100:.3g} %" if percent else number(at)
-        parts += [rule((_LEFT, y(at)), (WIDE - 6, y(at))), text(_LEFT - 8, y(at) + 4, said, "end")]
+        caption = f"{at * 100:.3g} %" if percent else number(at)
+        parts += [rule((_LEFT, y(at)), (WIDE - 6, y(at))), text(_LEFT - 8, y(at) + 4, caption, "end")]
     parts.append(rule((_LEFT, _BASE), (WIDE - 6, _BASE), "axis"))
     return parts
 
@@ -103,8 +103,8 @@ def _windows(points: Sequence[Mapping[str, Any]]) -> list[str]:
     for place, point in enumerate(points):
         x, _ = _place(place, count)
         if (count - 1 - place) % every == 0:
-            said = point["ends"][:10] or f"{point['rows']:,} rows"
-            parts.append(text(x, _BASE + 18, cut(said, 90), "middle"))
+            caption = point["ends"][:10] or f"{point['rows']:,} rows"
+            parts.append(text(x, _BASE + 18, cut(caption, 90), "middle"))
         if place and points[place - 1]["version"] != point["version"]:
             edge = x - step / 2
             parts.append(rule((edge, _TOP), (edge, _BASE), "mark"))

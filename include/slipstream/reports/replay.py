@@ -10,15 +10,15 @@ from slipstream.reports.page import render
 MOST_INPUTS = 8
 
 
-def page(model: str, found: Mapping[str, Any]) -> bytes:
+def page(model: str, replay: Mapping[str, Any]) -> bytes:
     """The HTML report of the JSON record that the stage *replay* keeps."""
-    rows = found["furthest"]
+    rows = replay["furthest"]
     names = list(rows[0]["inputs"])[:MOST_INPUTS] if rows else []
     return render(
         "replay.html",
         title="Replay",
         model=model,
-        found=found,
+        found=replay,
         names=names,
         rows=[
             {
@@ -31,13 +31,13 @@ def page(model: str, found: Mapping[str, Any]) -> bytes:
     )
 
 
-def _answer(said: Mapping[str, Any]) -> str:
+def _answer(answer: Mapping[str, Any]) -> str:
     """The label with its probability, or the number."""
-    probability = said["probability"]
+    probability = answer["probability"]
     if probability is None:
-        return _shown(said["prediction"])
+        return _shown(answer["prediction"])
     most = max(probability) if isinstance(probability, list) else probability
-    return f"{said['prediction']} ({most:.4g})"
+    return f"{answer['prediction']} ({most:.4g})"
 
 
 def _shown(value: Any) -> str:

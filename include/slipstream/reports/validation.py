@@ -18,13 +18,17 @@ def _told(result: Mapping[str, Any]) -> dict[str, Any]:
     done = result["result"]
     rows = max(int(done["rows"]), 1)
     missing = sorted(((name, count) for name, count in result["missing"].items() if count), key=lambda item: -item[1])
-    asked = result["contract"]["expectations"]
+    expectations = result["contract"]["expectations"]
     return {
         "met": sum(bool(item["met"]) for item in result["expectations"]),
         "verdict": _verdict(done),
         "missing": [(name, count, count / rows) for name, count in missing],
         "expectations": [
-            {**item, "share": item["unexpected"] / max(int(item["judged"]), 1), "asked": _asked(asked[item["number"]])}
+            {
+                **item,
+                "share": item["unexpected"] / max(int(item["judged"]), 1),
+                "asked": _asked(expectations[item["number"]]),
+            }
             for item in result["expectations"]
         ],
     }
@@ -32,8 +36,8 @@ def _told(result: Mapping[str, Any]) -> dict[str, Any]:
 
 def _asked(rule: Mapping[str, Any]) -> str:
     """The arguments of an expectation beside its columns."""
-    told = {name: value for name, value in rule.items() if name != "type" and not name.startswith("column")}
-    return ", ".join(f"{name} {value}" for name, value in told.items())
+    arguments = {name: value for name, value in rule.items() if name != "type" and not name.startswith("column")}
+    return ", ".join(f"{name} {value}" for name, value in arguments.items())
 
 
 def _verdict(done: Mapping[str, Any]) -> str:

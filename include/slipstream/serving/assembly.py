@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from slipstream.errors import SlipstreamError
-from slipstream.serving.call import App, Receive, Scope, Send
-from slipstream.serving.front import Front
+from slipstream.serving.http.app import Front
+from slipstream.serving.message import App, Receive, Scope, Send
 
 SECONDS = 20.0
 SWITCH_SECONDS = 0.001
@@ -40,7 +40,7 @@ class Assembly:
     async def ready(self) -> None:
         """Return when every model is loaded; after :data:`SECONDS` in any case: then what is there answers."""
         deadline = time.monotonic() + SECONDS
-        while not self.front.models.ready() and time.monotonic() < deadline:
+        while not self.front.context.models.ready() and time.monotonic() < deadline:
             await asyncio.sleep(_PAUSE)
         # What is there now stays: without it a full collection takes a tenth of a second less.
         gc.collect()
@@ -56,23 +56,23 @@ class Assembly:
 async def started(assemble: Callable[[], Assembly]) -> Assembly:
     """What *assemble* makes, at work. If it cannot be, the process ends: servers take that for a missing lifespan."""
     try:
-        made = assemble()
-        made.start()
+        assembly = assemble()
+        assembly.start()
     except Exception as error:
         _log.critical("the endpoint cannot start: %s", error, exc_info=not isinstance(error, SlipstreamError))
         logging.shutdown()
         os._exit(3)
-    await made.ready()
-    return made
+    await assembly.ready()
+    return assembly
 
 
 def behind_front(bento: App, assemble: Callable[[], Assembly]) -> App:
     """An application that answers by the front that *assemble* makes, and leaves the lifespan to *bento*."""
-    made: list[Assembly] = []
+    assemblies: list[Assembly] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await made[0].front(scope, receive, send)
+            await assemblies[0].front(scope, receive, send)
         elif scope["type"] == "lifespan":
             await bento(scope, _watched(receive), send)
         else:
@@ -83,9 +83,9 @@ def behind_front(bento: App, assemble: Callable[[], Assembly]) -> App:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 # The server takes requests only after this.
-                made.append(await started(assemble))
+                assemblies.append(await started(assemble))
             if message["type"] == "lifespan.shutdown":
-                made[0].stop()
+                assemblies[0].stop()
             return message
 
         return watched

@@ -8,29 +8,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slipstream.scoring.bundle import read_bundle
+from slipstream.bundle.bundle import read_bundle
 from slipstream.serving.assembly import Assembly
-from slipstream.serving.bounds import pinned_keys
-from slipstream.serving.endpoint import described
-from slipstream.serving.front import Front
-from slipstream.serving.hook import fronted
-from slipstream.serving.keys import read_keys
-from slipstream.serving.meters import Meters
-from slipstream.serving.paths import paths_from
-from slipstream.serving.policy import NOTHING_KEPT
-from slipstream.serving.room import reserve
-from slipstream.serving.routes import Routes
-from slipstream.serving.served import Answered, Served, load_served
+from slipstream.serving.bentoml_adapter import fronted
+from slipstream.serving.http.app import Front
+from slipstream.serving.http.routes import paths_from
+from slipstream.serving.launch import worker_count
+from slipstream.serving.metrics.metrics import Metrics
+from slipstream.serving.metrics.preallocate import reserve
+from slipstream.serving.models.model_limits import pinned_keys
+from slipstream.serving.models.store_catalogue import described
+from slipstream.serving.models.traffic_split import TrafficSplit
 from slipstream.serving.service import guards_from_environment, log_to_stderr
-from slipstream.serving.start import worker_count
+from slipstream.serving.version.answer import Answered
+from slipstream.serving.version.capture_policy import NOTHING_KEPT
+from slipstream.serving.version.load import load_served
+from slipstream.serving.version.loaded import LoadedVersion
+from slipstream.store.api_keys import read_keys
 from slipstream.store.state import IssuedKey
 
 
 @dataclass(frozen=True)
-class OneModel:
+class BentoCatalogue:
     """The version that the Bento holds."""
 
-    one: Served
+    one: LoadedVersion
 
     def ready(self) -> bool:
         """Whether every model that should serve does, or was refused."""
@@ -40,9 +42,9 @@ class OneModel:
         """None: a Bento holds all that it needs."""
         return None
 
-    def routes(self, model: str) -> Routes | None:
+    def split(self, model: str) -> TrafficSplit | None:
         """The versions that answer for *model*."""
-        return Routes(self.one) if model == self.one.model else None
+        return TrafficSplit(self.one) if model == self.one.model else None
 
     def describe(self, model: str) -> dict[str, Any] | None:
         """What is known of *model*; None if nothing."""
@@ -65,11 +67,11 @@ class OneModel:
         """All models, sorted."""
         return [self.one.model]
 
-    def keep(self, answered: Answered, routes: Routes) -> None:
+    def keep(self, answered: Answered, split: TrafficSplit) -> None:
         """Nothing is captured: a Bento knows no store."""
 
     @property
-    def past(self) -> None:
+    def lookup(self) -> None:
         """No prediction is found again."""
 
     @property
@@ -91,10 +93,10 @@ class ModelService:
         guards = guards_from_environment(keys_of_file())
         bundle = read_bundle(Path(slipstream.__file__).parents[1] / "bundle", pinned_keys())
         served = load_served(bundle, bundle.digest[:12], guards.limits.rows, NOTHING_KEPT)
-        return Assembly(Front(OneModel(served), Meters(), guards, paths_from(os.environ)))
+        return Assembly(Front(BentoCatalogue(served), Metrics(), guards, paths_from(os.environ)))
 
 
 def keys_of_file() -> Mapping[str, IssuedKey]:
     """The keys of the file that ``SLIPSTREAM_API_KEYS_FILE`` names; a Bento knows no store that would have them."""
-    named = os.environ.get("SLIPSTREAM_API_KEYS_FILE") or ""
-    return read_keys(Path(named)) if named else {}
+    path = os.environ.get("SLIPSTREAM_API_KEYS_FILE") or ""
+    return read_keys(Path(path)) if path else {}

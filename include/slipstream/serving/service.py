@@ -7,20 +7,20 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from slipstream.serving.access import Access
 from slipstream.serving.assembly import Assembly
-from slipstream.serving.bounds import Bounds
-from slipstream.serving.capture import Capture
-from slipstream.serving.endpoint import FollowedModels
-from slipstream.serving.follow import Follower
-from slipstream.serving.front import Front, Guards
-from slipstream.serving.hook import fronted
-from slipstream.serving.limits import Limits
-from slipstream.serving.log import AccessLog
-from slipstream.serving.meters import Meters
-from slipstream.serving.paths import paths_from
-from slipstream.serving.room import reserve
-from slipstream.serving.start import worker_count
+from slipstream.serving.bentoml_adapter import fronted
+from slipstream.serving.capture.writer import Capture
+from slipstream.serving.http.access_log import AccessLog
+from slipstream.serving.http.app import Front, Guards
+from slipstream.serving.http.auth import Access
+from slipstream.serving.http.request_limits import RequestLimits
+from slipstream.serving.http.routes import paths_from
+from slipstream.serving.launch import worker_count
+from slipstream.serving.metrics.metrics import Metrics
+from slipstream.serving.metrics.preallocate import reserve
+from slipstream.serving.models.follower import Follower
+from slipstream.serving.models.model_limits import ModelLimits
+from slipstream.serving.models.store_catalogue import StoreCatalogue
 from slipstream.settings import Settings
 from slipstream.store import Store
 from slipstream.store.state import IssuedKey
@@ -35,16 +35,16 @@ class Endpoint:
         """The front, the follower and the capture of this process."""
         log_to_stderr()
         reserve(os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
-        settings, meters = Settings.from_environment(), Meters()
+        settings, metrics = Settings.from_environment(), Metrics()
         store = Store.open(settings.store)
         # What the follower reads, it reads for the keys too.
         guards = guards_from_environment(store.ledger.known.keys)
-        bounds, board = Bounds.from_environment(), os.environ.get("SLIPSTREAM_BOARD")
-        place = Path(board) if board else None
-        follower = Follower(store, meters, max_rows=guards.limits.rows, bounds=bounds, board=place)
+        limits, barrier = ModelLimits.from_environment(), os.environ.get("SLIPSTREAM_BOARD")
+        place = Path(barrier) if barrier else None
+        follower = Follower(store, metrics, max_rows=guards.limits.rows, limits=limits, barrier=place)
         guards.access.age = follower.age
-        capture = Capture(store, meters)
-        front = Front(FollowedModels(follower, capture), meters, guards, paths_from(os.environ))
+        capture = Capture(store, metrics)
+        front = Front(StoreCatalogue(follower, capture), metrics, guards, paths_from(os.environ))
         return Assembly(front, capture, follower)
 
 
@@ -61,7 +61,7 @@ def log_to_stderr() -> None:
 def guards_from_environment(keys: Mapping[str, IssuedKey]) -> Guards:
     """What every request must pass, as the environment says; *keys* are those of the callers."""
     return Guards(
-        Limits.from_environment(),
+        RequestLimits.from_environment(),
         Access.from_environment(keys),
         AccessLog.from_environment(),
         default_model=os.environ.get("SLIPSTREAM_DEFAULT_MODEL") or "",

@@ -80,8 +80,8 @@ def read_csv(
     headers: dict[Path, _Header] = {}
     for path, name in files.items():
         _check_size(path, name, max_bytes)
-        found = _header(path, name, delimiter or (next(iter(headers.values())).delimiter if headers else ""))
-        headers[path] = found
+        known = delimiter or (next(iter(headers.values())).delimiter if headers else "")
+        headers[path] = _header(path, name, known)
     first_path, first = next(iter(headers.items()))
     for path, header in headers.items():
         if sorted(header.columns) != sorted(first.columns):
@@ -115,14 +115,14 @@ def _rows(
     connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], header: _Header, run: int
 ) -> duckdb.DuckDBPyRelation:
     # Named values, not SQL text: file names and column names come from outside. A union wants each name once.
-    named = {name or f"column {place} without a name": "VARCHAR" for place, name in enumerate(header.columns, start=1)}
+    kinds = {name or f"column {place} without a name": "VARCHAR" for place, name in enumerate(header.columns, start=1)}
     return connection.sql(
         f"SELECT * FROM read_csv($files{run:d}, columns = $kinds{run:d}, auto_detect = false, header = true,"  # noqa: S608
         f" delim = $delimiter{run:d}, quote = '\"', escape = '\"', nullstr = [''], strict_mode = true,"
         f" skip = {header.skip:d}, buffer_size = {_BUFFER:d})",
         params={
             f"files{run}": [str(path) for path in paths],
-            f"kinds{run}": named,
+            f"kinds{run}": kinds,
             f"delimiter{run}": header.delimiter,
         },
     )
@@ -158,23 +158,23 @@ def _header(path: Path, name: str, delimiter: str) -> _Header:
     if begin.startswith(_UTF16):
         raise _malformed(name, 1, "the file is UTF-16; save it as UTF-8, or write data.source: {encoding: utf-16}")
     text = begin.decode("utf-8-sig", errors="surrogateescape")
-    said, text = separator(text)
+    stated, text = separator(text)
     line = text.partition("\n")[0].rstrip("\r")
     if any("\udc80" <= character <= "\udcff" for character in line):
         raise _malformed(name, 1, f"the header {_NOT_UTF8}")
     if not line.strip():
         raise _malformed(name, 1, "expected a header line with the names of the columns, found nothing")
-    found = delimiter or said or max(DELIMITERS, key=line.count)
+    chosen = delimiter or stated or max(DELIMITERS, key=line.count)
     # A quoted name may hold line ends.
     lines = io.StringIO(text, newline="")
-    columns = tuple(column.strip() for column in next(csv.reader(lines, delimiter=found), []))
+    columns = tuple(column.strip() for column in next(csv.reader(lines, delimiter=chosen), []))
     _check_names(columns, name)
     # DuckDB takes the first line end of a file for that of all its lines, and finds no rows if it is not.
     ends = _LINE_END.findall(text[: lines.tell()])
     if ends and ends[0] != ends[-1]:
-        said = "a column's name holds another line end than the lines have; write the name on one line"
-        raise _malformed(name, 1, said)
-    return _Header(found, columns, int(bool(said)))
+        problem = "a column's name holds another line end than the lines have; write the name on one line"
+        raise _malformed(name, 1, problem)
+    return _Header(chosen, columns, int(bool(stated)))
 
 
 def separator(text: str) -> tuple[str, str]:
@@ -238,8 +238,8 @@ def refuse_nul(rows: duckdb.DuckDBPyRelation, files: Mapping[Path, str]) -> None
         DataError: ``data_csv_malformed``.
     """
     texts = [name for name, kind in columns_of(rows) if kind == "VARCHAR"]
-    found = [f"bool_or(contains({quoted(name)}, chr(0)))" for name in texts]
-    if not found or True not in first_row(rows.aggregate(", ".join(found))):
+    checks = [f"bool_or(contains({quoted(name)}, chr(0)))" for name in texts]
+    if not checks or True not in first_row(rows.aggregate(", ".join(checks))):
         return
     for path, name in files.items():
         with _open(path) as file:
@@ -260,17 +260,17 @@ def explained(error: Exception, files: Mapping[Path, str]) -> DataError:
     name = name or next(iter(files.values()))
     at = f"line {line[1]}" if line else "somewhere"
     if fields:
-        said = f"{at} has {fields[2]} fields, expected {fields[1]}"
+        problem = f"{at} has {fields[2]} fields, expected {fields[1]}"
     elif "not utf-8" in text:
-        said = f"{at} {_NOT_UTF8}"
+        problem = f"{at} {_NOT_UTF8}"
     elif "unterminated quote" in text:
-        said = f"{at}: a quote is opened and never closed"
+        problem = f"{at}: a quote is opened and never closed"
     elif "invalid state" in text:
-        said = "some lines end in CR LF and some in LF, or a quote stands inside a field; write it as RFC 4180 says"
+        problem = "some lines end in CR LF and some in LF, or a quote stands inside a field; write it as RFC 4180 says"
     else:
-        said = f"{at}: {text.splitlines()[0].partition(': ')[2] or text[:200]}"
-    return DataError(f"{name}: {said}.", code="data_csv_malformed")
+        problem = f"{at}: {text.splitlines()[0].partition(': ')[2] or text[:200]}"
+    return DataError(f"{name}: {problem}.", code="data_csv_malformed")
 
 
-def _malformed(name: str, line: int, said: str) -> DataError:
-    return DataError(f"{name}: line {line}: {said}.", code="data_csv_malformed")
+def _malformed(name: str, line: int, problem: str) -> DataError:
+    return DataError(f"{name}: line {line}: {problem}.", code="data_csv_malformed")

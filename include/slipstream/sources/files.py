@@ -17,8 +17,8 @@ from pydantic import Field
 
 from slipstream.errors import SourceError, shown
 from slipstream.slots import Delivery
-from slipstream.sources.listing import Found, local_copy, matching, refuse_changed
-from slipstream.spec import ModelSpec
+from slipstream.sources.listing import ListedFile, local_copy, matching, refuse_changed
+from slipstream.spec.model import ModelSpec
 
 _FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet"}
 _PACKED = {".zip", ".7z", ".rar", ".tar", ".tgz", ".bz2", ".xz", ".zst", ".lz4"}
@@ -77,17 +77,17 @@ class FilesSource:
         watermark = json.dumps(stamps, separators=(",", ":"))
         return Delivery(copies, watermark, form, self.max_bytes, lambda: refuse_changed(new), digests)
 
-    def _new(self, spec: ModelSpec, watermark: str) -> list[Found]:
+    def _new(self, spec: ModelSpec, watermark: str) -> list[ListedFile]:
         """The files that were not read yet, each content once."""
         read = set(json.loads(watermark or "[]"))
-        found = matching(self.path, spec.folder)
-        if not found and not read:
+        files = matching(self.path, spec.folder)
+        if not files and not read:
             message = f"source: no file matches {shown(self.path)} (looked from {spec.folder}); mend the path."
             raise SourceError(message, code="source_no_files")
-        first = {file.stamp: file for file in reversed(found) if file.stamp not in read}
+        first = {file.stamp: file for file in reversed(files) if file.stamp not in read}
         return sorted(first.values(), key=lambda file: file.name)
 
-    def _format(self, new: Sequence[Found]) -> str:
+    def _format(self, new: Sequence[ListedFile]) -> str:
         packed = next((file.name for file in new if PurePosixPath(file.name).suffix.lower() in _PACKED), None)
         if packed is not None:
             message = (

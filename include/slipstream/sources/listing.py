@@ -21,7 +21,7 @@ _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
-class Found:
+class ListedFile:
     """One file.
 
     Attributes:
@@ -37,7 +37,7 @@ class Found:
     changed: int = 0
 
 
-def matching(path: str, folder: Path) -> list[Found]:
+def matching(path: str, folder: Path) -> list[ListedFile]:
     """The files that *path* names, in the order of their names; a relative path starts at *folder*.
 
     Raises:
@@ -47,16 +47,16 @@ def matching(path: str, folder: Path) -> list[Found]:
     if scheme and scheme[1].lower() != "s3":
         message = f"source {shown(path)}: scheme {scheme[1]!r} is not allowed (a local path or s3)."
         raise SourceError(message, code="source_scheme_forbidden")
-    found: list[Found] = []
+    files: list[ListedFile] = []
     for file in _in_s3(path) if scheme else _local(folder, path):
-        found.append(file)
-        if len(found) > MAX_FILES:
+        files.append(file)
+        if len(files) > MAX_FILES:
             message = f"source {path}: more than {MAX_FILES} files match; name fewer, or join them."
             raise SourceError(message, code="source_too_many_files")
-    return sorted(found, key=lambda file: file.name)
+    return sorted(files, key=lambda file: file.name)
 
 
-def local_copy(file: Found, into: Path) -> Path:
+def local_copy(file: ListedFile, into: Path) -> Path:
     """The file itself if it is local, else a copy of the object in folder *into*.
 
     Raises:
@@ -76,7 +76,7 @@ def local_copy(file: Found, into: Path) -> Path:
     return copy
 
 
-def refuse_changed(files: Sequence[Found]) -> None:
+def refuse_changed(files: Sequence[ListedFile]) -> None:
     """Raise SourceError ``source_changed`` if a local file is not as it was when it was listed."""
     for file in filter(lambda file: file.changed, files):
         now = Path(file.name).stat()
@@ -85,14 +85,16 @@ def refuse_changed(files: Sequence[Found]) -> None:
             raise SourceError(message, code="source_changed")
 
 
-def _local(folder: Path, path: str) -> Iterator[Found]:
+def _local(folder: Path, path: str) -> Iterator[ListedFile]:
     full = str(folder / path)
     try:
         for name in glob.iglob(full, recursive=True):  # noqa: PTH207 - Path.glob takes no absolute pattern
             file = Path(name)
             if file.is_file():
                 facts = file.stat()
-                yield Found(name, facts.st_size, _digest(name, facts.st_size, facts.st_mtime_ns), facts.st_mtime_ns)
+                yield ListedFile(
+                    name, facts.st_size, _digest(name, facts.st_size, facts.st_mtime_ns), facts.st_mtime_ns
+                )
     except OSError as error:
         message = f"{error.filename or full}: cannot be read: {error.strerror}."
         raise SourceError(message) from error
@@ -104,7 +106,7 @@ def _digest(name: str, size: int, changed: int) -> str:
     return sha256_file(Path(name))
 
 
-def _in_s3(path: str) -> Iterator[Found]:
+def _in_s3(path: str) -> Iterator[ListedFile]:
     bucket, _, pattern = path.removeprefix("s3://").partition("/")
     fixed = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
     location = Location.parse(f"s3://{bucket}")
@@ -114,7 +116,7 @@ def _in_s3(path: str) -> Iterator[Found]:
             for entry in page.get("Contents", ()):
                 key = entry["Key"]
                 if key == pattern or (fixed != pattern and fnmatchcase(key, pattern)):
-                    yield Found(f"s3://{bucket}/{key}", entry["Size"], entry["ETag"].strip('"'))
+                    yield ListedFile(f"s3://{bucket}/{key}", entry["Size"], entry["ETag"].strip('"'))
 
 
 class _explained:

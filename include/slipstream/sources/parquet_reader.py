@@ -40,8 +40,8 @@ def read_parquet(connection: duckdb.DuckDBPyConnection, files: Mapping[Path, str
     if len(paths) == 1:
         return connection.read_parquet(paths)
     # By name: files of one batch may have their columns in different orders.
-    named = connection.read_parquet(paths, union_by_name=True)
-    return named.project(", ".join(map(quoted, named.columns)))
+    rows = connection.read_parquet(paths, union_by_name=True)
+    return rows.project(", ".join(map(quoted, rows.columns)))
 
 
 def durations(path: Path) -> dict[str, str]:

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from slipstream.duck import duck, quoted, write_parquet
 from slipstream.errors import SlipstreamError, SourceError, SpecError, shown
-from slipstream.project import load_function
 from slipstream.slots import Delivery
 from slipstream.sources.parquet_reader import check_names
-from slipstream.spec import ModelSpec
+from slipstream.spec.model import ModelSpec
+from slipstream.spec.project import load_function
 
 if TYPE_CHECKING:
     import duckdb
@@ -54,9 +54,9 @@ class PythonSource:
                     return Delivery({}, watermark)
                 rows, after = _checked(answer, place)
                 file = into / "delivered.parquet"
-                found = _relation(rows, connection, place)
+                relation = _relation(rows, connection, place)
                 # Joins and groups leave an order that differs from run to run; the same rows must be the same file.
-                write_parquet(found.order(", ".join(map(quoted, found.columns))), file)
+                write_parquet(relation.order(", ".join(map(quoted, relation.columns))), file)
             except SlipstreamError:
                 raise
             except Exception as error:
@@ -84,9 +84,9 @@ def _relation(rows: Any, connection: duckdb.DuckDBPyConnection, place: str) -> d
         return connection.read_parquet(str(rows))
     kind = type(rows).__name__
     if kind == "DuckDBPyRelation":
-        found: duckdb.DuckDBPyRelation = rows
-        check_names(found.columns, place)
-        return found
+        relation: duckdb.DuckDBPyRelation = rows
+        check_names(relation.columns, place)
+        return relation
     if kind in {"Table", "RecordBatchReader"}:
         check_names(rows.schema.names, place)
         return connection.from_arrow(rows)

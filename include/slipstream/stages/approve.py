@@ -1,85 +1,20 @@
-"""Approve: a decision on a version, by a person or by the model file's policy, kept in the ledger for ever.
-
-Who deploys reads the decision here, never the colour of a task: a task can be set to success by hand.
-"""
+"""Approve: a decision on a version, and the question that asks a person for it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from slipstream.errors import StageError
-from slipstream.spec import ModelSpec
-from slipstream.stages.contract import Result, Stage, once, run_key
+from slipstream.rollout.approval import REQUESTED, ApprovalAnswer, ApprovalQuestion, Approved, check_registered, decided
+from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 
-STAGE = Stage("approve", version=2, event="approval.decided")
-REQUESTED = "approval.requested"
-AUTO = "policy:auto"
-TIMEOUT = "policy:timeout"
-POLICY = "policy:"
-"""What the names of those begin with that stand in for a person."""
-FOUR_EYES = "requested and approved by the same person (four eyes)"
 
-
-@dataclass(frozen=True)
-class Answer:
-    """What a person answered.
-
-    Attributes:
-        approved: Yes or no.
-        by: The person's name.
-        comment: What they wrote.
-        asked: Id of the question; the same answer to it is kept once, however often it is delivered.
-    """
-
-    approved: bool
-    by: str
-    comment: str
-    asked: str
-
-
-@dataclass(frozen=True)
-class Approved(Result):
-    """A decision.
-
-    Attributes:
-        version: The version that it is about.
-        approved: Yes or no.
-        by: The person, or the policy that stood in for one.
-        comment: What the person wrote.
-        reason: Why it counts as yes or no.
-    """
-
-    version: int
-    approved: bool
-    by: str
-    comment: str
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Question:
-    """What a person is asked.
-
-    Attributes:
-        asked: Its id; the same question is kept once.
-        requester: The person who asked for the training; "" when the policy did.
-        reason: Why the training was asked for.
-    """
-
-    asked: str
-    requester: str = ""
-    reason: str = ""
-
-
-def request(spec: ModelSpec, store: Store, version: int, question: Question, *, actor: str = "") -> None:
+def request(spec: ModelSpec, store: Store, version: int, question: ApprovalQuestion, *, actor: str = "") -> None:
     """Keep that a person is asked about *version*; once for each question."""
-    _registered(spec, store, version)
+    check_registered(spec, store, version)
     payload = {"version": version, "requester": question.requester, "reason": question.reason}
-    store.ledger.append(REQUESTED, spec.name, payload, key=question.asked, actor=actor)
+    store.ledger.append(REQUESTED, spec.name, payload, key=question.id, actor=actor)
 
 
-def approve(spec: ModelSpec, store: Store, version: int, answer: Answer | None = None) -> Approved:
+def approve(spec: ModelSpec, store: Store, version: int, answer: ApprovalAnswer | None = None) -> Approved:
     """Keep the decision on *version*: the *answer*, or the model file's yes where that says ``auto``.
 
     Raises:
@@ -87,87 +22,4 @@ def approve(spec: ModelSpec, store: Store, version: int, answer: Answer | None =
             four eyes are asked for and it was never kept who asked; ``approval_four_eyes``, after the no is kept, if
             who said yes also asked for the training.
     """
-    _registered(spec, store, version)
-    if answer is None:
-        if spec.approval.mode == "manual":
-            message = f"{spec.name}/{version}: a person must decide (approval.mode is manual) and nobody has."
-            raise StageError(message, code="approval_missing")
-        answer = Answer(True, AUTO, "", "")
-    decision = _judged(spec, store, version, answer)
-    inputs = {"version": version, "asked": answer.asked, "approved": answer.approved, "by": answer.by}
-    made = once(
-        STAGE,
-        spec,
-        store,
-        run_key(STAGE, spec.part("name", "approval"), inputs),
-        lambda run: decision,
-        result=Approved,
-        actor=answer.by,
-        record=lambda made, state: {**_told(made), "evidence": {"asked": answer.asked}},
-    )
-    if made.reason == FOUR_EYES:
-        message = f"{spec.name}/{version}: {FOUR_EYES}: {made.by}; somebody else must decide."
-        raise StageError(message, code="approval_four_eyes")
-    return made
-
-
-def _judged(spec: ModelSpec, store: Store, version: int, answer: Answer) -> Approved:
-    """What the *answer* counts as, and why."""
-    approved, reason = answer.approved, _reason(spec, version, answer)
-    if approved and spec.approval.four_eyes and not answer.by.startswith(POLICY):
-        requester = _requester(spec, store, version)
-        if requester and requester.casefold() == answer.by.casefold():
-            approved, reason = False, FOUR_EYES
-    return Approved(version, approved, answer.by, answer.comment[:1000], reason)
-
-
-def _reason(spec: ModelSpec, version: int, answer: Answer) -> str:
-    if answer.by == AUTO:
-        return f"Version {version} needs no person's approval: approval.mode is auto."
-    if answer.by == TIMEOUT:
-        within = spec.part("approval")["approval"]["timeout"]
-        return f"Nobody decided on version {version} within {within}, which counts as a no."
-    return f"{answer.by} {'approved' if answer.approved else 'rejected'} version {version}."
-
-
-def _requester(spec: ModelSpec, store: Store, version: int) -> str:
-    """Who asked for the training of *version*, by the newest question about it."""
-    questions = store.ledger.read(model=spec.name, kind=REQUESTED)
-    newest = next((event for event in reversed(questions) if event.data["version"] == version), None)
-    if newest is None:
-        message = f"{spec.name}/{version}: nobody was asked yet, so who may decide (approval.four_eyes) is not known."
-        raise StageError(message, code="approval_missing")
-    return str(newest.data.get("requester", ""))
-
-
-def require_approval(spec: ModelSpec, store: Store, version: int) -> None:
-    """Return if the newest decision on *version* is a yes; where nobody need be asked, the policy's yes is kept.
-
-    Raises:
-        StageError: ``approval_missing`` or ``approval_refused``.
-    """
-    if spec.approval.mode == "auto":
-        approve(spec, store, version)
-        return
-    # A yes that the policy gave while nobody had to be asked is none where somebody has to.
-    decisions = [event for event in store.ledger.read(model=spec.name, kind=STAGE.event) if event.actor != AUTO]
-    newest = next((event for event in reversed(decisions) if event.data["version"] == version), None)
-    if newest is None:
-        message = f"{spec.name}/{version} waits for approval; decide in Airflow under Required Actions."
-        raise StageError(message, code="approval_missing")
-    if not newest.data["approved"]:
-        why = newest.data.get("reason") or f"it was rejected by {newest.actor}."
-        raise StageError(f"{spec.name}/{version} may not serve: {why}", code="approval_refused")
-
-
-def _told(made: Approved) -> dict[str, object]:
-    """What the event says beside the result."""
-    told = made.figures()
-    return {name: told[name] for name in ("version", "approved", "by", "comment", "reason")}
-
-
-def _registered(spec: ModelSpec, store: Store, version: int) -> None:
-    known = store.ledger.state().model(spec.name).versions
-    if version not in known:
-        message = f"{spec.name} has no version {version}; it has {', '.join(map(str, known)) or 'none'}."
-        raise StageError(message, code="version_not_found")
+    return decided(spec, store, version, answer)

@@ -11,14 +11,13 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-
 from slipstream.errors import Conflict, NotFound
-from slipstream.spec import ModelSpec
-from slipstream.stages.contract import Result, Stage, once, run_key
-from slipstream.stages.policies.policy import Decision, Facts, decide_on, lapsed
-from slipstream.stages.policies.situation import Situation
+from slipstream.retraining.facts import Situation
+from slipstream.retraining.policy import Facts, PolicyDecision, decide_on, lapsed
+from slipstream.runs import Result, Stage, once, run_key
+from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
+from slipstream.store.payloads import RetrainDecided
 from slipstream.store.state import ModelState, State
 
 ASKS = Stage("decide", version=1, event="retrain.requested")
@@ -34,7 +33,7 @@ class Decided(Result):
     Attributes:
         action: ``retrain`` or ``skip``.
         trigger: What asks: ``drift``, ``quality``, ``rows`` or ``cron``; "" when nothing does.
-        why: ``asked``, or what stands against it in a word (:class:`~slipstream.stages.policies.policy.Decision`).
+        why: ``asked``, or what stands against it in a word (:class:`~slipstream.retraining.policy.PolicyDecision`).
         reason: One sentence.
         evidence: Ids and figures behind it.
         actor: Who decided.
@@ -77,15 +76,15 @@ def _decide(spec: ModelSpec, store: Store, actor: str, now: datetime) -> Decided
         raise NotFound(message, code="champion_missing")
     facts = seen.facts(spec, now)
     key = _situation(spec, facts)
-    made = _made_before(spec, seen.model, facts, key)
-    if made is not None:
-        return made
+    decided = _request_before(spec, seen.model, facts, key)
+    if decided is not None:
+        return decided
     decision = decide_on(spec.retrain, facts)
     if facts.champion is None and decision.why == "quiet":
         message = f"{spec.name} has no champion yet, and retrain asks for no first training: {decision.reason}"
         raise NotFound(message, code="champion_missing")
-    asked = facts.asked[-1].seq if facts.asked else 0
-    inputs = {"situation": key, "asked": asked, "trigger": decision.trigger, "why": decision.why}
+    last_request = facts.requests[-1].seq if facts.requests else 0
+    inputs = {"situation": key, "asked": last_request, "trigger": decision.trigger, "why": decision.why}
     return once(
         ASKS if decision.action == "retrain" else SKIPS,
         spec,
@@ -95,7 +94,7 @@ def _decide(spec: ModelSpec, store: Store, actor: str, now: datetime) -> Decided
         result=Decided,
         actor=actor,
         check=_unchanged(spec, seen.model),
-        record=lambda made, _: _payload(decision, facts) | {"situation": key},
+        record=lambda decided, _: _payload(decision, facts) | {"situation": key},
     )
 
 
@@ -108,17 +107,20 @@ def _situation(spec: ModelSpec, facts: Facts) -> str:
         "windowed": facts.windowed,
         "dataset": facts.dataset,
         "trained": facts.trained.mark.seq if facts.trained else 0,
-        "due": facts.due.isoformat() if facts.due else "",
+        "due": facts.cron_due.isoformat() if facts.cron_due else "",
     }
     return run_key(ASKS, spec.part(*READS), inputs)
 
 
-def _made_before(spec: ModelSpec, model: ModelState, facts: Facts, situation: str) -> Decided | None:
+def _request_before(spec: ModelSpec, model: ModelState, facts: Facts, situation: str) -> Decided | None:
     """The request that is open, if it was made in this very situation."""
     event = model.retrain
-    if event is None or event.data.get("situation") != situation or lapsed(spec.retrain, facts):
+    before = event.content if event is not None else None
+    if event is None or not isinstance(before, RetrainDecided):
         return None
-    return replace(msgspec.convert(event.data["result"], Decided), reused=True)
+    if before.situation != situation or lapsed(spec.retrain, facts):
+        return None
+    return replace(event.result_as(Decided), reused=True)
 
 
 def _unchanged(spec: ModelSpec, seen: ModelState) -> Callable[[State], None]:
@@ -139,7 +141,7 @@ def _standing(model: ModelState) -> tuple[Any, ...]:
     return (*seqs, model.dataset, len(model.versions), model.champion, model.deployment)
 
 
-def _payload(decision: Decision, facts: Facts) -> dict[str, Any]:
+def _payload(decision: PolicyDecision, facts: Facts) -> dict[str, Any]:
     return {
         "reason": decision.reason,
         "trigger": decision.trigger,

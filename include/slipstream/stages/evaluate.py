@@ -3,90 +3,30 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
-import msgspec
-
 from slipstream.errors import StageError
-from slipstream.estimators import LOWER_IS_BETTER
-from slipstream.evaluation.leaks import ROWS, Side, suspected_leaks
-from slipstream.scoring import curves
-from slipstream.scoring.intervals import figures
-from slipstream.scoring.metrics import Figure, measure
-from slipstream.spec import ModelSpec
-from slipstream.stages.answers import Candidate, Label, load_candidate, truth_of
-from slipstream.stages.comparison import Comparison, compare
-from slipstream.stages.contract import Result, Stage, find_result, once, run_key
-from slipstream.stages.fairness import Fairness, fairness, fairness_metrics
-from slipstream.stages.slices import Slice, slice_metrics, slices
-from slipstream.stages.split import Split, reopen
+from slipstream.evaluation.candidate_answers import Candidate, load_candidate, truth_of
+from slipstream.evaluation.comparison import Comparison, compare
+from slipstream.evaluation.fairness import fairness, fairness_metrics
+from slipstream.evaluation.leaks import ROWS, LeakSide, suspected_leaks
+from slipstream.evaluation.record import Evaluated, Evaluation
+from slipstream.evaluation.slices import slice_metrics, slices
+from slipstream.runs import Stage, once, run_key
+from slipstream.spec.estimators import LOWER_IS_BETTER
+from slipstream.spec.model import ModelSpec
+from slipstream.statistics import curves
+from slipstream.statistics.intervals import figures
+from slipstream.statistics.metrics import measure
 from slipstream.store import Store
+from slipstream.training.labels import Label
+from slipstream.training.split import Split, reopen
 
 STAGE = Stage("evaluate", version=4)
+_AS_IT_IS = ("task", "target", "inputs", "evaluate", "train.seed", "data.time", "data.key")
+READS = (*_AS_IT_IS, "gates")
 _log = logging.getLogger("slipstream")
-
-
-@dataclass(frozen=True)
-class Evaluated(Result):
-    """How good a candidate is.
-
-    Attributes:
-        candidate: The train run.
-        rows: Held-out rows that it was judged on.
-        metric: The metric that decides.
-        scores: Metric -> value on all of them; a metric that is not defined there is left out.
-        champion: The version that it was compared with; None when there was none.
-        gain: By how much the deciding metric is better than the champion's on the same rows (negative: worse).
-        details: Digest of the :class:`Evaluation`.
-        report: Digest of the HTML report.
-    """
-
-    candidate: str
-    rows: int
-    metric: str
-    scores: dict[str, float]
-    champion: int | None
-    gain: float | None
-    details: str
-    report: str
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """All that an evaluation found; kept as a JSON object.
-
-    Attributes:
-        metric: The deciding metric.
-        lower_is_better: The metrics of which less is better, out of those measured.
-        cutoff: Where the held-out rows begin.
-        baseline: Metric -> value of answering the same for every row, as learnt from the training rows.
-        comparison: Against the champion; None when there was none.
-        slices: The figures by the values of ``evaluate.slices``.
-        plots: ``roc``, ``calibration``, ``confusion`` or ``residuals``, as the task has them.
-        fairness: How the groups of each column of ``evaluate.sensitive`` are treated.
-        split: By what the rows are held out, in words.
-        warnings: What makes the figures doubtful: rows that are alike on both sides, inputs that tell the target alone.
-    """
-
-    candidate: str
-    dataset: str
-    task: str
-    target: str
-    metric: str
-    lower_is_better: tuple[str, ...]
-    rows: int
-    cutoff: str
-    classes: tuple[Label, ...]
-    positive: Label | None
-    scores: dict[str, Figure]
-    baseline: dict[str, float | None]
-    comparison: Comparison | None
-    slices: tuple[Slice, ...]
-    plots: dict[str, Any]
-    fairness: tuple[Fairness, ...] = ()
-    split: str = ""
-    warnings: tuple[str, ...] = ()
 
 
 def evaluate(spec: ModelSpec, store: Store, candidate: str, *, actor: str = "") -> Evaluated:
@@ -97,24 +37,17 @@ def evaluate(spec: ModelSpec, store: Store, candidate: str, *, actor: str = "") 
         DataError: ``data_not_finite`` for infinite inputs; ``data_too_many_groups`` for a sensitive column.
     """
     champion = _champion(store, spec)
-    part = spec.part("task", "target", "inputs", "evaluate") | {
-        "metrics": _metrics(spec),
-        "by_part": [slice_metrics(spec), fairness_metrics(spec)],
-        "seed": spec.seed,
-        "time": spec.data.time,
-        "key": list(spec.data.key),
-    }
     inputs = {"candidate": candidate, "champion": list(champion) if champion else None}
-    key = run_key(STAGE, part, inputs)
+    key = run_key(STAGE, _part(spec), inputs)
     return once(
         STAGE, spec, store, key, lambda run: _evaluate(spec, store, candidate, champion), result=Evaluated, actor=actor
     )
 
 
-def load_evaluation(spec: ModelSpec, store: Store, run: str) -> tuple[Evaluated, Evaluation]:
-    """The finished evaluation of that run id and its record; raises StageError ``run_not_found``."""
-    evaluated = find_result(store, spec, run, Evaluated)
-    return evaluated, msgspec.convert(store.objects.get_json(evaluated.details), Evaluation)
+def _part(spec: ModelSpec) -> dict[str, Any]:
+    """What of the model file its runs depend on: of the gates only the metrics that they ask for."""
+    by_part = [slice_metrics(spec), fairness_metrics(spec)]
+    return spec.part(*_AS_IT_IS) | {"metrics": _metrics(spec), "by_part": by_part}
 
 
 def _evaluate(spec: ModelSpec, store: Store, candidate: str, champion: tuple[int, str] | None) -> Evaluated:
@@ -130,7 +63,7 @@ def _evaluate(spec: ModelSpec, store: Store, candidate: str, champion: tuple[int
     _log.info("%s: judging %s on %s held-out rows", spec.name, candidate, f"{len(frame):,}")
     scores = figures(metrics, truth, answer)
     comparison = compare(spec, store, champion, subject, metrics) if champion else None
-    found = Evaluation(
+    evaluation = Evaluation(
         candidate=candidate,
         dataset=subject.trained.dataset,
         task=spec.task,
@@ -150,7 +83,7 @@ def _evaluate(spec: ModelSpec, store: Store, candidate: str, champion: tuple[int
         split=subject.training.split,
         warnings=(*subject.training.warnings, *_leaks(spec, cut, subject, (frame, truth))),
     )
-    details = asdict(found)
+    details = asdict(evaluation)
     return Evaluated(
         candidate=candidate,
         rows=len(frame),
@@ -169,12 +102,12 @@ def _leaks(spec: ModelSpec, cut: Split, subject: Candidate, held: tuple[Any, Any
     learnt = cut.sample("train", ROWS)
     known, _ = truth_of(training, learnt[training.target])
     step = max(1, -(-len(frame) // ROWS))
-    judged = Side(frame.iloc[::step], truth[::step])
-    found = suspected_leaks(training.task, subject.inputs, Side(learnt, known), judged)
-    said = [leak.sentence(training.target) for leak in found]
-    for sentence in said:
+    judged = LeakSide(frame.iloc[::step], truth[::step])
+    leaks = suspected_leaks(training.task, subject.inputs, LeakSide(learnt, known), judged)
+    sentences = [leak.sentence(training.target) for leak in leaks]
+    for sentence in sentences:
         _log.warning("%s: %s", spec.name, sentence)
-    return said
+    return sentences
 
 
 def _champion(store: Store, spec: ModelSpec) -> tuple[int, str] | None:
@@ -182,7 +115,7 @@ def _champion(store: Store, spec: ModelSpec) -> tuple[int, str] | None:
     model = store.ledger.state().model(spec.name)
     if model.champion is None:
         return None
-    return model.champion, str(model.versions[model.champion].data["result"]["candidate"])
+    return model.champion, model.packaged(model.champion).candidate
 
 
 def _check_unchanged(spec: ModelSpec, subject: Candidate) -> None:
@@ -199,8 +132,8 @@ def _check_unchanged(spec: ModelSpec, subject: Candidate) -> None:
 
 def _metrics(spec: ModelSpec) -> list[str]:
     """The deciding metric, the further ones, and those that gates ask for, each once."""
-    asked = [gate.metric for gate in spec.gates if gate.metric]
-    return list(dict.fromkeys((spec.evaluate.metric, *spec.evaluate.metrics, *asked)))
+    gated = [gate.metric for gate in spec.gates if gate.metric]
+    return list(dict.fromkeys((spec.evaluate.metric, *spec.evaluate.metrics, *gated)))
 
 
 def _gain(comparison: Comparison | None, metric: str) -> float | None:
@@ -214,7 +147,7 @@ def _baseline(
     """What the mean, or the shares of the classes, of the training rows score; the least that a candidate must beat."""
     import numpy as np
 
-    from slipstream.stages.split import quoted
+    from slipstream.training.split import quoted
 
     target = quoted(cut.target)
     with cut.open() as relation:

@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
+from slipstream.evaluation.candidate_answers import load_candidate
+from slipstream.evaluation.explained import Explained
+from slipstream.runs import Stage, once, run_key
 from slipstream.slots import EXPLAINER
-from slipstream.spec import ModelSpec
-from slipstream.stages.answers import load_candidate
-from slipstream.stages.contract import Result, Stage, once, run_key
-from slipstream.stages.split import reopen
+from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 from slipstream.training.labels import coded
+from slipstream.training.split import reopen
 
 STAGE = Stage("explain", version=2)
-READS = ("task", "target", "inputs", "evaluate", "explain")
+READS = ("task", "target", "inputs", "evaluate", "explain", "train.seed")
 TOP = 20
-
-
-@dataclass(frozen=True)
-class Explained(Result):
-    """Which inputs matter.
-
-    Attributes:
-        candidate: The train run.
-        method: The explainer's method.
-        rows: Held-out rows that were explained.
-        scale: The unit of the importances.
-        importance: ``(input, mean effect)``, largest first, at most 20; pairs, because JSON objects keep no order.
-        details: Digest of the whole :class:`~slipstream.slots.Explanation`.
-        report: Digest of the HTML report.
-    """
-
-    candidate: str
-    method: str
-    rows: int
-    scale: str
-    importance: tuple[tuple[str, float], ...]
-    details: str
-    report: str
 
 
 def explain(spec: ModelSpec, store: Store, candidate: str, *, actor: str = "") -> Explained:
@@ -47,7 +25,7 @@ def explain(spec: ModelSpec, store: Store, candidate: str, *, actor: str = "") -
         StageError: ``run_not_found``.
         BackendError: the explainer is unknown, not installed, or not made for this estimator.
     """
-    key = run_key(STAGE, spec.part(*READS) | {"seed": spec.seed}, {"candidate": candidate})
+    key = run_key(STAGE, spec.part(*READS), {"candidate": candidate})
     return once(STAGE, spec, store, key, lambda run: _explain(spec, store, candidate), result=Explained, actor=actor)
 
 
@@ -63,16 +41,16 @@ def _explain(spec: ModelSpec, store: Store, candidate: str) -> Explained:
         # themselves. A row of a third label could not be answered rightly.
         rows = rows[rows[spec.target].isin(subject.training.classes)].copy()
         rows[spec.target] = coded(spec, rows[spec.target], subject.training.classes)
-    found = explainer.explain(spec, subject.estimator, rows, spec.seed)
+    explanation = explainer.explain(spec, subject.estimator, rows, spec.seed)
     # JSON objects keep no order, so the ranking is kept as pairs.
-    ranking = {"importance": list(found.importance.items()), "effects": list(found.effects.items())}
-    details = asdict(found) | ranking | {"candidate": candidate, "task": spec.task, "target": spec.target}
+    ranking = {"importance": list(explanation.importance.items()), "effects": list(explanation.effects.items())}
+    details = asdict(explanation) | ranking | {"candidate": candidate, "task": spec.task, "target": spec.target}
     return Explained(
         candidate=candidate,
-        method=found.method,
-        rows=found.rows,
-        scale=found.scale,
-        importance=tuple(found.importance.items())[:TOP],
+        method=explanation.method,
+        rows=explanation.rows,
+        scale=explanation.scale,
+        importance=tuple(explanation.importance.items())[:TOP],
         details=store.objects.put_json(details),
         report=store.objects.put(report.page(spec.name, details)),
     )

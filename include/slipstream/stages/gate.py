@@ -5,32 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
-import msgspec
-
-from slipstream.errors import Conflict, NotFound
-from slipstream.estimators import LOWER_IS_BETTER
-from slipstream.scoring.metrics import holds
-from slipstream.spec import GateSpec, ModelSpec
-from slipstream.stages.comparison import Comparison
-from slipstream.stages.contract import Result, Stage, once, run_key
-from slipstream.stages.evaluate import Evaluation, load_evaluation
-from slipstream.stages.fairness import Fairness
-from slipstream.stages.fairness import sentence as fairness_sentence
+from slipstream.errors import NotFound, Outdated
+from slipstream.evaluation.comparison import Comparison
+from slipstream.evaluation.fairness import Fairness
+from slipstream.evaluation.fairness import sentence as fairness_sentence
+from slipstream.evaluation.record import Evaluation, load_evaluation
+from slipstream.evaluation.slices import Slice
+from slipstream.runs import Result, Stage, once, run_key
+from slipstream.spec.estimators import LOWER_IS_BETTER
+from slipstream.spec.model import GateSpec, ModelSpec
 from slipstream.stages.replay import STAGE as REPLAY
 from slipstream.stages.replay import Replayed
-from slipstream.stages.slices import Slice
+from slipstream.statistics.metrics import holds
 from slipstream.store import Store
+from slipstream.store.figures import VersionFigures
+from slipstream.store.payloads import ReplayFinished, VersionRegistered
 from slipstream.store.state import Event, State
 
 STAGE = Stage("gate", version=2)
+READS = ("gates", "evaluate.metric")
 
 _ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateVerdict:
     """What one gate says.
 
     Attributes:
@@ -60,7 +60,7 @@ class Gated(Result):
 
     version: int
     passed: bool
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[GateVerdict, ...]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class _Subject:
 
     spec: ModelSpec
     evaluation: Evaluation
-    packaged: dict[str, Any]
+    packaged: VersionFigures
     replayed: Replayed | None
 
 
@@ -78,17 +78,17 @@ def gate(spec: ModelSpec, store: Store, version: int, *, actor: str = "") -> Gat
 
     Raises:
         NotFound: ``version_not_found``.
-        Conflict: ``promotion_stale`` when another champion serves by now than the evaluation compared with.
+        Outdated: ``promotion_stale`` when another champion serves by now than the evaluation compared with.
     """
     registered = _registered(spec, store, version)
-    packaged = registered.data["result"]
-    _, evaluation = load_evaluation(spec, store, packaged["evaluation"])
+    packaged = registered.content_as(VersionRegistered).result
+    _, evaluation = load_evaluation(spec, store, packaged.evaluation)
     fresh = partial(_check_fresh, spec, version, evaluation.comparison)
     fresh(store.ledger.state())
     replayed = _newest_replay(store, spec, version, evaluation.comparison)
-    found = {"bundle": packaged["bundle"], "evaluation": packaged["evaluation"]}
-    found |= {"replay": replayed.run} if replayed else {}
-    key = run_key(STAGE, spec.part("gates") | {"metric": spec.evaluate.metric}, {"version": version, **found})
+    evidence = {"bundle": packaged.bundle, "evaluation": packaged.evaluation}
+    evidence |= {"replay": replayed.run} if replayed else {}
+    key = run_key(STAGE, spec.part(*READS), {"version": version, **evidence})
     subject = _Subject(spec, evaluation, packaged, replayed)
     return once(
         STAGE,
@@ -99,7 +99,7 @@ def gate(spec: ModelSpec, store: Store, version: int, *, actor: str = "") -> Gat
         result=Gated,
         actor=actor,
         check=fresh,
-        record=lambda made, state: {"version": version, "reason": reason(made), "evidence": found},
+        record=lambda gated, state: {"version": version, "reason": reason(gated), "evidence": evidence},
     )
 
 
@@ -122,14 +122,10 @@ def _newest_replay(store: Store, spec: ModelSpec, version: int, comparison: Comp
     if all(rule.type != "replay" for rule in spec.gates):
         return None
     champion = comparison.version if comparison else None
-    runs = [event.data["result"] for event in store.ledger.read(model=spec.name) if _replays(event, version)]
-    fitting = [result for result in runs if result["champion"] == champion]
+    runs = store.ledger.state().model(spec.name).on(REPLAY.name, version)
+    fitting = [event for event in runs if event.content_as(ReplayFinished).result.champion == champion]
     newest = (fitting or runs)[-1:]
-    return msgspec.convert(newest[0], Replayed) if newest else None
-
-
-def _replays(event: Event, version: int) -> bool:
-    return event.data.get("stage") == REPLAY.name and event.data["result"]["version"] == version
+    return newest[0].result_as(Replayed) if newest else None
 
 
 def _registered(spec: ModelSpec, store: Store, version: int) -> Event:
@@ -147,110 +143,118 @@ def _check_fresh(spec: ModelSpec, version: int, comparison: Comparison | None, s
     if champion not in {compared, version}:
         now, then = champion or "none", compared or "none"
         message = f"{spec.name}: champion is {now}, you compared with {then}; evaluate again."
-        raise Conflict(message, code="promotion_stale")
+        raise Outdated(message)
 
 
 def _judge(subject: _Subject, version: int) -> Gated:
     verdicts = tuple(_JUDGES[rule.type](rule, subject) for rule in subject.spec.gates)
     if not verdicts:
-        verdicts = (Verdict("none", True, "none: the model file has no gates, so every version passes."),)
+        verdicts = (GateVerdict("none", True, "none: the model file has no gates, so every version passes."),)
     return Gated(version, all(verdict.passed for verdict in verdicts), verdicts)
 
 
-def _metric(rule: GateSpec, subject: _Subject) -> Verdict:
-    metric, bound = _asked(rule, subject)
+def _metric(rule: GateSpec, subject: _Subject) -> GateVerdict:
+    metric, bound = _metric_and_bound(rule, subject)
     score = subject.evaluation.scores.get(metric)
     rows = f"{subject.evaluation.rows:,} held-out rows"
     if score is None or score.value is None:
-        return Verdict("metric", False, f"metric: {metric} is not known on the {rows}; evaluate again.", None, bound)
+        return GateVerdict(
+            "metric", False, f"metric: {metric} is not known on the {rows}; evaluate again.", None, bound
+        )
     span = f" ({_n(score.low)} to {_n(score.high)})" if score.low is not None else ""
     sentence = f"metric: {metric} is {_n(score.value)}{span} on {rows}; {_limit(metric, bound)}."
-    return Verdict("metric", holds(metric, score.value, bound), sentence, score.value, bound)
+    return GateVerdict("metric", holds(metric, score.value, bound), sentence, score.value, bound)
 
 
-def _champion(rule: GateSpec, subject: _Subject) -> Verdict:
-    against, metric = subject.evaluation.comparison, _asked(rule, subject)[0]
+def _champion(rule: GateSpec, subject: _Subject) -> GateVerdict:
+    against, metric = subject.evaluation.comparison, _metric_and_bound(rule, subject)[0]
     if against is None:
         sentence = "champion: there is none yet, so there is nothing to be worse than."
-        return Verdict("champion", True, sentence, None, rule.margin)
+        return GateVerdict("champion", True, sentence, None, rule.margin)
     name = f"champion {subject.spec.name}/{against.version}"
     if against.refused:
         sentence = f"champion: not comparable with {name}: {against.refused.rstrip('.')}."
-        return Verdict("champion", False, sentence, None, rule.margin)
+        return GateVerdict("champion", False, sentence, None, rule.margin)
     pair = against.figures.get(metric)
     rows = f"on the same {against.rows:,} rows{_seen(against)}"
     if pair is None or pair.candidate is None or pair.gain.value is None:
-        return Verdict("champion", False, f"champion: {metric} is not known {rows}; evaluate again.", None, rule.margin)
+        return GateVerdict(
+            "champion", False, f"champion: {metric} is not known {rows}; evaluate again.", None, rule.margin
+        )
     worse = -pair.gain.value
     how = f"{_n(abs(worse))} {'worse' if worse > 0 else 'better'} than" if abs(worse) > _ROUNDING else "as good as"
     allowed = f"at most {_n(rule.margin)} worse is allowed"
     sentence = f"champion: {metric} {_n(pair.candidate)} is {how} {name} {rows}; {allowed}."
-    return Verdict("champion", worse <= rule.margin + _ROUNDING, sentence, worse, rule.margin)
+    return GateVerdict("champion", worse <= rule.margin + _ROUNDING, sentence, worse, rule.margin)
 
 
-def _slice(rule: GateSpec, subject: _Subject) -> Verdict:
-    metric, bound = _asked(rule, subject)
+def _slice(rule: GateSpec, subject: _Subject) -> GateVerdict:
+    metric, bound = _metric_and_bound(rule, subject)
     judged = [(value, part) for part in subject.evaluation.slices if (value := _value(part, metric)) is not None]
     if not judged:
         why = f"no slice has {subject.spec.evaluate.min_slice:,} rows"
-        return Verdict("slice", False, f"slice: {why}, so {metric} cannot be judged.", None, bound)
-    value, part = (max if metric in LOWER_IS_BETTER else min)(judged, key=lambda found: found[0])
+        return GateVerdict("slice", False, f"slice: {why}, so {metric} cannot be judged.", None, bound)
+    value, part = (max if metric in LOWER_IS_BETTER else min)(judged, key=lambda pair: pair[0])
     sentence = (
         f"slice: {metric} is worst, {_n(value)}, where {part.column} is {part.value} ({part.rows:,} rows), "
         f"of {len(judged):,} slices; {_limit(metric, bound)}."
     )
-    return Verdict("slice", holds(metric, value, bound), sentence, value, bound)
+    return GateVerdict("slice", holds(metric, value, bound), sentence, value, bound)
 
 
-def _latency(rule: GateSpec, subject: _Subject) -> Verdict:
-    return _ceiling("latency", "one row takes", subject.packaged.get("latency_ms"), "ms", rule.bound or 0.0)
+def _latency(rule: GateSpec, subject: _Subject) -> GateVerdict:
+    return _ceiling("latency", "one row takes", subject.packaged.latency_ms, "ms", rule.bound or 0.0)
 
 
-def _size(rule: GateSpec, subject: _Subject) -> Verdict:
-    held = subject.packaged.get("size_bytes")
+def _size(rule: GateSpec, subject: _Subject) -> GateVerdict:
+    held = subject.packaged.size_bytes
     return _ceiling("size", "the bundle has", held / 1e6 if held is not None else None, "MB", rule.bound or 0.0)
 
 
-def _fairness(rule: GateSpec, subject: _Subject) -> Verdict:
+def _fairness(rule: GateSpec, subject: _Subject) -> GateVerdict:
     bound = rule.bound or 0.0
-    measure = _asked(rule, subject)[0] if rule.measure == "metric" else rule.measure
-    found = [part for part in subject.evaluation.fairness if rule.column in {None, part.column}]
-    unknown = [part for part in found if measure not in part.differences]
-    if unknown or not found:
+    measure = _metric_and_bound(rule, subject)[0] if rule.measure == "metric" else rule.measure
+    judged = [part for part in subject.evaluation.fairness if rule.column in {None, part.column}]
+    unknown = [part for part in judged if measure not in part.differences]
+    if unknown or not judged:
         why = fairness_sentence(unknown[0], measure) if unknown else "no sensitive column was judged; evaluate again."
-        return Verdict("fairness", False, f"fairness: {why}", None, bound)
-    worst = max(found, key=lambda part: part.differences[measure])
+        return GateVerdict("fairness", False, f"fairness: {why}", None, bound)
+    worst = max(judged, key=lambda part: part.differences[measure])
     value = worst.differences[measure]
-    said = f"fairness: {fairness_sentence(worst, measure).rstrip('.')}{_left_out(worst)}"
-    return Verdict("fairness", value <= bound, f"{said}; at most {_n(bound)} is allowed.", value, bound)
+    sentence = f"fairness: {fairness_sentence(worst, measure).rstrip('.')}{_left_out(worst)}"
+    return GateVerdict("fairness", value <= bound, f"{sentence}; at most {_n(bound)} is allowed.", value, bound)
 
 
 def _left_out(part: Fairness) -> str:
     """The groups that were not judged, by name."""
     if not part.few:
         return ""
-    named = ", ".join(f"{value} ({rows:,})" for value, rows in part.few[:5])
-    return f"; with too few rows to judge: {named}{' and others' if len(part.few) > 5 else ''}"
+    groups = ", ".join(f"{value} ({rows:,})" for value, rows in part.few[:5])
+    return f"; with too few rows to judge: {groups}{' and others' if len(part.few) > 5 else ''}"
 
 
-def _replay(rule: GateSpec, subject: _Subject) -> Verdict:
-    found, against = subject.replayed, subject.evaluation.comparison
-    if found is None:
-        return Verdict("replay", False, "replay: it was not replayed; run the replay stage first.", None, rule.bound)
-    if against is not None and found.champion not in {against.version, found.version}:
-        other = f"version {found.champion}" if found.champion else "none"
+def _replay(rule: GateSpec, subject: _Subject) -> GateVerdict:
+    replayed, against = subject.replayed, subject.evaluation.comparison
+    if replayed is None:
+        return GateVerdict(
+            "replay", False, "replay: it was not replayed; run the replay stage first.", None, rule.bound
+        )
+    if against is not None and replayed.champion not in {against.version, replayed.version}:
+        other = f"version {replayed.champion}" if replayed.champion else "none"
         sentence = f"replay: it was replayed when the champion was {other}; replay again."
-        return Verdict("replay", False, sentence, found.disagreed, rule.bound)
-    if not found.rows:
-        return Verdict("replay", True, f"replay: {found.sentence[0].lower()}{found.sentence[1:]}", None, rule.bound)
-    if found.failed or found.disagreed is None:
-        return Verdict("replay", False, f"replay: {found.sentence}", found.disagreed, rule.bound)
+        return GateVerdict("replay", False, sentence, replayed.disagreed, rule.bound)
+    if not replayed.rows:
+        return GateVerdict(
+            "replay", True, f"replay: {replayed.sentence[0].lower()}{replayed.sentence[1:]}", None, rule.bound
+        )
+    if replayed.failed or replayed.disagreed is None:
+        return GateVerdict("replay", False, f"replay: {replayed.sentence}", replayed.disagreed, rule.bound)
     bound = rule.bound or 0.0
-    sentence = f"replay: {found.sentence.rstrip('.')}; at most {bound:.2%} is allowed."
-    return Verdict("replay", found.disagreed <= bound, sentence, found.disagreed, bound)
+    sentence = f"replay: {replayed.sentence.rstrip('.')}; at most {bound:.2%} is allowed."
+    return GateVerdict("replay", replayed.disagreed <= bound, sentence, replayed.disagreed, bound)
 
 
-_JUDGES: dict[str, Callable[[GateSpec, _Subject], Verdict]] = {
+_JUDGES: dict[str, Callable[[GateSpec, _Subject], GateVerdict]] = {
     "metric": _metric,
     "champion": _champion,
     "slice": _slice,
@@ -261,20 +265,20 @@ _JUDGES: dict[str, Callable[[GateSpec, _Subject], Verdict]] = {
 }
 
 
-def _ceiling(name: str, what: str, value: float | None, unit: str, bound: float) -> Verdict:
+def _ceiling(name: str, what: str, value: float | None, unit: str, bound: float) -> GateVerdict:
     if value is None:
-        return Verdict(name, False, f"{name}: it was not measured; package again.", None, bound)
+        return GateVerdict(name, False, f"{name}: it was not measured; package again.", None, bound)
     sentence = f"{name}: {what} {_n(value)} {unit}; at most {_n(bound)} {unit} is allowed."
-    return Verdict(name, value <= bound, sentence, value, bound)
+    return GateVerdict(name, value <= bound, sentence, value, bound)
 
 
-def _asked(rule: GateSpec, subject: _Subject) -> tuple[str, float]:
+def _metric_and_bound(rule: GateSpec, subject: _Subject) -> tuple[str, float]:
     return rule.metric or subject.spec.evaluate.metric, rule.bound or 0.0
 
 
 def _value(part: Slice, metric: str) -> float | None:
-    found = part.figures.get(metric)
-    return found.value if found else None
+    figure = part.figures.get(metric)
+    return figure.value if figure else None
 
 
 def _limit(metric: str, bound: float) -> str:

@@ -10,19 +10,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from slipstream.data.batch import in_full, load_batch, recorded
+from slipstream.data.derived import mixed
 from slipstream.data.landing import land
 from slipstream.data.lineage import COMMITTED, batches_of
 from slipstream.data.table_types import newest_base
 from slipstream.errors import SourceError
-from slipstream.project import features_digest
+from slipstream.runs import Result, Stage, once, run_key
 from slipstream.slots import SOURCE, Delivery
-from slipstream.spec import ModelSpec
-from slipstream.stages.contract import Result, Stage, once, run_key
-from slipstream.stages.derived import mixed
+from slipstream.spec.model import ModelSpec
+from slipstream.spec.project import features_digest
 from slipstream.store import Store
 from slipstream.store.objects import sha256_file
 
 INGEST = Stage("ingest", 2)
+READS = ("name", "data")
 _NAMES = 20
 
 
@@ -82,9 +83,7 @@ def ingest(spec: ModelSpec, store: Store, *, actor: str = "") -> Ingested:
             delivery = delivered[0] if delivered else source.deliver(spec, after, folder)
             return _land(spec, store, start, delivery, folder)
 
-        return once(
-            INGEST, spec, store, run_key(INGEST, spec.part("name", "data"), inputs), work, result=Ingested, actor=actor
-        )
+        return once(INGEST, spec, store, run_key(INGEST, spec.part(*READS), inputs), work, result=Ingested, actor=actor)
 
 
 def _land(spec: ModelSpec, store: Store, start: str, delivery: Delivery, folder: Path) -> Ingested:
@@ -92,10 +91,10 @@ def _land(spec: ModelSpec, store: Store, start: str, delivery: Delivery, folder:
         raise SourceError("the source changed while it was read; run again.", code="source_changed")
     watermark = recorded(store, delivery.watermark)
     state = store.ledger.state()
-    told = {"after": start, "watermark": watermark, "table": state.model(spec.name).dataset or ""}
-    landed = land(spec, store, delivery, newest_base(spec, store, state), told, folder)
+    ledger_fields = {"after": start, "watermark": watermark, "table": state.model(spec.name).dataset or ""}
+    landed = land(spec, store, delivery, newest_base(spec, store, state), ledger_fields, folder)
     other = mixed(spec, store, load_batch(store, spec.name, landed.batch))
-    said = (*other, *_grown(spec, store, delivery), *landed.notes)
+    notes = (*other, *_grown(spec, store, delivery), *landed.notes)
     return Ingested(
         batch=landed.batch,
         rows=landed.rows,
@@ -103,7 +102,7 @@ def _land(spec: ModelSpec, store: Store, start: str, delivery: Delivery, folder:
         bytes=landed.bytes,
         watermark=watermark,
         origin=tuple(delivery.files.values())[:_NAMES],
-        notes=said[:_NAMES],
+        notes=notes[:_NAMES],
     )
 
 

@@ -8,9 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from slipstream.spec import ModelSpec
-from slipstream.stages.contract import Result, Stage, once, run_key
-from slipstream.stages.truth.figures import (
+from slipstream.ground_truth.figures import (
     MICROSECOND,
     Joining,
     current,
@@ -19,13 +17,17 @@ from slipstream.stages.truth.figures import (
     trouble_of,
     windows_of,
 )
-from slipstream.stages.truth.joined import EVER, SAMPLE, Measured, Part, Truth, joined, opened
+from slipstream.ground_truth.joined import EVER, SAMPLE, Measured, Truth, opened
+from slipstream.runs import Result, Stage, once, run_key
+from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 from slipstream.store.labels import TABLE as LABELS
+from slipstream.store.predictions import TABLE as PREDICTIONS
 from slipstream.store.tables import TableFile, left_out
 
 STAGE = Stage("join", version=2, event="labels.joined")
-PREDICTIONS = "predictions"
+READS = ("task", "evaluate.metric", "data.key", "monitor.window", "monitor.quality.maturity")
+
 WINDOW = timedelta(days=1)
 """Without `monitor.window`."""
 
@@ -73,24 +75,6 @@ class Joined(Result):
     details: str = ""
 
 
-@dataclass(frozen=True)
-class ServedQuality:
-    """The deciding metric of one version's answers, where their labels have come.
-
-    Attributes:
-        value: None where the metric is not defined on these rows.
-        labelled: Answers whose label is known; at least one.
-        predictions: All of its answers.
-    """
-
-    metric: str
-    value: float | None
-    low: float | None
-    high: float | None
-    labelled: int
-    predictions: int
-
-
 def join(spec: ModelSpec, store: Store, *, actor: str = "", now: datetime | None = None) -> Joined:
     """Join all labels to all captured predictions but those of shadows.
 
@@ -109,15 +93,15 @@ def join(spec: ModelSpec, store: Store, *, actor: str = "", now: datetime | None
     """
     metric = spec.evaluate.metric
     tables = {table: store.tables.sound(spec.name, table) for table in (PREDICTIONS, LABELS)}
-    damaged = tuple(name for found in tables.values() for name in found.damaged)
-    if not any(found.files for found in tables.values()):
+    damaged = tuple(name for sound in tables.values() for name in sound.damaged)
+    if not any(sound.files for sound in tables.values()):
         left = f"; {left_out(damaged)}" if damaged else ""
         return Joined(metric, f"There are no predictions and no labels yet{left}.", damaged=damaged)
     this = replace(_join(spec, store, now), damaged=damaged)
-    predictions, labels = (store.tables.local_files(spec.name, one, found.files) for one, found in tables.items())
+    predictions, labels = (store.tables.local_files(spec.name, one, sound.files) for one, sound in tables.items())
     with opened(spec, store, predictions, labels) as truth:
         inputs: dict[str, Any] = {"champion": this.champion, "matured": None}
-        inputs |= {table: _digest(found.files) for table, found in tables.items()}
+        inputs |= {table: _digest(sound.files) for table, sound in tables.items()}
         if this.matured:
             # Of the same files an older set is a part of a newer one, so its size tells which it is.
             inputs["matured"] = truth.row(f"SELECT count(*) FROM predictions WHERE moment <= {this.until:d}")[0]  # noqa: S608
@@ -125,39 +109,12 @@ def join(spec: ModelSpec, store: Store, *, actor: str = "", now: datetime | None
             STAGE,
             spec,
             store,
-            run_key(STAGE, _part(spec), inputs),
+            run_key(STAGE, spec.part(*READS), inputs),
             lambda _: _worked(this, store, truth),
             result=Joined,
             actor=actor,
-            record=lambda found, _: {"version": found.version, "sentence": f"Labels were joined: {found.sentence}."},
+            record=lambda joined, _: {"version": joined.version, "sentence": f"Labels were joined: {joined.sentence}."},
         )
-
-
-def served_quality(
-    spec: ModelSpec, store: Store, version: int, *, since: datetime | None = None, route: str = ""
-) -> ServedQuality | None:
-    """How good the answers of one version were at the endpoint, by the labels that came so far.
-
-    Args:
-        spec: The model.
-        store: The store.
-        version: Whose answers.
-        since: Only answers from then on (UTC).
-        route: Only what it answered as ``champion`` or ``challenger``; "": both.
-
-    Returns:
-        None as long as there is no label of any of them.
-    """
-    predictions, labels = (store.tables.paths(spec.name, table) for table in (PREDICTIONS, LABELS))
-    if not predictions or not labels:
-        return None
-    part = Part(version, -EVER if since is None else micros(since), EVER, route)
-    with joined(spec, store, predictions, labels, only=part) as truth:
-        found = truth.measured(part)
-    if not found.labelled:
-        return None
-    figure = found.figure
-    return ServedQuality(spec.evaluate.metric, figure.value, figure.low, figure.high, found.labelled, found.predictions)
 
 
 def _join(spec: ModelSpec, store: Store, now: datetime | None) -> Joining:
@@ -169,27 +126,15 @@ def _join(spec: ModelSpec, store: Store, now: datetime | None) -> Joining:
     return Joining(spec, champion, (spec.monitor.window or WINDOW) // MICROSECOND, until, words)
 
 
-def _part(spec: ModelSpec) -> dict[str, Any]:
-    """What of the model file the outcome depends on."""
-    monitor = spec.part("monitor")["monitor"]
-    return {
-        "task": spec.task,
-        "metric": spec.evaluate.metric,
-        "key": list(spec.data.key),
-        "window": monitor["window"],
-        "maturity": (monitor["quality"] or {}).get("maturity"),
-    }
-
-
 def _worked(this: Joining, store: Store, truth: Truth) -> Joined:
     from slipstream.reports.labels import page
 
     truth.resolve()
     spec = this.spec
     last = store.ledger.state().model(spec.name).latest.get(STAGE.name)
-    before = store.objects.get_json(last.data["result"]["details"]) if last is not None else {"windows": []}
+    before = store.objects.get_json(last.content.result.details) if last is not None else {"windows": []}
     # What was measured by other settings cannot be compared.
-    comparable = before["windows"] if before.get("settings") == _part(spec) else []
+    comparable = before["windows"] if before.get("settings") == spec.part(*READS) else []
     known = {(one["version"], one["start"]): one for one in comparable}
     windows = windows_of(this, truth, known)
     now = current(this, truth)
@@ -197,7 +142,7 @@ def _worked(this: Joining, store: Store, truth: Truth) -> Joined:
     reopened = reopened_of(windows, known, truth)
     sentence = _sentence(this, now, trouble)
     details = {
-        "settings": _part(spec),
+        "settings": spec.part(*READS),
         "metric": spec.evaluate.metric,
         "champion": this.champion,
         "matured": this.matured,
@@ -232,23 +177,27 @@ def _sentence(this: Joining, now: Measured, trouble: Mapping[str, Any]) -> str:
     metric, figure = this.spec.evaluate.metric, now.figure
     ripe = f", matured {this.matured}" if this.matured else ""
     if this.champion is None:
-        said = "there is no champion"
+        sentence = "there is no champion"
     elif not now.predictions:
-        said = f"version {this.champion} has no predictions{ripe}"
+        sentence = f"version {this.champion} has no predictions{ripe}"
     elif not now.labelled:
-        said = f"{metric} not known: no label for {now.predictions:,} predictions{ripe}"
+        sentence = f"{metric} not known: no label for {now.predictions:,} predictions{ripe}"
     else:
         share = f"on {100 * now.coverage:.3g} % labelled of {now.predictions:,} predictions{ripe}"
-        said = f"{metric} not known, {now.why}, {share}" if figure.value is None else f"{_said(metric, now)} {share}"
+        sentence = (
+            f"{metric} not known, {now.why}, {share}"
+            if figure.value is None
+            else f"{_figure_text(metric, now)} {share}"
+        )
     if now.sampled:
-        said += f", measured on the newest {SAMPLE:,}"
+        sentence += f", measured on the newest {SAMPLE:,}"
     kinds = {"conflicts": "conflict", "unknown": "unknown id"}
-    told = [f"{trouble[name]:,} {word}{'s' * (trouble[name] != 1)}" for name, word in kinds.items() if trouble[name]]
-    told += [left_out(this.damaged)] if this.damaged else []
-    return f"{said}; {', '.join(told)}" if told else said
+    remarks = [f"{trouble[name]:,} {word}{'s' * (trouble[name] != 1)}" for name, word in kinds.items() if trouble[name]]
+    remarks += [left_out(this.damaged)] if this.damaged else []
+    return f"{sentence}; {', '.join(remarks)}" if remarks else sentence
 
 
-def _said(metric: str, now: Measured) -> str:
+def _figure_text(metric: str, now: Measured) -> str:
     figure = now.figure
     interval = f" ({_number(figure.low)} to {_number(figure.high)})" if figure.low is not None else ""
     return f"{metric} {_number(figure.value)}{interval}"

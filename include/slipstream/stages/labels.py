@@ -10,15 +10,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from slipstream.cell_reading import CellReading
 from slipstream.data.table_types import readings_of
 from slipstream.duck import columns_of, duck, literal
 from slipstream.errors import DataError, SpecError, shown
-from slipstream.reading import Reading
-from slipstream.scoring.schema import Schema
-from slipstream.spec import ModelSpec
-from slipstream.stages.contract import Result, Stage, champion_of, once, run_key
-from slipstream.stages.truth.delivered import By, Read, given, label_reading, read
-from slipstream.stages.truth.joined import schema_of
+from slipstream.ground_truth.delivered import By, LabelsRead, given, label_reading, read
+from slipstream.ground_truth.joined import schema_of
+from slipstream.model_schema import Schema
+from slipstream.newest import champion_of
+from slipstream.runs import Result, Stage, once, run_key
+from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 from slipstream.store.labels import TABLE, deliver_newest, digest, overtaken
 
@@ -88,30 +89,37 @@ def labels(
     number, _ = champion_of(store, spec)
     schema = schema_of(spec, store, number)
     with TemporaryDirectory(prefix="slipstream-") as folder, _relation(spec, rows, Path(folder)) as relation:
-        found = read(given(spec, schema, relation, by, _reading(spec, store, schema)), relation, Path(folder))
-        if found.rows and not found.good:
-            message = f"{spec.name}: none of {found.rows:,} labels is usable: {'; '.join(found.problems[:3])}."
+        labels_read = read(given(spec, schema, relation, by, _reading(spec, store, schema)), relation, Path(folder))
+        if labels_read.rows and not labels_read.good:
+            message = (
+                f"{spec.name}: none of {labels_read.rows:,} labels is usable: {'; '.join(labels_read.problems[:3])}."
+            )
             if "id" in spec.data.key and by is None:
                 message += " Column 'id' was read as the id of the prediction; by: key reads it as the model's key."
             raise DataError(message, code="labels_all_bad")
-        if not found.rows:
+        if not labels_read.rows:
             return Labelled(0)
-        inputs = {"labels": digest(found), "rows": found.rows, "bad": found.bad, "problems": list(found.problems)}
+        inputs = {
+            "labels": digest(labels_read),
+            "rows": labels_read.rows,
+            "bad": labels_read.bad,
+            "problems": list(labels_read.problems),
+        }
         if store.ledger.find(STAGE.event, spec.name, run_key(STAGE, {}, inputs)) is not None:
-            inputs["since"] = overtaken(found, store.tables.paths(spec.name, TABLE))
+            inputs["since"] = overtaken(labels_read, store.tables.paths(spec.name, TABLE))
         inputs = {name: value for name, value in inputs.items() if value != ""}
         return once(
             STAGE,
             spec,
             store,
             run_key(STAGE, {}, inputs),
-            lambda _: _kept(spec, store, found, actor),
+            lambda _: _add_labels(spec, store, labels_read, actor),
             result=Labelled,
             actor=actor,
         )
 
 
-def _reading(spec: ModelSpec, store: Store, schema: Schema) -> Reading | None:
+def _reading(spec: ModelSpec, store: Store, schema: Schema) -> CellReading | None:
     newest = store.ledger.state().model(spec.name).dataset
     return label_reading(schema, readings_of(store, spec.name, newest)) if newest else None
 
@@ -125,10 +133,10 @@ def said_by(word: str | None) -> By | None:
     return None
 
 
-def _kept(spec: ModelSpec, store: Store, found: Read, actor: str) -> Labelled:
+def _add_labels(spec: ModelSpec, store: Store, labels_read: LabelsRead, actor: str) -> Labelled:
     files = partial(store.tables.paths, spec.name, TABLE)
-    added = deliver_newest(store.tables.stream(spec.name, TABLE), found, actor, files)
-    return Labelled(found.rows, found.good if added else 0, found.bad, found.problems)
+    added = deliver_newest(store.tables.stream(spec.name, TABLE), labels_read, actor, files)
+    return Labelled(labels_read.rows, labels_read.good if added else 0, labels_read.bad, labels_read.problems)
 
 
 @contextmanager
@@ -143,7 +151,7 @@ def _relation(
         return
     from slipstream.sources.listing import local_copy, matching
 
-    files = [local_copy(found, folder) for found in matching(str(rows), spec.folder)]
+    files = [local_copy(path, folder) for path in matching(str(rows), spec.folder)]
     if not files:
         raise DataError(f"{rows}: there is no such file.", code="labels_unreadable")
     kinds = {file.suffix.lower() for file in files}

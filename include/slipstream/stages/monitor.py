@@ -11,25 +11,27 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from slipstream.errors import NotFound, StageError
-from slipstream.scoring.profile import ANSWER, Profile
-from slipstream.spec import ModelSpec
-from slipstream.stages.contract import Result, Stage, once, run_key
-from slipstream.stages.monitoring.subject import Champion, Subject, watched_champion
-from slipstream.stages.monitoring.window import Origin, Window, origin_of
+from slipstream.monitoring.reference import Champion, Subject, watched_champion
+from slipstream.monitoring.window import Window
+from slipstream.monitoring.window_origin import Origin, origin_of
+from slipstream.profiling.profile import ANSWER, Profile
+from slipstream.runs import Result, Stage, once, run_key
+from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
-from slipstream.store.state import Event
+from slipstream.store.figures import JoinFigures, MonitorFigures
+from slipstream.store.payloads import DriftMeasured
 from slipstream.store.tables import left_out
 
 if TYPE_CHECKING:
-    from slipstream.scoring.drift import ColumnDrift
-    from slipstream.stages.monitoring.partitions import Added
-    from slipstream.stages.monitoring.scored import Scored
-    from slipstream.stages.monitoring.signals import Evidence
+    from slipstream.monitoring.partitions import Added
+    from slipstream.monitoring.scored_window import Scored
+    from slipstream.monitoring.signals import SignalEvidence
+    from slipstream.profiling.column_drift import ColumnDrift
 
 __all__ = ["NOTHING_NEW", "STAGE", "Champion", "Monitored", "monitor"]
 
 STAGE = Stage("monitor", version=3, event="drift.measured")
-READS = ("target", "evaluate", "monitor")
+READS = ("target", "evaluate", "monitor", "data.time", "train.seed")
 NOTHING_NEW = "Nothing new since training."
 _log = logging.getLogger("slipstream")
 
@@ -98,7 +100,7 @@ def monitor(spec: ModelSpec, store: Store, *, actor: str = "") -> Monitored:
         BundleError: the champion's bundle cannot be trusted.
         StageError: ``inputs_not_kept``: no watched input is kept.
     """
-    from slipstream.stages.monitoring.quality import labels_of
+    from slipstream.monitoring.quality import labels_of
 
     subject = Subject(spec, store, watched_champion(spec, store))
     champion = subject.champion
@@ -108,33 +110,33 @@ def monitor(spec: ModelSpec, store: Store, *, actor: str = "") -> Monitored:
     labels = labels_of(subject) if spec.monitor.source == "predictions" else None
     inputs = {"bundle": champion.bundle, "version": champion.number, "window": origin.id}
     if labels is not None:
-        inputs["labels"] = labels.data["result"]["details"]
-    part = spec.part(*READS) | {"time": spec.data.time, "seed": spec.seed}
+        inputs["labels"] = labels.details
     return once(
         STAGE,
         spec,
         store,
-        run_key(STAGE, part, inputs),
+        run_key(STAGE, spec.part(*READS), inputs),
         lambda run: _monitor(subject, origin, labels),
         result=Monitored,
         actor=actor,
-        record=lambda found, _: {"verdict": found.verdict, "version": champion.number},
+        record=lambda result, _: {"verdict": result.verdict, "version": champion.number},
     )
 
 
-def _monitor(subject: Subject, origin: Origin, labels: Event | None) -> Monitored:
+def _monitor(subject: Subject, origin: Origin, labels: JoinFigures | None) -> Monitored:
     spec, least = subject.spec, subject.spec.monitor.min_rows
     _log.debug("%s: watching %s", spec.name, ", ".join(subject.watched))
     with origin.open(subject.reference) as window:
-        named = f"{window.first[:10]} to {window.last[:10]}" if window.first else f"{window.rows:,} rows"
-        found = Monitored(
-            subject.champion.number, named, window.first, window.last, window.rows, damaged=window.damaged
+        span = f"{window.first[:10]} to {window.last[:10]}" if window.first else f"{window.rows:,} rows"
+        result = Monitored(
+            subject.champion.number, span, window.first, window.last, window.rows, damaged=window.damaged
         )
         if window.rows < least:
             verdict = f"Not enough data: {window.rows:,} rows, monitor.min_rows asks for {least:,}."
-            return replace(found, verdict=_with_damage(verdict, window))
-        past = subject.store.ledger.read(model=spec.name, kind=STAGE.event)
-        return _Measuring(subject, window, labels, past).into(found)
+            return replace(result, verdict=_with_damage(verdict, window))
+        model = subject.store.ledger.state().model(spec.name)
+        past = [event.content_as(DriftMeasured) for event in model.on(STAGE.event)]
+        return _Measuring(subject, window, labels, past).into(result)
 
 
 @dataclass(frozen=True)
@@ -147,17 +149,17 @@ class _Measuring:
 
     subject: Subject
     window: Window
-    labels: Event | None
-    past: Sequence[Event]
+    labels: JoinFigures | None
+    past: Sequence[DriftMeasured]
 
-    def into(self, found: Monitored) -> Monitored:
+    def into(self, result: Monitored) -> Monitored:
         """Profile, score, judge, and keep the figures and the pages."""
+        from slipstream.monitoring.estimated_quality import estimated
+        from slipstream.monitoring.quality import quality_of
+        from slipstream.monitoring.scored_window import scored
+        from slipstream.monitoring.timeline import timeline
+        from slipstream.monitoring.verdict import DriftVerdict
         from slipstream.reports import drift as report
-        from slipstream.stages.monitoring.estimated import estimated
-        from slipstream.stages.monitoring.quality import quality_of
-        from slipstream.stages.monitoring.scored import scored
-        from slipstream.stages.monitoring.timeline import timeline
-        from slipstream.stages.monitoring.verdict import Verdict
 
         store, remembered = self.subject.store, self._remembered()
         done = scored(self.subject, self.window)
@@ -166,19 +168,20 @@ class _Measuring:
         evidence = self._evidence(now, done)
         quality = quality_of(self.subject, self.window, done, self.labels)
         basis = (remembered.get("estimate") or {}).get("basis")
-        guess = estimated(self.subject, done.said, quality.reference, basis)
-        judged = Verdict(evidence, quality, guess, self.window.left_out)
-        found = replace(found, **judged.figures())
-        found = replace(found, verdict=_with_damage(found.verdict, self.window))
-        details = judged.details(found.figures()) | {
-            "history": [asdict(point) for point in timeline(self.past, found.figures())],
+        guess = estimated(self.subject, done.scores, quality.reference, basis)
+        judged = DriftVerdict(evidence, quality, guess, self.window.left_out)
+        result = replace(result, **judged.figures())
+        result = replace(result, verdict=_with_damage(result.verdict, self.window))
+        now_measured = msgspec.convert(result.figures(), MonitorFigures)
+        details = judged.details(result.figures()) | {
+            "history": [asdict(point) for point in timeline([*(one.result for one in self.past), now_measured])],
             "source": self.subject.spec.monitor.source,
             "partitions": msgspec.to_builtins(added.partitions),
             "files": {"all": added.files, "reused": added.reused},
         }
-        _log.info("%s: %s", self.subject.spec.name, found.verdict)
+        _log.info("%s: %s", self.subject.spec.name, result.verdict)
         return replace(
-            found,
+            result,
             report=store.objects.put(report.page(self.subject.spec.name, details)),
             evidently=self._evidently(done, details) if self.subject.spec.monitor.evidently else "",
             details=store.objects.put_json(details),
@@ -186,19 +189,19 @@ class _Measuring:
 
     def _remembered(self) -> dict[str, Any]:
         """The details of the newest measurement of the same champion; empty without one."""
-        for event in reversed(self.past):
-            details = event.data["result"].get("details")
-            if details and event.data["version"] == self.subject.champion.number:
+        for before in reversed(self.past):
+            details = before.result.details
+            if details and before.version == self.subject.champion.number:
                 try:
-                    found: dict[str, Any] = self.subject.store.objects.get_json(details)
+                    remembered: dict[str, Any] = self.subject.store.objects.get_json(details)
                 except NotFound:  # it only saves work
                     return {}
-                return found
+                return remembered
         return {}
 
     def _profile(self, remembered: dict[str, Any]) -> Added:
         """The profile of all rows of the window."""
-        from slipstream.stages.monitoring.partitions import Partition, added_up
+        from slipstream.monitoring.partitions import Partition, added_up
 
         known: list[Partition] = msgspec.convert(remembered.get("partitions", []), list[Partition])
         subject = self.subject
@@ -207,45 +210,45 @@ class _Measuring:
         _log.info("%s: the counts of %s were remembered", subject.spec.name, reused)
         return added
 
-    def _with_answers(self, found: Profile, done: Scored) -> Profile:
+    def _with_answers(self, profile: Profile, done: Scored) -> Profile:
         """The same profile with the answers to the scored rows."""
         reference = self.subject.reference.columns
         if ANSWER not in reference:
-            return found
+            return profile
         answers = Profile({ANSWER: reference[ANSWER]}).on(self.window.relation, done.answers)
-        return Profile({**found.columns, **answers.columns})
+        return Profile({**profile.columns, **answers.columns})
 
-    def _evidence(self, now: Profile, done: Scored) -> Evidence:
+    def _evidence(self, now: Profile, done: Scored) -> SignalEvidence:
         """What the signals are read from."""
-        from slipstream.scoring.drift import drifts
-        from slipstream.stages.monitoring.contributions import shift
-        from slipstream.stages.monitoring.season import seasonal
-        from slipstream.stages.monitoring.signals import Evidence
-        from slipstream.stages.monitoring.verdict import left_out as not_kept
+        from slipstream.monitoring.explanation_shift import shift
+        from slipstream.monitoring.season import seasonal
+        from slipstream.monitoring.signals import SignalEvidence
+        from slipstream.monitoring.verdict import left_out as not_kept
+        from slipstream.profiling.column_drift import drifts
 
         subject, window = self.subject, self.window
         columns = drifts(subject.reference, now, subject.methods)
         if not any(column.column in subject.watched for column in columns):
             message = f"{subject.spec.name}: {not_kept(window.left_out)}; name other columns."
             raise StageError(message, code="inputs_not_kept")
-        asked = [one.column for one in columns if one.role != "target" and _differs(one, subject)]
-        season = seasonal(subject, window, now, asked)
+        differing = [one.column for one in columns if one.role != "target" and _differs(one, subject)]
+        season = seasonal(subject, window, now, differing)
         judged = [replace(one, drifted=one.drifted and one.column not in season.columns) for one in columns]
         rows = f"{window.rows:,} rows" + (f" from {window.first[:10]} to {window.last[:10]}" if window.first else "")
-        return Evidence(subject, judged, now, shift(subject, done.frame, window.left_out), season, rows)
+        return SignalEvidence(subject, judged, now, shift(subject, done.frame, window.left_out), season, rows)
 
     def _evidently(self, done: Scored, details: dict[str, Any]) -> str:
         """Digest of Evidently's report on the scored rows and the background sample."""
         import pandas as pd
 
-        from slipstream.reports.evidently_page import Settings, Verdicts, page
+        from slipstream.reports.evidently_page import DriftSettings, Verdicts, page
 
         before = pd.read_parquet(io.BytesIO(self.subject.bundle.files["background.parquet"]))
         columns = {name: column.kind for name, column in self.subject.reference.columns.items()}
         names = [name for name in columns if name in done.frame.columns and name in before.columns]
         names = [name for name in names if not done.frame[name].isna().all() and not before[name].isna().all()]
         drift = self.subject.spec.monitor.drift
-        settings = Settings(
+        settings = DriftSettings(
             numbers=tuple(name for name in names if columns[name] == "number"),
             words=tuple(name for name in names if columns[name] == "word"),
             numeric=drift.numeric,

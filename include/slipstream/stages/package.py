@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from slipstream.errors import StageError
-from slipstream.spec import ModelSpec
-from slipstream.stages.bundle_files import READS, Sources, bundle_files, features_digest
-from slipstream.stages.contract import Result, Stage, find_result, once, run_key
-from slipstream.stages.evaluate import Evaluation, load_evaluation
-from slipstream.stages.explain import Explained
-from slipstream.stages.split import reopen
-from slipstream.stages.train import load_training
+from slipstream.evaluation.explained import Explained
+from slipstream.evaluation.record import Evaluation, load_evaluation
+from slipstream.packaging.bundle_files import TELLS_OF, Sources, bundle_files, features_digest
+from slipstream.runs import Result, Stage, find_result, once, run_key
+from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 from slipstream.store.faultpoints import faultpoint
+from slipstream.training.candidate import load_training
+from slipstream.training.split import reopen
 
 STAGE = Stage("package", version=2, event="version.registered")
+READS = TELLS_OF
 LATENCY_ROWS = 30
 
 _log = logging.getLogger("slipstream")
@@ -60,7 +61,7 @@ class Packaged(Result):
 
 
 @dataclass(frozen=True)
-class Made:
+class PackagingRequest:
     """The runs that a version is made of, and where to put what is made."""
 
     candidate: str
@@ -97,9 +98,9 @@ def package(  # noqa: PLR0913 - three ids by position, places by name
         StageError: ``run_not_found``, ``stage_input_invalid`` for runs of different candidates, ``bento_not_built``.
         BundleError: the signing key or the model cannot be used.
     """
-    from slipstream.scoring.signing import publish, signing_key
+    from slipstream.bundle.signing import publish, signing_key
 
-    made = Made(candidate, evaluation, explanation, keys, bentos)
+    request = PackagingRequest(candidate, evaluation, explanation, keys, bentos)
     evaluated, record = load_evaluation(spec, store, evaluation)
     explained = find_result(store, spec, explanation, Explained)
     for run, subject in ((evaluation, evaluated.candidate), (explanation, explained.candidate)):
@@ -114,44 +115,46 @@ def package(  # noqa: PLR0913 - three ids by position, places by name
         spec,
         store,
         digest,
-        lambda run: _package(spec, store, made, (record, explained)),
+        lambda run: _package(spec, store, request, (record, explained)),
         result=Packaged,
         actor=actor,
     )
     return _numbered(store, spec, digest, packaged)
 
 
-def _package(spec: ModelSpec, store: Store, made: Made, found: tuple[Evaluation, Explained]) -> Packaged:
+def _package(
+    spec: ModelSpec, store: Store, request: PackagingRequest, records: tuple[Evaluation, Explained]
+) -> Packaged:
+    from slipstream.bundle.bundle import save_bundle
+    from slipstream.bundle.signing import signing_key
+    from slipstream.packaging.bento import build_bento
+    from slipstream.packaging.model_card import card
     from slipstream.reports import card as page
-    from slipstream.scoring.bundle import save_bundle
-    from slipstream.scoring.signing import signing_key
-    from slipstream.stages.bento import build_bento
-    from slipstream.stages.card import card
 
-    evaluation, explained = found
-    trained, training = load_training(spec, store, made.candidate)
+    evaluation, explained = records
+    trained, training = load_training(spec, store, request.candidate)
     cut = reopen(spec, store, trained.dataset, training.boundaries)
-    said = card(spec, trained, training, evaluation, explained)
-    key = signing_key(made.keys)
-    bundle = save_bundle(store, spec.name, bundle_files(Sources(spec, store, trained, training, cut), said), key)
-    said = bundle.json("card.json")
+    model_card = card(spec, trained, training, evaluation, explained)
+    key = signing_key(request.keys)
+    bundle = save_bundle(store, spec.name, bundle_files(Sources(spec, store, trained, training, cut), model_card), key)
+    model_card = bundle.json("card.json")
     faultpoint("package.bundled")
-    labels = {"model": spec.name, "task": spec.task, "candidate": made.candidate, "owner": spec.owner}
-    bento = build_bento(bundle, made.bentos, labels)
+    labels = {"model": spec.name, "task": spec.task, "candidate": request.candidate, "owner": spec.owner}
+    bento = build_bento(bundle, request.bentos, labels)
     _log.info("%s: bundle %s, Bento %s", spec.name, bundle.digest[:12], bento)
     return Packaged(
         version=0,
-        candidate=made.candidate,
-        evaluation=made.evaluation,
-        explanation=made.explanation,
+        candidate=request.candidate,
+        evaluation=request.evaluation,
+        explanation=request.explanation,
         dataset=trained.dataset,
         bundle=bundle.digest,
         bento=bento,
         key=key.name,
-        card=store.objects.put(page.page(said, bundle.json("lineage.json"), bundle.digest)),
+        card=store.objects.put(page.page(model_card, bundle.json("lineage.json"), bundle.digest)),
         size_bytes=bundle.size,
         latency_ms=_latency(bundle),
-        engine=said["serving"]["engine"],
+        engine=model_card["serving"]["engine"],
     )
 
 
@@ -159,7 +162,7 @@ def _latency(bundle: Any) -> float:
     """Median milliseconds to answer one row in this process, with one thread as at the endpoint."""
     from threadpoolctl import threadpool_limits
 
-    from slipstream.scoring.scorer import load_scorer
+    from slipstream.bundle.scorer import load_scorer
 
     scorer, took = load_scorer(bundle), []
     with threadpool_limits(limits=1):

@@ -12,10 +12,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import msgspec
-
 from slipstream.data import delivered
 from slipstream.data.batch import POSITION, Batch, load_batch
+from slipstream.data.commit import Rejected, good_rows, set_aside
 from slipstream.data.features import derivation
 from slipstream.data.landing import land
 from slipstream.data.lineage import COMMITTED, batches_of, origin
@@ -23,9 +22,8 @@ from slipstream.data.schema_check import conformed, widened
 from slipstream.data.table_types import Base
 from slipstream.duck import columns_of, duck, quoted, write_parquet
 from slipstream.errors import Conflict, DataError, StageError
-from slipstream.spec import ModelSpec
-from slipstream.stages.commit import Rejected, good_rows, set_aside
-from slipstream.stages.contract import Result, Stage, run_key
+from slipstream.runs import Result, Stage, run_key
+from slipstream.spec.model import ModelSpec
 from slipstream.stages.validate import READS, judge_batch
 from slipstream.store import Store
 from slipstream.store.datasets import DATA, save_dataset
@@ -91,14 +89,13 @@ def rebuild(spec: ModelSpec, store: Store, *, actor: str = "") -> Rebuilt:
         raise StageError(f"{spec.name} has no data yet; ingest and validate a batch first.", code="run_not_found")
     batches = batches_of(store.ledger.read(model=spec.name, kind=COMMITTED))
     derived = derivation(spec)
-    part = spec.part(*READS) | {"time": spec.data.time, "key": list(spec.data.key)}
-    key = run_key(STAGE, part, {"batches": list(batches), "derived": derived, "before": before})
+    key = run_key(STAGE, spec.part(*READS), {"batches": list(batches), "derived": derived, "before": before})
     run = f"{STAGE.name}-{key[:16]}"
     known = store.ledger.find(COMMITTED, spec.name, key)
     if known is not None:
-        return dataclasses.replace(msgspec.convert(known.data["result"], Rebuilt), reused=True)
+        return dataclasses.replace(known.result_as(Rebuilt), reused=True)
     if all(load_batch(store, spec.name, batch).derived == derived for batch in batches if batch):
-        rows = int(state.model(spec.name).datasets[before].data["rows"])
+        rows = state.model(spec.name).committed(before).rows
         return Rebuilt(before, before, len(batches), rows, run=run, reused=True)
     with TemporaryDirectory(prefix="slipstream-rebuild-") as name:
         table = _Table(Path(name))
@@ -116,8 +113,8 @@ def _derive(spec: ModelSpec, store: Store, batch: str, table: _Table, folder: Pa
     folder.mkdir()
     base = table.base(spec)
     with delivered.kept(store, batch, old.delivered, old.watermark) as delivery:
-        told = {"after": old.after, "watermark": old.watermark, "table": ""}
-        landed = load_batch(store, spec.name, land(spec, store, delivery, base, told, folder).batch)
+        ledger_fields = {"after": old.after, "watermark": old.watermark, "table": ""}
+        landed = load_batch(store, spec.name, land(spec, store, delivery, base, ledger_fields, folder).batch)
     try:
         rejected = judge_batch(spec, store, landed, tuple(base.columns.items())).rejected
     except DataError as error:
@@ -144,9 +141,9 @@ def _commit(spec: ModelSpec, store: Store, table: _Table, about: tuple[str, str,
     files = [_whole(file, table.columns, number) for number, file in enumerate(table.files)]
     for batch, rejected in zip(table.batches, table.rejected, strict=True):
         set_aside(spec, store, batch, rejected, run)
-    kept = store.tables.replace(spec.name, DATA, files, run)
-    dataset, manifest = save_dataset(store.objects, spec.name, table.columns, kept)
-    aside = sum(batch.aside_rows for batch in table.batches) + sum(found.rows for found in table.rejected)
+    stored = store.tables.replace(spec.name, DATA, files, run)
+    dataset, manifest = save_dataset(store.objects, spec.name, table.columns, stored)
+    aside = sum(batch.aside_rows for batch in table.batches) + sum(refused.rows for refused in table.rejected)
     result = Rebuilt(dataset.id, before, len(table.batches), dataset.rows, aside, run=run)
     origins = [origin(store, spec.name, batch.id) for batch in table.batches]
     payload = {
@@ -157,7 +154,7 @@ def _commit(spec: ModelSpec, store: Store, table: _Table, about: tuple[str, str,
         "watermark": store.ledger.state().model(spec.name).watermark,
         "batch": table.batches[-1].id,
         "batches": [batch.id for batch in table.batches],
-        "derived": {file.path: told for file, told in zip(kept, origins, strict=True)},
+        "derived": {file.path: source for file, source in zip(stored, origins, strict=True)},
         "rows": dataset.rows,
         "added": 0,
         "spec": store.objects.put_json(spec.model_dump(mode="json")),
@@ -170,7 +167,7 @@ def _commit(spec: ModelSpec, store: Store, table: _Table, about: tuple[str, str,
             raise Conflict(message, code="dataset_moved")
 
     event = store.ledger.append(COMMITTED, spec.name, payload, key=key, actor=actor, check=check)
-    return msgspec.convert(event.data["result"], Rebuilt)
+    return event.result_as(Rebuilt)
 
 
 def _whole(file: Path, columns: tuple[tuple[str, str], ...], number: int) -> Path:

@@ -9,20 +9,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from slipstream.bundle.answer_difference import alike, by_row
+from slipstream.bundle.scorer import Answers, Scorer
 from slipstream.errors import NotFound
-from slipstream.scoring.difference import alike, by_row
-from slipstream.scoring.scorer import Answers, Scorer
-from slipstream.spec import ModelSpec
-from slipstream.stages.contract import Result, Stage, once, run_key
-from slipstream.stages.replaying.answers import ENOUGH, Side
-from slipstream.stages.replaying.quality import labels_of, quality
-from slipstream.stages.replaying.rows import Requests, newest_files, refused, requests
-from slipstream.stages.slices import Pair
+from slipstream.evaluation.slices import Pair
+from slipstream.replay.answers import ENOUGH, ReplaySide
+from slipstream.replay.captured_rows import Requests, newest_files, refused, requests
+from slipstream.replay.quality import labels_of, quality
+from slipstream.runs import Result, Stage, once, run_key
+from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 from slipstream.store.labels import TABLE as LABELS
 from slipstream.store.tables import Sound, TableFile, left_out
 
 STAGE = Stage("replay", version=1)
+READS = ("evaluate.metric", "evaluate.bootstrap", "train.seed")
 CHUNK = 1000
 MOST_REASONS, SHOWN = 10, 10
 
@@ -83,13 +84,12 @@ def replay(spec: ModelSpec, store: Store, version: int, *, actor: str = "") -> R
         known = ", ".join(map(str, list(model.versions)[-5:])) or "none"
         raise NotFound(f"{spec.name} has no version {version}. Known: {known}.", code="version_not_found")
     champion = model.champion
-    both = [str(model.versions[number].data["result"]["bundle"]) for number in (version, champion) if number]
+    both = [model.packaged(number).bundle for number in (version, champion) if number]
     files, damaged = newest_files(spec, store) if champion else Sound((), ())
     labels, bad = store.tables.sound(spec.name, LABELS) if files else Sound((), ())
     inputs = {"version": version, "champion": champion, "bundles": both}
     inputs |= {"files": [file.sha256 for file in files], "labels": [file.sha256 for file in labels]}
-    part = {"metric": spec.evaluate.metric, "bootstrap": spec.evaluate.bootstrap, "seed": spec.seed}
-    key = run_key(STAGE, part, inputs)
+    key = run_key(STAGE, spec.part(*READS), inputs)
     work = _Replay(spec, store, version, champion, both, (files, labels), (*damaged, *bad))
     return once(STAGE, spec, store, key, lambda run: work.result(), result=Replayed, actor=actor)
 
@@ -117,17 +117,17 @@ class _Replay:
         if self.champion == self.version:
             return self._nothing(f"{self.names[0]} is the champion itself")
         challenger, champion = (self._scorer(bundle) for bundle in self.bundles)
-        found = requests(self.spec, self.store, self.files[0], champion.schema.names)
-        if found is None:
+        captured = requests(self.spec, self.store, self.files[0], champion.schema.names)
+        if captured is None:
             return self._nothing("no request whose inputs are kept has been captured yet")
         if not alike(champion.schema, challenger.schema):
-            every = {"its answers mean something else than the champion's": len(found.frame)}
-            return self._kept(found, len(found.frame), every, None)
-        return self._compared(found, Side(challenger), Side(champion))
+            every = {"its answers mean something else than the champion's": len(captured.frame)}
+            return self._stored(captured, len(captured.frame), every, None)
+        return self._compared(captured, ReplaySide(challenger), ReplaySide(champion))
 
     def _scorer(self, bundle: str) -> Scorer:
-        from slipstream.scoring.bundle import open_bundle
-        from slipstream.scoring.scorer import load_scorer
+        from slipstream.bundle.bundle import open_bundle
+        from slipstream.bundle.scorer import load_scorer
 
         scorer = load_scorer(open_bundle(self.store, bundle))
         scorer.check_golden()
@@ -140,57 +140,59 @@ class _Replay:
     def _with_damage(self, sentence: str) -> str:
         return f"{sentence} {left_out(self.damaged)}." if self.damaged else sentence
 
-    def _compared(self, found: Requests, challenger: Side, champion: Side) -> Replayed:
+    def _compared(self, captured: Requests, challenger: ReplaySide, champion: ReplaySide) -> Replayed:
         """Both answer the same chunks in turn, on one thread as at the endpoint."""
         import numpy as np
         from threadpoolctl import threadpool_limits
 
-        taken = refused(challenger.scorer.schema, found.frame)
-        sound = refused(champion.scorer.schema, found.frame) == ""
+        taken = refused(challenger.scorer.schema, captured.frame)
+        sound = refused(champion.scorer.schema, captured.frame) == ""
         _log.info("%s: replaying %s captured rows", self.spec.name, f"{int(sound.sum()):,}")
         # An answer that overflows is found by its value.
         with threadpool_limits(limits=1), np.errstate(over="ignore", invalid="ignore"):
-            for begin in range(0, len(found.frame), CHUNK):
+            for begin in range(0, len(captured.frame), CHUNK):
                 places = np.flatnonzero(sound[begin : begin + CHUNK]) + begin
-                champion.answer(found, places)
-                answered = np.array([place for place in places.tolist() if place in champion.said], dtype=np.int64)
+                champion.answer(captured, places)
+                answered = np.array([place for place in places.tolist() if place in champion.answered], dtype=np.int64)
                 fit = taken[answered] == ""
                 challenger.failed |= {int(place): str(taken[place]) for place in answered[~fit]}
-                challenger.answer(found, answered[fit])
+                challenger.answer(captured, answered[fit])
                 if len(challenger.failed) >= ENOUGH:
                     break
         reasons = dict(Counter(challenger.failed.values()).most_common(MOST_REASONS))
-        return self._kept(found, len(champion.said), reasons, (challenger, champion))
+        return self._stored(captured, len(champion.answered), reasons, (challenger, champion))
 
-    def _kept(self, found: Requests, rows: int, reasons: dict[str, int], sides: tuple[Side, Side] | None) -> Replayed:
+    def _stored(
+        self, captured: Requests, rows: int, reasons: dict[str, int], sides: tuple[ReplaySide, ReplaySide] | None
+    ) -> Replayed:
         """The result, with its record and report kept as objects."""
         from slipstream.reports import replay as report
 
         failed = len(sides[0].failed) if sides else rows
-        apart = self._apart(found, *sides) if sides else _Apart()
-        said: dict[str, Any] = {"version": self.version, "champion": self.champion, "rows": rows, "failed": failed}
-        said |= {"reasons": reasons, "metric": self.spec.evaluate.metric, **apart.figures()}
-        said["sentence"] = self._with_damage(self._sentence(rows, failed, reasons, apart))
-        said["damaged"] = self.damaged
-        details = said | {"furthest": apart.furthest, "left_out": found.left_out}
+        apart = self._apart(captured, *sides) if sides else _Apart()
+        figures: dict[str, Any] = {"version": self.version, "champion": self.champion, "rows": rows, "failed": failed}
+        figures |= {"reasons": reasons, "metric": self.spec.evaluate.metric, **apart.figures()}
+        figures["sentence"] = self._with_damage(self._sentence(rows, failed, reasons, apart))
+        figures["damaged"] = self.damaged
+        details = figures | {"furthest": apart.furthest, "left_out": captured.left_out}
         return Replayed(
-            **said,
+            **figures,
             details=self.store.objects.put_json(details),
             report=self.store.objects.put(report.page(self.spec.name, details)),
         )
 
-    def _apart(self, found: Requests, challenger: Side, champion: Side) -> _Apart:
+    def _apart(self, captured: Requests, challenger: ReplaySide, champion: ReplaySide) -> _Apart:
         """How far the answers are apart on the rows that both answered, and how right they are."""
         import numpy as np
 
-        places = [place for place in champion.said if place in challenger.said]
+        places = [place for place in champion.answered if place in challenger.answered]
         if not places:
             return _Apart()
         ours, theirs = (side.answers(places) for side in (champion, challenger))
         disagreed, distance = by_row(ours, theirs)
         order = np.argsort(-distance, kind="stable")[:SHOWN]
         labels = labels_of(self.spec, self.store, *self.files)
-        texts = [labels.get(id_, "") for id_ in found.frame["prediction_id"].iloc[places]]
+        texts = [labels.get(id_, "") for id_ in captured.frame["prediction_id"].iloc[places]]
         both = {"champion": ours, "candidate": theirs}
         return _Apart(
             disagreed=float(disagreed.mean()),
@@ -198,21 +200,21 @@ class _Replay:
             latency=round(statistics.median(challenger.seconds) / statistics.median(champion.seconds), 3),
             labelled=sum(map(bool, texts)),
             pair=quality(self.spec, champion.scorer.schema, texts, both),
-            furthest=tuple(_row(found, places[number], ours, theirs, int(number)) for number in order),
+            furthest=tuple(_row(captured, places[number], ours, theirs, int(number)) for number in order),
         )
 
     def _sentence(self, rows: int, failed: int, reasons: Mapping[str, int], apart: _Apart) -> str:
         name, champion = self.names
-        said = f"On {rows:,} captured rows {name}"
+        opening = f"On {rows:,} captured rows {name}"
         answers = ""
         if apart.disagreed is not None:
             answers = f"answers {apart.disagreed:.2%} otherwise than {champion} (mean distance {apart.distance:.4g})"
             answers += self._right(apart)
         if not failed:
-            return f"{said} {answers}." if answers else f"{said} could not be compared with {champion}."
+            return f"{opening} {answers}." if answers else f"{opening} could not be compared with {champion}."
         least = "at least " if failed >= ENOUGH and apart.disagreed is not None else ""
         cannot = f"cannot answer {least}{failed:,} that {champion} answers ({next(iter(reasons))})"
-        return f"{said} {cannot}; of the others it {answers}." if answers else f"{said} {cannot}."
+        return f"{opening} {cannot}; of the others it {answers}." if answers else f"{opening} {cannot}."
 
     def _right(self, apart: _Apart) -> str:
         if apart.pair is None or apart.pair.candidate is None or apart.pair.champion is None:
@@ -244,12 +246,12 @@ class _Apart:
         }
 
 
-def _row(found: Requests, place: int, ours: Answers, theirs: Answers, number: int) -> dict[str, Any]:
+def _row(captured: Requests, place: int, ours: Answers, theirs: Answers, number: int) -> dict[str, Any]:
     """One row with both answers, as JSON."""
-    row = found.frame.iloc[place].drop("prediction_id")
+    row = captured.frame.iloc[place].drop("prediction_id")
     answers = {
-        who: {"prediction": said.predictions[number], "probability": said.probabilities and said.probabilities[number]}
-        for who, said in (("champion", ours), ("challenger", theirs))
+        who: {"prediction": side.predictions[number], "probability": side.probabilities and side.probabilities[number]}
+        for who, side in (("champion", ours), ("challenger", theirs))
     }
     inputs = {str(name): value for name, value in row.astype(object).where(row.notna(), None).items()}
-    return {"id": str(found.frame["prediction_id"].iloc[place]), "inputs": inputs, **answers}
+    return {"id": str(captured.frame["prediction_id"].iloc[place]), "inputs": inputs, **answers}

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
-from slipstream.errors import StageError
-from slipstream.spec import ModelSpec
-from slipstream.stages.contract import Result
+from slipstream.runs import Result
+from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 from slipstream.store.faultpoints import faultpoint
 from slipstream.store.state import ModelState, State
@@ -63,30 +62,11 @@ def retire(
         def served(state: State) -> None:
             taken[:] = [replace(state.model(spec.name))]
 
-        told = {"reason": reason or f"by {actor or 'hand'}."}
-        store.ledger.append("model.retired", spec.name, told, actor=actor, check=served)
+        payload = {"reason": reason or f"by {actor or 'hand'}."}
+        store.ledger.append("model.retired", spec.name, payload, actor=actor, check=served)
         faultpoint("retire.recorded")
         seen = taken[0]
     if spec.deploy.target["type"] == "endpoint":
         await_dropped(endpoint, endpoint_key, spec.name, spec.deploy.timeout.total_seconds())
     seconds = round(time.monotonic() - began, 3)
     return Retired(None if reused else seen.champion, None if reused else seen.deployment, seconds, reused=reused)
-
-
-def standing(state: ModelState) -> str:
-    """Whether the model serves, in a word."""
-    if state.champion is not None:
-        return "serving"
-    return "retired" if state.retired is not None else "not deployed"
-
-
-def check_wanted(spec: ModelSpec, state: ModelState, *, again: bool) -> None:
-    """Refuse to bring a retired model back, if nobody asked for that *again*.
-
-    Raises:
-        StageError: ``model_retired``.
-    """
-    if state.retired is not None and not again:
-        when = state.retired.time[:16].replace("T", " ")
-        message = f"{spec.name} was retired on {when} UTC: {state.retired.data['reason']} Bring it back with --again."
-        raise StageError(message, code="model_retired")

@@ -3,77 +3,25 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
-import msgspec
-
+from slipstream.data.derived import refuse_otherwise
 from slipstream.errors import DataError
+from slipstream.runs import Stage, library_versions, once, run_key
 from slipstream.slots import TRAINER
-from slipstream.spec import ModelSpec
-from slipstream.stages.contract import Result, Stage, find_result, library_versions, once, run_key
-from slipstream.stages.derived import refuse_otherwise
-from slipstream.stages.split import Boundaries, Counts, Split, split
+from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 from slipstream.store.state import State
+from slipstream.training.candidate import Trained, Training
 from slipstream.training.labels import Label, classes_of, coded, weighed
+from slipstream.training.split import Split, split
+from slipstream.training.split_boundaries import Counts
 
 STAGE = Stage("train", version=3)
+READS = ("task", "target", "positive", "inputs", "train", "data.time", "data.key")
 
 _log = logging.getLogger("slipstream")
-
-
-@dataclass(frozen=True)
-class Trained(Result):
-    """A candidate.
-
-    Attributes:
-        candidate: Its id, which is the run's.
-        model: Digest of the fitted estimator (skops, canonical bytes).
-        dataset: The dataset version that it was trained on.
-        details: Digest of the :class:`Training` record.
-        cutoff: Where the held-out rows begin (ISO 8601); empty for data without event time.
-    """
-
-    candidate: str
-    model: str
-    dataset: str
-    details: str
-    rows_train: int
-    rows_holdout: int
-    rows_unlabelled: int
-    cutoff: str
-
-
-@dataclass(frozen=True)
-class Training:
-    """All that a later stage must know of how a candidate was made; kept as a JSON object.
-
-    Attributes:
-        inputs: ``(name, DuckDB type)`` of each input, in order.
-        classes: The labels in the order of ``predict_proba``, of a binary task the positive one last; empty for
-            regression.
-        positive: For a binary task the label whose probability is meant.
-        trainer: The spec's trainer.
-        threads: OpenMP threads that there were; a trainer may use fewer.
-        libraries: Versions of the libraries that decide the result.
-        split: By what rows are held out, in words.
-        warnings: What makes the figures on them doubtful.
-    """
-
-    task: str
-    target: str
-    inputs: tuple[tuple[str, str], ...]
-    classes: tuple[bool | int | str, ...]
-    positive: bool | int | str | None
-    boundaries: Boundaries
-    counts: Counts
-    trainer: dict[str, Any]
-    seed: int
-    threads: int
-    libraries: dict[str, str]
-    split: str = ""
-    warnings: tuple[str, ...] = ()
 
 
 def train(spec: ModelSpec, store: Store, dataset: str, *, actor: str = "", reason: str = "") -> Trained:
@@ -94,16 +42,12 @@ def train(spec: ModelSpec, store: Store, dataset: str, *, actor: str = "", reaso
         StageError: ``rebuild_needed``: the rows were derived by another features.py or data.schema than today's.
     """
     doubt = refuse_otherwise(spec, store, dataset)
-    part = spec.part("task", "target", "positive", "inputs", "train") | {
-        "time": spec.data.time,
-        "key": list(spec.data.key),
-    }
-    key = run_key(STAGE, part, {"dataset": dataset})
+    key = run_key(STAGE, spec.part(*READS), {"dataset": dataset})
 
     def why(_: Trained, state: State) -> dict[str, str]:
-        asked = state.model(spec.name).retrain
-        told = reason or (str(asked.data["reason"]) if asked else "")
-        return {"reason": told} if told else {}
+        request = state.model(spec.name).retrain
+        text = reason or (request.content.reason if request else "")
+        return {"reason": text} if text else {}
 
     done = once(
         STAGE,
@@ -120,14 +64,8 @@ def train(spec: ModelSpec, store: Store, dataset: str, *, actor: str = "", reaso
     return done
 
 
-def load_training(spec: ModelSpec, store: Store, candidate: str) -> tuple[Trained, Training]:
-    """The finished training of that candidate and its record; raises StageError ``run_not_found``."""
-    trained = find_result(store, spec, candidate, Trained)
-    return trained, msgspec.convert(store.objects.get_json(trained.details), Training)
-
-
 def _train(spec: ModelSpec, store: Store, dataset: str, run: str, doubt: str) -> Trained:
-    from slipstream.scoring import skops_file
+    from slipstream.bundle import skops_file
 
     cut = split(spec, store, dataset)
     counts = cut.counts()
@@ -159,7 +97,7 @@ def _train(spec: ModelSpec, store: Store, dataset: str, run: str, doubt: str) ->
 
 
 def _record(spec: ModelSpec, cut: Split, counts: Counts, classes: tuple[Label, ...], doubt: str) -> Training:
-    said, warnings = cut.told(spec.data.key)
+    split, warnings = cut.told(spec.data.key)
     return Training(
         task=spec.task,
         target=spec.target,
@@ -172,7 +110,7 @@ def _record(spec: ModelSpec, cut: Split, counts: Counts, classes: tuple[Label, .
         seed=spec.seed,
         threads=_threads(),
         libraries=library_versions(),
-        split=said,
+        split=split,
         warnings=(*warnings, *filter(None, [doubt])),
     )
 

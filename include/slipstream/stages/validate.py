@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from slipstream.data.batch import POSITION, PROBLEM, Batch, load_batch
+from slipstream.data.batch_checks import check_keys, check_unreadable, check_values, scan
+from slipstream.data.commit import NONE, Rejected, base_columns, commit, find_commit, good_rows, set_aside
+from slipstream.data.derived import mixed
+from slipstream.data.expectations_gx import Judgement, judge
 from slipstream.data.schema_check import (
     Columns,
     SchemaChange,
@@ -21,22 +25,19 @@ from slipstream.data.schema_check import (
     check_reserved,
     compare,
 )
+from slipstream.data.validated import Validated
 from slipstream.duck import duck, quoted
 from slipstream.errors import ContractFailed, DataError
-from slipstream.spec import ModelSpec
-from slipstream.stages.batch_check import check_keys, check_unreadable, check_values, scan
-from slipstream.stages.commit import NONE, Rejected, base_columns, commit, find_commit, good_rows, set_aside
-from slipstream.stages.contract import Stage, once, run_key
-from slipstream.stages.derived import mixed
-from slipstream.stages.expectations_gx import Judgement, judge
-from slipstream.stages.validated import Validated
+from slipstream.runs import Stage, once, run_key
+from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 
 if TYPE_CHECKING:
     import duckdb
 
 VALIDATE = Stage("validate", 2, event="validation.finished")
-READS = ("name", "task", "target", "inputs", "contract")
+READS = ("name", "task", "target", "inputs", "contract", "data.time", "data.key")
+"""Places of the model file that its runs depend on, as in every stage."""
 _NOTES = 20
 _REASONS = 5
 
@@ -53,28 +54,24 @@ def validate(spec: ModelSpec, store: Store, batch: str, *, actor: str = "") -> V
         StageError: no such batch, or the table moved on since it was read.
     """
     landed = load_batch(store, spec.name, batch)
-    part = spec.part(*READS) | {
-        "time": spec.data.time,
-        "key": list(spec.data.key),
-    }
-    key = run_key(VALIDATE, part, {"batch": batch})
+    key = run_key(VALIDATE, spec.part(*READS), {"batch": batch})
     done = find_commit(spec, store, key)
     if done is not None:
-        return dataclasses.replace(msgspec.convert(done.data["result"], Validated), reused=True)
-    found = once(
+        return dataclasses.replace(done.result_as(Validated), reused=True)
+    judged = once(
         VALIDATE, spec, store, key, lambda run: _judged(spec, store, landed, run), result=Validated, actor=actor
     )
-    if not found.success:
-        raise _refusal(found)
-    event = commit(spec, store, landed, found, key, actor)
-    return msgspec.convert(event.data["result"], Validated)
+    if not judged.success:
+        raise _refusal(judged)
+    event = commit(spec, store, landed, judged, key, actor)
+    return event.result_as(Validated)
 
 
-def _refusal(found: Validated) -> DataError:
+def _refusal(result: Validated) -> DataError:
     """The error that the recorded result stands for."""
-    if found.code == ContractFailed.code:
-        return ContractFailed(found.message, found.failed)
-    return DataError(found.message, code=found.code)
+    if result.code == ContractFailed.code:
+        return ContractFailed(result.message, result.failed)
+    return DataError(result.message, code=result.code)
 
 
 @dataclass(frozen=True)
@@ -181,22 +178,22 @@ def _rejected(
         return NONE
     names = tuple(item.name for item in broken)
     if spec.contract.on_failure == "fail":
-        raise ContractFailed(f"{spec.name}: the batch broke its contract: {_told(broken)}.", names)
+        raise ContractFailed(f"{spec.name}: the batch broke its contract: {_sentences(broken)}.", names)
     whole = [item for item in broken if not item.rows]
     if whole:
-        message = f"{spec.name}: the batch as a whole broke its contract, no single rows did: {_told(whole)}."
+        message = f"{spec.name}: the batch as a whole broke its contract, no single rows did: {_sentences(whole)}."
         raise ContractFailed(message, names)
-    rejected = _kept(store, broken, connection)
+    rejected = _store_rejected(store, broken, connection)
     share = (rejected.rows + batch.aside_rows) / (batch.rows + batch.aside_rows)
     if share > spec.contract.max_quarantine:
         limit = (
             f"{share:.1%} of the rows broke it, more than contract.max_quarantine ({spec.contract.max_quarantine:.1%})"
         )
-        raise ContractFailed(f"{spec.name}: the batch broke its contract: {limit}: {_told(broken)}.", names)
+        raise ContractFailed(f"{spec.name}: the batch broke its contract: {limit}: {_sentences(broken)}.", names)
     return rejected
 
 
-def _told(broken: Sequence[Judgement]) -> str:
+def _sentences(broken: Sequence[Judgement]) -> str:
     return "; ".join(
         f"{item.name}: {item.unexpected} of {item.judged} rows, e.g. {item.sample[0]}"
         if item.unexpected and item.sample
@@ -205,7 +202,7 @@ def _told(broken: Sequence[Judgement]) -> str:
     )
 
 
-def _kept(store: Store, broken: Sequence[Judgement], connection: duckdb.DuckDBPyConnection) -> Rejected:
+def _store_rejected(store: Store, broken: Sequence[Judgement], connection: duckdb.DuckDBPyConnection) -> Rejected:
     """Keep which rows broke which expectations as a Parquet object."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -231,7 +228,7 @@ def _reported(spec: ModelSpec, store: Store, batch: Batch, findings: Findings, r
     """Keep the result as JSON and as a page."""
     from slipstream.reports.validation import page
 
-    told = {
+    details = {
         "model": spec.name,
         "contract": spec.part("contract")["contract"],
         "result": {name: value for name, value in result.figures().items() if name not in {"run", "reused"}},
@@ -244,5 +241,5 @@ def _reported(spec: ModelSpec, store: Store, batch: Batch, findings: Findings, r
             for item in findings.judgements
         ],
     }
-    plain = msgspec.to_builtins(told)
+    plain = msgspec.to_builtins(details)
     return dataclasses.replace(result, details=store.objects.put_json(plain), report=store.objects.put(page(plain)))

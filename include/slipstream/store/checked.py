@@ -16,8 +16,8 @@ _Stamp = tuple[int, int, int]
 
 def named_digest(name: str) -> str:
     """The first digits of the sha256 that the file's *name* promises; "" for one of a time when names had none."""
-    found = _NAMED.search(name)
-    return found[1] if found else ""
+    match = _NAMED.search(name)
+    return match[1] if match else ""
 
 
 class Checksums:
@@ -35,10 +35,10 @@ class Checksums:
             known = self._known.get(path)
         if known is not None and known[0] == stamp:
             return known[1]
-        found = sha256_file(path)
+        digest = sha256_file(path)
         with self._lock:
-            self._known[path] = (stamp, found)
-        return found
+            self._known[path] = (stamp, digest)
+        return digest
 
     def checked(self, path: Path, name: str, expected: str = "") -> str:
         """The sha256 of the file at *path*.

@@ -55,14 +55,14 @@ def save_dataset(
 
 def load_dataset(objects: Objects, state: State, model: str, dataset: str) -> Dataset:
     """The dataset version of that id; raises NotFound for one that was never committed."""
-    event = state.model(model).datasets.get(dataset)
-    if event is None:
-        known = [name[:12] for name in state.model(model).datasets]
-        message = f"{model} has no dataset version {shown(dataset)}. Known: {', '.join(known[-5:]) or 'none'}."
+    known = state.model(model).datasets
+    if dataset not in known:
+        newest = [name[:12] for name in known][-5:]
+        message = f"{model} has no dataset version {shown(dataset)}. Known: {', '.join(newest) or 'none'}."
         raise NotFound(message, code="dataset_not_found")
-    found: Any = objects.get_json(event.data["manifest"])
-    files = tuple(TableFile(**file) for file in found["files"])
-    return Dataset(dataset, model, tuple((name, kind) for name, kind in found["columns"]), files)
+    manifest: Any = objects.get_json(state.model(model).committed(dataset).manifest)
+    files = tuple(TableFile(**file) for file in manifest["files"])
+    return Dataset(dataset, model, tuple((name, kind) for name, kind in manifest["columns"]), files)
 
 
 def read_dataset(

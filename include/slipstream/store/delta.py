@@ -46,8 +46,8 @@ def readable(uri: str) -> Iterator[None]:
     except (SlipstreamError, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
     except BaseException as error:
-        said = (str(error).splitlines() or [type(error).__name__])[0][:300]
-        message = f"{uri}: cannot be read: {said}; if its files are damaged, restore them from a backup."
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
+        message = f"{uri}: cannot be read: {reason}; if its files are damaged, restore them from a backup."
         raise StoreError(message, code="storage_not_readable") from error
 
 

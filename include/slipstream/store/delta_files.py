@@ -98,15 +98,15 @@ def _action(name: str, file: Path, statistics: Mapping[str, Any]) -> AddAction:
 
 def _statistics(metadata: Any) -> dict[str, Any]:
     """What the log says of a file: its rows, and the least and greatest value of short texts such as ids."""
-    found: dict[str, Any] = {"numRecords": metadata.num_rows, "minValues": {}, "maxValues": {}}
+    statistics: dict[str, Any] = {"numRecords": metadata.num_rows, "minValues": {}, "maxValues": {}}
     for place in range(metadata.num_columns if metadata.num_row_groups else 0):
         columns = [metadata.row_group(group).column(place) for group in range(metadata.num_row_groups)]
-        told = [column.statistics for column in columns if column.is_stats_set and column.statistics.has_min_max]
-        ends = [end for one in told for end in (one.min, one.max)]
+        reported = [column.statistics for column in columns if column.is_stats_set and column.statistics.has_min_max]
+        ends = [end for one in reported for end in (one.min, one.max)]
         name = columns[0].path_in_schema
-        if len(told) == len(columns) and "." not in name and all(isinstance(e, str) and len(e) <= 32 for e in ends):
-            found["minValues"][name], found["maxValues"][name] = min(ends), max(ends)
-    return found
+        if len(reported) == len(columns) and "." not in name and all(isinstance(e, str) and len(e) <= 32 for e in ends):
+            statistics["minValues"][name], statistics["maxValues"][name] = min(ends), max(ends)
+    return statistics
 
 
 def _schema(arrow: Any) -> Schema:

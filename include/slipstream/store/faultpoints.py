@@ -16,10 +16,10 @@ _arrivals: Counter[str] = Counter()
 
 def faultpoint(name: str) -> None:
     """Die here, as by kill -9, or raise OSError, if the environment asks for it."""
-    asked = os.environ.get("SLIPSTREAM_FAULTPOINT")
-    if not asked:
+    setting = os.environ.get("SLIPSTREAM_FAULTPOINT")
+    if not setting:
         return
-    wanted, count, how = (*asked.split(":"), "", "")[:3]
+    wanted, count, how = (*setting.split(":"), "", "")[:3]
     if wanted == name:
         _arrivals[name] += 1
         if _arrivals[name] == int(count or 1):

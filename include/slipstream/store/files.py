@@ -37,13 +37,13 @@ def atomic_copy(source: Path, path: Path, digest: str = "") -> None:
     Raises:
         StoreError: as for :func:`atomic_write`, and ``file_changed``: the bytes are not those of *digest* any more.
     """
-    found = hashlib.sha256()
+    hashed = hashlib.sha256()
     with writable(path, source.stat().st_size), _beside(path) as target, source.open("rb") as origin:
         while chunk := origin.read(1 << 20):
             target.write(chunk)
             if digest:
-                found.update(chunk)
-        if digest and found.hexdigest() != digest:
+                hashed.update(chunk)
+        if digest and hashed.hexdigest() != digest:
             raise StoreError(f"{source}: changed while it was copied; run again.", code="file_changed")
 
 

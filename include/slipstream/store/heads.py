@@ -32,7 +32,7 @@ _log = logging.getLogger("slipstream")
 
 
 @dataclass(frozen=True)
-class Head:
+class LogHead:
     """How far a table had come.
 
     Attributes:
@@ -44,7 +44,7 @@ class Head:
     digest: str
 
 
-def read_head(location: Location, uri: str) -> Head | None:
+def read_head(location: Location, uri: str) -> LogHead | None:
     """The head of the table at *uri*; None if it has none: it is new, or of a time without heads.
 
     Raises:
@@ -58,9 +58,9 @@ def read_head(location: Location, uri: str) -> Head | None:
     if data is None:
         return None
     try:
-        found = json.loads(data)
-        head = Head(found["number"], found["digest"])
-        if found["check"] != _check(head):
+        fields = json.loads(data)
+        head = LogHead(fields["number"], fields["digest"])
+        if fields["check"] != _check(head):
             raise ValueError
     except (ValueError, KeyError, TypeError) as error:
         message = f"{_name(uri)}: is damaged; run `slipstream verify --repair`, which writes it anew."
@@ -68,7 +68,7 @@ def read_head(location: Location, uri: str) -> Head | None:
     return head
 
 
-def write_head(location: Location, uri: str, head: Head) -> None:
+def write_head(location: Location, uri: str, head: LogHead) -> None:
     """Set the head of the table at *uri*. What was committed stays committed if this fails; the next one makes good."""
     data = canonical_json({**asdict(head), "check": _check(head)})
     try:
@@ -83,25 +83,25 @@ def files_digest(table: DeltaTable) -> str:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    told = pa.table(table.get_add_actions(flatten=True))
-    found = hashlib.sha256()
-    if not told.num_rows:
-        return found.hexdigest()
-    told = told.take(pc.sort_indices(told["path"]))
-    for name in sorted(told.column_names):
-        column = told[name]
+    actions = pa.table(table.get_add_actions(flatten=True))
+    hashed = hashlib.sha256()
+    if not actions.num_rows:
+        return hashed.hexdigest()
+    actions = actions.take(pc.sort_indices(actions["path"]))
+    for name in sorted(actions.column_names):
+        column = actions[name]
         # A column that no file has is in the log or not, as others were added since.
         if name.startswith(_TOLD) and column.null_count < len(column):
-            found.update(canonical_json([name, column.cast(pa.string()).to_pylist()]))
-    return found.hexdigest()
+            hashed.update(canonical_json([name, column.cast(pa.string()).to_pylist()]))
+    return hashed.hexdigest()
 
 
 def write_table_head(location: Location, uri: str, table: DeltaTable) -> None:
     """Set the head of the *table*, which was opened as it is now."""
-    write_head(location, uri, Head(table.version(), files_digest(table)))
+    write_head(location, uri, LogHead(table.version(), files_digest(table)))
 
 
-def check_table_head(location: Location, uri: str, table: DeltaTable | None, head: Head | None) -> None:
+def check_table_head(location: Location, uri: str, table: DeltaTable | None, head: LogHead | None) -> None:
     """Refuse a *table* that ends before its *head*, or was changed since; the head was read before the table.
 
     Raises:
@@ -126,7 +126,7 @@ def _cut(uri: str, what: str) -> StoreError:
     return StoreError(message, code="table_cut")
 
 
-def _check(head: Head) -> str:
+def _check(head: LogHead) -> str:
     return hashlib.sha256(canonical_json(asdict(head))).hexdigest()[:32]
 
 

@@ -49,11 +49,11 @@ def in_order(labels: Iterable[Label]) -> list[Label]:
 
 def digest(batches: Iterable[Sequence[Label]]) -> str:
     """The sha256 of labels that are in order, however they are cut into *batches*."""
-    found = hashlib.sha256()
+    hashed = hashlib.sha256()
     for batch in batches:
         for label in batch:
-            found.update(canonical_json(label) + b"\n")
-    return found.hexdigest()
+            hashed.update(canonical_json(label) + b"\n")
+    return hashed.hexdigest()
 
 
 def deliver(stream: Stream, batches: Iterable[Sequence[Label]], source: str, key: str = "") -> bool:

@@ -19,11 +19,12 @@ from uuid import uuid4
 
 from slipstream.errors import Conflict, StoreError
 from slipstream.store.delta import back_off, lost_race, open_table, readable
+from slipstream.store.events import RUN, events_of
 from slipstream.store.faultpoints import faultpoint
-from slipstream.store.heads import Head, read_head, write_head
+from slipstream.store.heads import LogHead, read_head, write_head
 from slipstream.store.location import Location
 from slipstream.store.objects import canonical_json
-from slipstream.store.state import Event, State, fold
+from slipstream.store.state import Event, State, fold, position
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -98,11 +99,23 @@ class Ledger:
         """Events with ``seq > after``, in order, of one model or kind if asked."""
         with self._lock:
             self._refresh()
-            return [
-                event
-                for event in self._events[after:]
-                if (model is None or event.model == model) and (kind is None or event.kind == kind)
-            ]
+            if not model:
+                events = self._events[after:]
+                return [event for event in events if model in {None, event.model} and kind in {None, event.kind}]
+            state = self._state.model(model)
+            if kind is None:
+                return state.events[position(state.events, after) :]
+            # Every kind but one is a topic of its own.
+            events = list(state.on(kind, after=after))
+            return (
+                events if kind != RUN else [event for event in state.events if event.kind == RUN and event.seq > after]
+            )
+
+    def at(self, seq: int) -> Event:
+        """The event of that number; raises IndexError if there is none."""
+        with self._lock:
+            self._refresh()
+            return self._events[seq - 1]
 
     def find(self, kind: str, model: str, key: str) -> Event | None:
         """The event of that kind, model and key, or None."""
@@ -122,7 +135,7 @@ class Ledger:
         fresh._head_is_checked = True
         events = fresh.read()
         if events:
-            write_head(self.location, self.uri, Head(events[-1].seq, events[-1].hash))
+            write_head(self.location, self.uri, LogHead(events[-1].seq, events[-1].hash))
         return len(events)
 
     def _next(self, kind: str, model: str, payload: dict[str, Any], key: str, actor: str, event_id: str) -> Event:
@@ -163,7 +176,7 @@ class Ledger:
             # Lost, or won with the answer lost: reading again tells, because the event is looked up by its id.
             self._table = None
             return event.id in self.state().by_id or not lost_race(error, self.uri)
-        write_head(self.location, self.uri, Head(event.seq, event.hash))
+        write_head(self.location, self.uri, LogHead(event.seq, event.hash))
         if event.seq % COMPACT_EVERY == 0:
             self._compact()
         return True
@@ -238,7 +251,7 @@ class Ledger:
                 raise StoreError(message, code="ledger_broken")
             last = event
 
-    def _check_head(self, head: Head, new: Sequence[Event]) -> None:
+    def _check_head(self, head: LogHead, new: Sequence[Event]) -> None:
         events = [*self._events, *new]
         if len(events) < head.number:
             raise _cut(self.uri, f"ends at event {len(events)}, but had {head.number}")
@@ -255,11 +268,11 @@ class Ledger:
         """The events past number *after*. By deltalake's own engine: an endpoint that only follows needs no PyArrow."""
         from deltalake import QueryBuilder
 
-        asked = f"SELECT {', '.join(_COLUMNS)} FROM ledger WHERE seq > {after:d} ORDER BY seq"  # noqa: S608 - a number
+        query = f"SELECT {', '.join(_COLUMNS)} FROM ledger WHERE seq > {after:d} ORDER BY seq"  # noqa: S608 - a number
         with readable(self.uri):
-            found = QueryBuilder().register("ledger", table).execute(asked).read_all()
-            columns = [found.column(name).to_pylist() for name in _COLUMNS]
-            return [Event(*row) for row in zip(*columns, strict=True)]
+            rows = QueryBuilder().register("ledger", table).execute(query).read_all()
+            columns = [rows.column(name).to_pylist() for name in _COLUMNS]
+            return events_of(zip(*columns, strict=True))
 
 
 def _cut(uri: str, what: str) -> StoreError:
@@ -278,5 +291,5 @@ def _schema() -> Any:
 
 def _hash(event: Event) -> str:
     """The event's place in the chain: sha256 over all that it says and the hash before it."""
-    said = {name: getattr(event, name) for name in _COLUMNS if name != "hash"}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    fields = {name: getattr(event, name) for name in _COLUMNS if name != "hash"}
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()

@@ -128,8 +128,8 @@ class LocalObjects(Objects):
     def path(self, digest: str) -> Path:
         place = self.place(digest)
         with self._readable(place):
-            found = sha256_file(place)
-        _verify(digest, found, str(place))
+            actual = sha256_file(place)
+        _verify(digest, actual, str(place))
         return place
 
     @override

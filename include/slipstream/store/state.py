@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
 
+from slipstream.store.events import RUN, Event
+from slipstream.store.figures import VersionFigures
+from slipstream.store.payloads import (
+    DatasetCommitted,
+    DeploymentFinished,
+    DeploymentShifted,
+    DeploymentStarted,
+    KeyIssued,
+    KeyRevoked,
+    VersionRegistered,
+)
 
-@dataclass(frozen=True)
-class Event:
-    """One row of the ledger."""
-
-    seq: int
-    id: str
-    time: str
-    actor: str
-    model: str
-    kind: str
-    key: str
-    payload: str
-    prev_hash: str
-    hash: str
-
-    @cached_property
-    def data(self) -> dict[str, Any]:
-        """The payload, parsed."""
-        parsed: dict[str, Any] = json.loads(self.payload)
-        return parsed
-
-    def with_hash(self, value: str) -> Event:
-        """The same event with its hash filled in."""
-        return dataclasses.replace(self, hash=value)
+__all__ = ["Event", "IssuedKey", "ModelState", "State", "fold", "position"]
 
 
 @dataclass
@@ -58,6 +45,11 @@ class ModelState:
         retired: The event that took the model out of service; None unless nothing served since.
         retrain: The newest request for retraining that no training has answered yet.
         latest: Stage -> newest event that finished it.
+        spec: Digest of the model file of the newest run that recorded one; "" for none.
+        events: All events of the model, in order.
+        topics: Topic (:attr:`Event.topic`) -> its events, in order.
+        versioned: Topic and version -> the events of that topic about that version, in order.
+        runs: Id of a run -> newest event of it.
     """
 
     datasets: dict[str, Event] = field(default_factory=dict)
@@ -78,11 +70,34 @@ class ModelState:
     retired: Event | None = None
     retrain: Event | None = None
     latest: dict[str, Event] = field(default_factory=dict)
+    spec: str = ""
+    events: list[Event] = field(default_factory=list, repr=False)
+    topics: dict[str, list[Event]] = field(default_factory=dict, repr=False)
+    versioned: dict[tuple[str, int], list[Event]] = field(default_factory=dict, repr=False)
+    runs: dict[str, Event] = field(default_factory=dict, repr=False)
 
     @property
     def dataset(self) -> str | None:
         """The newest dataset version."""
         return next(reversed(self.datasets), None)
+
+    def committed(self, dataset: str) -> DatasetCommitted:
+        """What the event that committed that dataset version says; raises KeyError if none did."""
+        return self.datasets[dataset].content_as(DatasetCommitted)
+
+    def packaged(self, version: int) -> VersionFigures:
+        """What the packaging of that registered *version* left; raises KeyError if there is no such version."""
+        return self.versions[version].content_as(VersionRegistered).result
+
+    def on(self, topic: str, version: int | None = None, *, after: int = 0) -> Sequence[Event]:
+        """The events of that *topic* with ``seq > after``, oldest first; of one *version* if that is named."""
+        events = self.topics.get(topic, ()) if version is None else self.versioned.get((topic, version), ())
+        return events[position(events, after) :] if after else events
+
+    def newest(self, topic: str, version: int | None = None) -> Event | None:
+        """The newest event of that *topic*, of one *version* if that is named; None if there is none."""
+        events = self.on(topic, version)
+        return events[-1] if events else None
 
     def number_of(self, event: Event) -> int:
         """The version number that the registering *event* got."""
@@ -126,7 +141,12 @@ class State:
 
 
 def fold(state: State, event: Event) -> None:
-    """Take *event* into *state*. Kinds that change no state are only indexed."""
+    """Take *event* into *state*. Kinds that change no state are only indexed.
+
+    Raises:
+        ValueError: the event lacks what this needs; then no model has changed.
+    """
+    _ = event.content
     state.seq = event.seq
     state.by_id[event.id] = event
     if event.key:
@@ -135,30 +155,49 @@ def fold(state: State, event: Event) -> None:
         _fold_key(state.keys, event)
         return
     model = state.models.setdefault(event.model, ModelState())
-    stage = event.data.get("stage")
-    if stage:
-        model.latest[stage] = event
     change = _CHANGES.get(event.kind)
     if change:
         change(model, event)
+    _index(model, event)
+
+
+def position(events: Sequence[Event], after: int) -> int:
+    """How many of *events*, which are in order, have a ``seq`` of at most *after*."""
+    return bisect_right(events, after, key=lambda event: event.seq)
+
+
+def _index(model: ModelState, event: Event) -> None:
+    """Put *event* where it is looked for."""
+    content, topic = event.content, event.topic
+    model.events.append(event)
+    model.topics.setdefault(topic, []).append(event)
+    if content.about:
+        model.versioned.setdefault((topic, content.about), []).append(event)
+    if content.run:
+        model.runs[content.run] = event
+    if content.stage:
+        model.latest[content.stage] = event
+    model.spec = content.spec or model.spec
 
 
 def _fold_key(keys: dict[str, IssuedKey], event: Event) -> None:
     """Take an event about an API key, which belongs to no model."""
-    data = event.data
     if event.kind == "key.issued":
-        issued = IssuedKey(data["id"], data["digest"], data["caller"], tuple(data["scopes"]), data["expires"])
-        keys.setdefault(issued.id, issued)
-    elif event.kind == "key.revoked" and data["id"] in keys:
-        keys[data["id"]] = dataclasses.replace(keys[data["id"]], revoked=True)
+        new = event.content_as(KeyIssued)
+        keys.setdefault(new.id, IssuedKey(new.id, new.digest, new.caller, new.scopes, new.expires))
+    elif event.kind == "key.revoked":
+        revoked = event.content_as(KeyRevoked).id
+        if revoked in keys:
+            keys[revoked] = dataclasses.replace(keys[revoked], revoked=True)
 
 
 def _dataset_committed(model: ModelState, event: Event) -> None:
-    model.watermark = event.data["watermark"]
-    if event.data.get("batches") is not None:
+    committed = event.content_as(DatasetCommitted)
+    model.watermark = committed.watermark
+    if committed.batches is not None:
         # Derived anew, it may be what an earlier version was, and is the newest all the same.
-        model.datasets.pop(event.data["dataset"], None)
-    model.datasets.setdefault(event.data["dataset"], event)
+        model.datasets.pop(committed.dataset, None)
+    model.datasets.setdefault(committed.dataset, event)
 
 
 def _version_registered(model: ModelState, event: Event) -> None:
@@ -167,28 +206,30 @@ def _version_registered(model: ModelState, event: Event) -> None:
 
 
 def _deployment_started(model: ModelState, event: Event) -> None:
-    model.deployment = event.data["version"]
-    model.sticky = str(event.data.get("sticky", ""))
-    model.schema_change = bool(event.data.get("schema_change", False))
+    started = event.content_as(DeploymentStarted)
+    model.deployment = started.version
+    model.sticky = started.sticky or ""
+    model.schema_change = started.schema_change
     model.attempt = event.seq
-    _share(model, event)
+    _share(model, event, started)
 
 
 def _deployment_shifted(model: ModelState, event: Event) -> None:
-    if event.data["version"] == model.deployment:
-        _share(model, event)
+    shifted = event.content_as(DeploymentShifted)
+    if shifted.version == model.deployment:
+        _share(model, event, shifted)
 
 
-def _share(model: ModelState, event: Event) -> None:
-    model.weight = float(event.data.get("weight", 1.0))
-    model.shadow = bool(event.data.get("shadow", False))
+def _share(model: ModelState, event: Event, share: DeploymentShifted) -> None:
+    model.weight = share.weight
+    model.shadow = share.shadow
     model.moved = event.seq
 
 
 def _deployment_finished(model: ModelState, event: Event) -> None:
-    version = event.data["version"]
+    finished = event.content_as(DeploymentFinished)
+    version, left = finished.version, finished.left
     model.attempt = model.moved = model.closed = event.seq
-    left = event.data.get("left")
     model.left = (model.left | {left} if left else model.left) - {version}
     if version != model.champion:
         model.previous, model.champion = model.champion, version
@@ -212,7 +253,7 @@ def _retrain_requested(model: ModelState, event: Event) -> None:
 
 
 def _run_finished(model: ModelState, event: Event) -> None:
-    if event.data.get("stage") == "train":
+    if event.topic == "train":
         model.retrain = None
 
 
@@ -225,5 +266,5 @@ _CHANGES = {
     "deployment.rolled_back": _deployment_rolled_back,
     "model.retired": _model_retired,
     "retrain.requested": _retrain_requested,
-    "run.finished": _run_finished,
+    RUN: _run_finished,
 }

@@ -93,18 +93,18 @@ class Tables(TablePlaces):
             replace_files(self.location, self.uri(model, table), opened, files, _properties(key))
             faultpoint("tables.after_commit")
 
-        found = self._once(model, table, key, "replacements", commit)
+        added = self._once(model, table, key, "replacements", commit)
         order = {sha256_file(file): place for place, file in reversed(list(enumerate(files)))}
-        return tuple(sorted(found, key=lambda file: order.get(file.sha256, len(order))))
+        return tuple(sorted(added, key=lambda file: order.get(file.sha256, len(order))))
 
     def _once(self, model: str, table: str, key: str, what: str, commit: Callable[[], object]) -> tuple[TableFile, ...]:
         """The files that *key* added, by *commit* unless they are there; tried again where another writer was first."""
         from deltalake.exceptions import DeltaError
 
         for attempt in range(ATTEMPTS):
-            found = self._appended(model, table, key)
-            if found is not None:
-                return found
+            added = self._appended(model, table, key)
+            if added is not None:
+                return added
             try:
                 commit()
             except (DeltaError, OSError) as error:
@@ -118,12 +118,14 @@ class Tables(TablePlaces):
 
     def holding(self, model: str, table: str, column: str, values: Sequence[str]) -> Sound:
         """The files that, by their statistics, may hold one of *values* in the text *column*; damaged ones named."""
-        told = self._told(model, table)
-        unknown = [None] * len(told["path"])
-        ends = (told.get(f"{end}.{column}", unknown) for end in ("min", "max"))
-        files = zip(told["path"], told["num_records"], *ends, strict=True)
-        found = {path: n for path, n, low, high in files if low is None or any(low <= one <= high for one in values)}
-        return self._sound(model, table, found)
+        actions = self._actions(model, table)
+        unknown = [None] * len(actions["path"])
+        ends = (actions.get(f"{end}.{column}", unknown) for end in ("min", "max"))
+        files = zip(actions["path"], actions["num_records"], *ends, strict=True)
+        candidates = {
+            path: n for path, n, low, high in files if low is None or any(low <= one <= high for one in values)
+        }
+        return self._sound(model, table, candidates)
 
     def sound(self, model: str, table: str, rows: int | None = None) -> Sound:
         """The files of the table as it is now that are what was written, and the names of those that are not.
@@ -136,8 +138,10 @@ class Tables(TablePlaces):
         Raises:
             StoreError: the table's log is damaged.
         """
-        told = self._told(model, table)
-        files = sorted(zip(told["modification_time"], told["path"], told["num_records"], strict=True), reverse=True)
+        actions = self._actions(model, table)
+        files = sorted(
+            zip(actions["modification_time"], actions["path"], actions["num_records"], strict=True), reverse=True
+        )
         taken: dict[str, int] = {}
         for _, path, count in files:
             if rows is not None and sum(taken.values()) >= rows:
@@ -190,10 +194,10 @@ class Tables(TablePlaces):
         check_table_head(self.location, uri, opened, head)
         return opened
 
-    def _told(self, model: str, table: str) -> dict[str, list[Any]]:
+    def _actions(self, model: str, table: str) -> dict[str, list[Any]]:
         """What the log says of each file of the table."""
         opened = self._open(model, table)
-        return _told(opened) if opened is not None else {"path": [], "num_records": [], "modification_time": []}
+        return _actions(opened) if opened is not None else {"path": [], "num_records": [], "modification_time": []}
 
     def _appended(self, model: str, table: str, key: str) -> tuple[TableFile, ...] | None:
         """The files that an earlier append with this key added; None if there was none."""
@@ -215,13 +219,13 @@ class Tables(TablePlaces):
         return tuple(sorted(described, key=lambda file: (file.sha256, file.path)))
 
     def _sound(self, model: str, table: str, added: Mapping[str, int]) -> Sound:
-        found, damaged = [], []
+        intact, damaged = [], []
         for path, rows in added.items():
             try:
-                found.append(self._file(model, table, path, rows))
+                intact.append(self._file(model, table, path, rows))
             except (ChecksumMismatch, NotFound):
                 damaged.append(path)
-        return Sound(tuple(sorted(found, key=lambda file: (file.sha256, file.path))), tuple(sorted(damaged)))
+        return Sound(tuple(sorted(intact, key=lambda file: (file.sha256, file.path))), tuple(sorted(damaged)))
 
     def _file(self, model: str, table: str, path: str, rows: int) -> TableFile:
         local = self.local(model, table, path)
@@ -250,14 +254,14 @@ def _properties(key: str) -> CommitProperties:
 
 def _added(table: DeltaTable | None) -> dict[str, int]:
     """Path -> rows of every file of the table, as this version of it has them."""
-    told = _told(table) if table is not None else {"path": [], "num_records": []}
-    return dict(zip(told["path"], told["num_records"], strict=True))
+    actions = _actions(table) if table is not None else {"path": [], "num_records": []}
+    return dict(zip(actions["path"], actions["num_records"], strict=True))
 
 
-def _told(table: DeltaTable) -> dict[str, list[Any]]:
+def _actions(table: DeltaTable) -> dict[str, list[Any]]:
     """What the log says of each file of the table: column -> values."""
     import pyarrow as pa
 
     with readable(table.table_uri):
-        told: dict[str, list[Any]] = pa.table(table.get_add_actions(flatten=True)).to_pydict()
-    return told
+        actions: dict[str, list[Any]] = pa.table(table.get_add_actions(flatten=True)).to_pydict()
+    return actions

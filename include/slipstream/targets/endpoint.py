@@ -33,22 +33,22 @@ class EndpointTarget:
 
         name = f"{rollout.model}/{rollout.version}"
         deadline = time.monotonic() + rollout.timeout
-        pause, said = _FIRST, "it has not answered"
+        pause, seen = _FIRST, "it has not answered"
         with httpx.Client(timeout=_ANSWER, trust_env=False, headers=key_header(rollout.endpoint_key)) as client:
             while time.monotonic() < deadline:
                 known = _asked(client, rollout)
                 if known is None:
-                    said = "the endpoint does not know the model yet"
+                    seen = "the endpoint does not know the model yet"
                 elif _serves(known, rollout):
                     return
                 else:
                     _check_refusal(known, rollout)
-                    said = f"the endpoint serves version {known['version']}, state {known['state']}"
+                    seen = f"the endpoint serves version {known['version']}, state {known['state']}"
                 rollout.still()
                 time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
                 pause = min(pause * 1.5, _LONGEST)
         waited = f"not in service at {rollout.endpoint} within {rollout.timeout:g} s"
-        message = f"{name}: {waited}: {said}; see the endpoint's log."
+        message = f"{name}: {waited}: {seen}; see the endpoint's log."
         raise DeployError(message, code="deploy_timeout")
 
     def look(self, rollout: Rollout) -> Mapping[str, Any] | None:
@@ -78,12 +78,12 @@ def await_dropped(endpoint: str, key: str, model: str, timeout: float) -> None:
             with suppress(httpx.TimeoutException):
                 try:
                     reply = client.get(url)
-                    said = reply.json()
+                    body = reply.json()
                 except (httpx.ConnectError, ValueError):
                     return
-                if _error(said)[0] in _GONE:
+                if _error(body)[0] in _GONE:
                     return
-                _understood(url, reply.status_code, said)
+                _understood(url, reply.status_code, body)
             time.sleep(_FIRST)
     message = f"{model}: is retired, but {endpoint} still answers with it after {timeout:g} s; see the endpoint's log."
     raise DeployError(message, code="deploy_timeout")
@@ -110,14 +110,14 @@ def _hint(url: str) -> str:
 def _serves(known: dict[str, Any], rollout: Rollout) -> bool:
     """Whether the version has the part that it is to have: the champion's, alone, or that of a challenger or shadow."""
     challenger, shadow = known.get("challenger"), known.get("shadow")
-    found: dict[str, Any] = known
+    part: dict[str, Any] = known
     if rollout.shadow:
-        found = shadow or {}
+        part = shadow or {}
     elif rollout.weight < 1:
-        found = challenger if challenger and challenger["weight"] == rollout.weight else {}
+        part = challenger if challenger and challenger["weight"] == rollout.weight else {}
     elif challenger or shadow:
         return False
-    return (found.get("version"), found.get("bundle")) == (rollout.version, rollout.bundle)
+    return (part.get("version"), part.get("bundle")) == (rollout.version, rollout.bundle)
 
 
 def _check_refusal(known: dict[str, Any], rollout: Rollout) -> None:
@@ -157,13 +157,13 @@ def _error(known: Any) -> tuple[str, str]:
 
 
 def _understood(url: str, status: int, known: Any) -> dict[str, Any] | None:
-    code, said = _error(known)
+    code, text = _error(known)
     if status == 200 and isinstance(known, dict) and "state" in known:
         return known
     if code in _LATER:
         return None
     if status in {401, 403}:
-        message = f"{url}: the endpoint refuses the key [{code}]: {said}; set SLIPSTREAM_ENDPOINT_KEY."
+        message = f"{url}: the endpoint refuses the key [{code}]: {text}; set SLIPSTREAM_ENDPOINT_KEY."
         raise DeployError(message, code="endpoint_key_refused")
     message = f"{url}: answers {status}, as no Slipstream endpoint does; {_hint(url)}."
     raise DeployError(message, code="endpoint_unreachable")

@@ -14,8 +14,8 @@ class LocalTarget:
 
     def roll_out(self, rollout: Rollout) -> None:
         """Open the bundle, load it and answer its golden rows; raises DeployError with the reason if that fails."""
-        from slipstream.scoring.bundle import open_bundle
-        from slipstream.scoring.scorer import load_scorer
+        from slipstream.bundle.bundle import open_bundle
+        from slipstream.bundle.scorer import load_scorer
         from slipstream.store import Store
 
         try:

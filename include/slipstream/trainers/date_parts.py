@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from slipstream.scoring.dates import PARTS, date_parts, is_date
+from slipstream.compiler.dates import PARTS, date_parts, is_date
 
 
 class DateParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -24,8 +24,8 @@ class DateParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Array of shape ``(n, 6 * columns)``."""
         check_is_fitted(self)
         parts = [[date_parts(word) for word in frame[name]] for name in self.feature_names_in_]
-        found = [np.array(rows, dtype=np.float64).reshape(len(frame), len(PARTS)) for rows in parts]
-        return np.hstack(found)
+        columns = [np.array(rows, dtype=np.float64).reshape(len(frame), len(PARTS)) for rows in parts]
+        return np.hstack(columns)
 
     def get_feature_names_out(self, input_features: Any = None) -> Any:
         """``column_part`` for each column and part."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slipstream.errors import SpecError, shown
-from slipstream.spec import ModelSpec
+from slipstream.spec.model import ModelSpec
 
 _WORDS = {"interaction_cst": ("pairwise", "no_interactions")}
 
@@ -41,18 +41,18 @@ def placed(spec: ModelSpec, parameters: Mapping[str, Any], prepared: Prepared) -
     Raises:
         SpecError: ``spec_parameter_invalid``: no such input, or a constraint on what is no number.
     """
-    found = dict(parameters)
+    settled = dict(parameters)
     for name, change in _CHANGES.items():
-        value = found.get(name)
+        value = settled.get(name)
         if value is not None and value not in _WORDS.get(name, ()):
-            found[name] = change(_Pointer(spec, name), value, prepared)
-    _apart(spec, found, prepared)
-    return found
+            settled[name] = change(_Pointer(spec, name), value, prepared)
+    _apart(spec, settled, prepared)
+    return settled
 
 
-def _apart(spec: ModelSpec, found: Mapping[str, Any], prepared: Prepared) -> None:
+def _apart(spec: ModelSpec, parameters: Mapping[str, Any], prepared: Prepared) -> None:
     """Refuse a constraint on an input of categories, which neither rises nor falls."""
-    signs, categories = found.get("monotonic_cst"), found.get("categorical_features")
+    signs, categories = parameters.get("monotonic_cst"), parameters.get("categorical_features")
     if not isinstance(signs, list) or not isinstance(categories, list):
         return
     for name, places in prepared.places.items():
@@ -70,32 +70,32 @@ class _Pointer:
         message = f"{self.spec.name}: train.trainer.parameters.{self.parameter}: {text}."
         return SpecError(message, code="spec_parameter_invalid")
 
-    def input(self, said: Any) -> str:
+    def input(self, pointed: Any) -> str:
         """The input that a name or a position means."""
         inputs = self.spec.inputs
-        if isinstance(said, int) and not isinstance(said, bool):
-            if not 0 <= said < len(inputs):
-                raise self.refuse(f"{said} is no position among the {len(inputs)} inputs, which count from 0")
-            return inputs[said]
-        if said in inputs:
-            return str(said)
-        near = difflib.get_close_matches(str(said), inputs, n=1, cutoff=0.5)
+        if isinstance(pointed, int) and not isinstance(pointed, bool):
+            if not 0 <= pointed < len(inputs):
+                raise self.refuse(f"{pointed} is no position among the {len(inputs)} inputs, which count from 0")
+            return inputs[pointed]
+        if pointed in inputs:
+            return str(pointed)
+        near = difflib.get_close_matches(str(pointed), inputs, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(inputs[:20])}"
-        raise self.refuse(f"{shown(said)} is no input; {hint}")
+        raise self.refuse(f"{shown(pointed)} is no input; {hint}")
 
 
 def _monotonic(point: _Pointer, value: Any, prepared: Prepared) -> list[int]:
     """`{price: -1}`, or a list with one entry for each input."""
     if isinstance(value, Mapping):
-        said = {point.input(name): sign for name, sign in value.items()}
+        signs_by_name = {point.input(name): sign for name, sign in value.items()}
     elif isinstance(value, list) and len(value) == len(point.spec.inputs):
-        said = dict(zip(point.spec.inputs, value, strict=True))
+        signs_by_name = dict(zip(point.spec.inputs, value, strict=True))
     else:
         count = f"{len(value)} entries" if isinstance(value, list) else shown(value)
         inputs = len(point.spec.inputs)
         raise point.refuse(f"{count}; write {{input: 1 or -1}}, or a list of {inputs}, one for each of inputs in order")
     signs = [0] * prepared.width
-    for name, sign in said.items():
+    for name, sign in signs_by_name.items():
         if sign not in (-1, 0, 1) or isinstance(sign, bool):  # no set: a list has no hash
             raise point.refuse(f"{shown(sign)} for {name!r}; write 1 (rises), -1 (falls) or 0")
         if sign and name not in prepared.numbers:
@@ -111,7 +111,7 @@ def _interactions(point: _Pointer, value: Any, prepared: Prepared) -> list[list[
         raise point.refuse(
             f"{shown(value)}; write groups of inputs such as [[price, age], [city]], or 'no_interactions'"
         )
-    return [[place for said in group for place in prepared.places[point.input(said)]] for group in value]
+    return [[place for pointed in group for place in prepared.places[point.input(pointed)]] for group in value]
 
 
 def _categorical(point: _Pointer, value: Any, prepared: Prepared) -> list[int]:
@@ -122,7 +122,7 @@ def _categorical(point: _Pointer, value: Any, prepared: Prepared) -> list[int]:
         if len(value) != len(point.spec.inputs):
             raise point.refuse(f"{len(value)} truth values for {len(point.spec.inputs)} inputs")
         value = [name for name, chosen in zip(point.spec.inputs, value, strict=True) if chosen]
-    names = [point.input(said) for said in value]
+    names = [point.input(pointed) for pointed in value]
     for name in names:
         if len(prepared.places[name]) > 1:
             raise point.refuse(f"input {name!r} is a date, whose parts are numbers")

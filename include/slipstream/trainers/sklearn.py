@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from slipstream.errors import SpecError, StageError, shown
-from slipstream.estimators import ESTIMATORS
-from slipstream.scoring.labels import label_values
-from slipstream.spec import ModelSpec
+from slipstream.label_types import label_values
+from slipstream.spec.estimators import ESTIMATORS
+from slipstream.spec.model import ModelSpec
 from slipstream.trainers.positions import POINTING, Prepared, placed
 
 MOST_CATEGORIES = 30
@@ -29,7 +29,7 @@ class SklearnTrainer:
     """Fits one scikit-learn estimator.
 
     Attributes:
-        estimator: Its import path, one of :data:`slipstream.estimators.ESTIMATORS`.
+        estimator: Its import path, one of :data:`slipstream.spec.estimators.ESTIMATORS`.
         parameters: Its constructor's arguments. Those that point at columns (``monotonic_cst``, ``interaction_cst``,
             ``categorical_features``) take names, or positions among ``inputs``.
     """
@@ -47,7 +47,7 @@ class SklearnTrainer:
             seed: Becomes ``random_state`` where the estimator has one.
 
         Raises:
-            SpecError: ``spec_estimator_unknown`` or ``spec_parameter_invalid``.
+            SpecError: ``spec_estimator_unknown``, ``spec_parameter_unknown`` or ``spec_parameter_invalid``.
             StageError: ``training_failed`` with what the estimator said.
         """
         from joblib import cpu_count, parallel_config
@@ -86,8 +86,12 @@ class SklearnTrainer:
             raise SpecError(message, code="spec_estimator_unknown")
         module, _, name = self.estimator.rpartition(".")
         kind = getattr(importlib.import_module(module), name)
-        made = kind(**{name: value for name, value in self.parameters.items() if name not in POINTING})
-        return made.set_params(random_state=seed) if "random_state" in made.get_params() else made
+        try:
+            estimator = kind(**{key: value for key, value in self.parameters.items() if key not in POINTING})
+        except TypeError as error:
+            message = f"{spec.name}: train.trainer.parameters: {error}; take it out."
+            raise SpecError(message, code="spec_parameter_unknown") from error
+        return estimator.set_params(random_state=seed) if "random_state" in estimator.get_params() else estimator
 
 
 def _forget_traces(model: Any) -> None:
@@ -107,7 +111,7 @@ def _forget_traces(model: Any) -> None:
 
 def _prepared(prepare: Any, inputs: Any, model: Any) -> Prepared:
     """Where each input stands behind the preparation, which makes of a date its parts."""
-    from slipstream.scoring.dates import PARTS
+    from slipstream.compiler.dates import PARTS
 
     places: dict[str, list[int]] = {}
     for part, _, names in prepare.transformers:

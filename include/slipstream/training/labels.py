@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from slipstream.errors import DataError, SpecError, shown
-from slipstream.scoring.labels import label_values
-from slipstream.spec import ModelSpec
-from slipstream.spec_values import PAIRS
-from slipstream.strict_yaml import parse
+from slipstream.label_types import label_values
+from slipstream.spec.model import ModelSpec
+from slipstream.spec.strict_yaml import parse
+from slipstream.spec.values import PAIRS
 
 Label = bool | int | str
 
@@ -41,8 +41,8 @@ def classes_of(spec: ModelSpec, target: Any) -> tuple[Label, ...]:
 def _two(spec: ModelSpec, classes: tuple[Label, ...]) -> tuple[Label, ...]:
     """The other label, then the positive one."""
     if len(classes) > 2:
-        found = ", ".join(map(str, classes[:5]))
-        raise _unusable(spec, f"holds {len(classes)} values ({found}); 'binary' needs two. Write task: multiclass")
+        listed = ", ".join(map(str, classes[:5]))
+        raise _unusable(spec, f"holds {len(classes)} values ({listed}); 'binary' needs two. Write task: multiclass")
     positive = _positive(spec, classes)
     return (next(label for label in classes if label != positive), positive)
 
@@ -71,40 +71,40 @@ def weighed(spec: ModelSpec, trainer: Mapping[str, Any], classes: tuple[Label, .
     if not isinstance(weights, Mapping):
         return dict(trainer)
     place = f"{spec.name}: train.trainer.parameters.class_weight"
-    named = ", ".join(map(shown, classes))
-    found: dict[Label, Any] = {}
+    listed = ", ".join(map(shown, classes))
+    by_label: dict[Label, Any] = {}
     for key, weight in weights.items():
         label = match_label(key, classes)
         if label is None:
-            message = f"{place}: {shown(key)} is no label of {spec.target!r}; it has {named}."
+            message = f"{place}: {shown(key)} is no label of {spec.target!r}; it has {listed}."
             raise SpecError(message, code="spec_parameter_invalid")
-        if label in found:
+        if label in by_label:
             message = f"{place}: label {shown(label)} is named twice, last as {shown(key)}; take one out."
             raise SpecError(message, code="spec_parameter_invalid")
-        found[label] = weight
+        by_label[label] = weight
     codes = dict(zip(classes, (0, 1), strict=True)) if spec.task == "binary" else {label: label for label in classes}
     # As scikit-learn has it, a label that is not named weighs 1.
-    parameters["class_weight"] = {codes[label]: found.get(label, 1) for label in classes}
+    parameters["class_weight"] = {codes[label]: by_label.get(label, 1) for label in classes}
     return {**trainer, "parameters": parameters}
 
 
-def match_label(said: Any, classes: tuple[Label, ...]) -> Label | None:
-    """The label that a model file means by *said*: itself, or the one that is written so."""
-    same = [label for label in classes if type(label) is type(said) and label == said]
-    written = [label for label in classes if _written(label) == _written(said)]
+def match_label(written_label: Any, classes: tuple[Label, ...]) -> Label | None:
+    """The label that a model file means by *written_label*: itself, or the one that is written so."""
+    same = [label for label in classes if type(label) is type(written_label) and label == written_label]
+    written = [label for label in classes if _written(label) == _written(written_label)]
     return next(iter((*same, *written)), None)
 
 
 def _positive(spec: ModelSpec, classes: tuple[Label, ...]) -> Label:
     if spec.positive is not None:
-        found = match_label(spec.positive, classes)
-        if found is None:
+        label = match_label(spec.positive, classes)
+        if label is None:
             message = (
                 f"{spec.name}: positive: {shown(spec.positive)} is no label of {spec.target!r}; "
                 f"it has {' and '.join(map(shown, classes))}."
             )
             raise SpecError(message, code="positive_unknown")
-        return found
+        return label
     words = {_written(label).lower(): label for label in classes}
     for other, positive in PAIRS:
         if words.keys() == {other, positive}:

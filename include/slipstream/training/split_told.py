@@ -38,7 +38,7 @@ def on_both_sides(rows: duckdb.DuckDBPyRelation, key: Sequence[str], train: str,
         train: SQL of which rows train.
         holdout: SQL of which are held out.
     """
-    said = []
+    sentences = []
     dates = {name for name, kind in columns_of(rows) if kind in {"DATE", "TIMESTAMP"}}
     for name in key if len(key) > 1 else ():
         if name in dates:
@@ -48,8 +48,8 @@ def on_both_sides(rows: duckdb.DuckDBPyRelation, key: Sequence[str], train: str,
         ).aggregate("count(*) FILTER (WHERE held AND trained), count(*) FILTER (WHERE held), max(n), count(*)")
         both, held, most, values = first_row(sides)
         if held and most > 1 and values >= FEW and both > MANY * held:
-            said.append(
+            sentences.append(
                 f"{both:,} of {held:,} held-out values of {name!r} stand among the training rows too. If rows of one "
                 f"{name} are alike, the figures flatter the model; write train.group: {name} to keep them on one side."
             )
-    return tuple(said)
+    return tuple(sentences)

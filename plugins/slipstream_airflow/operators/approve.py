@@ -16,7 +16,7 @@ from slipstream_airflow.operators.base import Given, Job, SlipstreamOperator, us
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from slipstream.stages.approve import Question
+    from slipstream.rollout.approval import ApprovalQuestion
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+!|~])")
 
@@ -43,14 +43,17 @@ class ApproveOperator(SlipstreamOperator, ApprovalOperator):
 
     def execute(self, context: Context) -> Any:
         """The policy's decision; where a person decides, the task waits here without using a worker."""
-        from slipstream.stages.approve import Question, approve, request
+        from slipstream.rollout.approval import ApprovalQuestion
+        from slipstream.stages.approve import approve, request
 
         with self.job(context) as job:
             version = job.version_of(self.version)
             if job.spec.approval.mode == "auto":
                 return approve(job.spec, job.store, version).figures()
             params: Mapping[str, Any] = context.get("params") or {}
-            question = Question(self._asked(context, version), user_of(context), str(params.get("reason") or ""))
+            question = ApprovalQuestion(
+                self._asked(context, version), user_of(context), str(params.get("reason") or "")
+            )
             request(job.spec, job.store, version, question, actor=job.actor)
             self.subject = f"May {self.model}/{version} serve?"
             self.body = self.body or _body(job, version, question)
@@ -58,20 +61,19 @@ class ApproveOperator(SlipstreamOperator, ApprovalOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Keep the person's answer, then go on or skip what comes after."""
-        from slipstream.stages.approve import TIMEOUT, Answer, approve
+        from slipstream.rollout.approval import TIMEOUT, ApprovalAnswer
+        from slipstream.stages.approve import approve
 
         if event.get("error_type") == "timeout" or event.get("timedout"):
-            nobody = {"id": TIMEOUT, "name": TIMEOUT}
-            event = {"chosen_options": [self.REJECT], "params_input": {}, "responded_at": utcnow()} | {
-                "responded_by_user": nobody
-            }
+            event = {"chosen_options": [self.REJECT], "params_input": {}, "responded_at": utcnow()}
+            event["responded_by_user"] = {"id": TIMEOUT, "name": TIMEOUT}
         if "error" not in event:
             with self.job(context) as job:
                 version = job.version_of(self.version)
-                asked = f"{self._asked(context, version)} {event['responded_at'].isoformat()}"
+                question = f"{self._asked(context, version)} {event['responded_at'].isoformat()}"
                 comment = str((event["params_input"] or {}).get("comment", ""))
                 approved = event["chosen_options"] == [self.APPROVE]
-                approve(job.spec, job.store, version, Answer(approved, _person(event), comment, asked))
+                approve(job.spec, job.store, version, ApprovalAnswer(approved, _person(event), comment, question))
         return super().execute_complete(context, event)
 
     @staticmethod
@@ -85,17 +87,17 @@ def _person(event: Mapping[str, Any]) -> str:
     return str(user.get("name") or user.get("id") or "unknown")
 
 
-def _body(job: Job, version: int, question: Question) -> str:
+def _body(job: Job, version: int, question: ApprovalQuestion) -> str:
     """What a person should know to decide, as Markdown."""
-    from slipstream.stages.evidence import evidence
+    from slipstream.rollout.approval_evidence import evidence
 
     name = job.spec.name
-    found = evidence(job.spec, job.store, version, reason=question.reason, requester=question.requester)
+    gathered = evidence(job.spec, job.store, version, reason=question.reason, requester=question.requester)
     serving = job.store.ledger.state().model(name).champion
     lines = [f"Version {serving} serves now." if serving else "Nothing serves yet."]
-    for part in found.parts:
+    for part in gathered.parts:
         lines += ["", f"**{_plain(part.title)}**", "", *(f"- {_plain(line)}" for line in part.lines)]
-    links = [f"[{report}]({page(f'reports/{digest}')})" for report, digest in found.reports.items()]
+    links = [f"[{report}]({page(f'reports/{digest}')})" for report, digest in gathered.reports.items()]
     links.append(f"[all of {name}]({page(f'models/{name}')})")
     return "\n".join([*lines, "", f"Reports: {', '.join(links)}"])
 

@@ -10,19 +10,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator, XComArg
 from airflow.sdk.exceptions import AirflowFailException
 
-from slipstream import model_file
-from slipstream.errors import (
-    BackendError,
-    BundleError,
-    DataError,
-    NotFound,
-    SlipstreamError,
-    SpecError,
-    StageError,
-    Superseded,
-)
-from slipstream.spec import ModelSpec
-from slipstream.stages.contract import newest_dataset, newest_id, newest_version
+from slipstream.errors import SlipstreamError, StageError
+from slipstream.newest import newest_batch, newest_dataset, newest_run, newest_version
+from slipstream.spec import loader
+from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 from slipstream_airflow.hooks import settings_of
 from slipstream_airflow.links import ModelLink, ReportLink
@@ -31,13 +22,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from slipstream.settings import Settings
-
-PERMANENT = (SpecError, BackendError, DataError, BundleError, StageError, NotFound, Superseded)
-"""Errors that the same inputs give again: the task fails at once. Anything else (a store or an endpoint that is away
-for a while, a race that was lost) is tried again."""
-PERMANENT_CODES = ("promotion_stale", "rolled_back")
-"""Codes of other errors that stay: the first needs a new evaluation, which is another task's; the second is the answer
-to the question whether the version is good."""
 
 REASON = "slipstream_error"
 """Under this key a task that failed leaves why."""
@@ -62,13 +46,21 @@ class Job:
         settings = self.settings
         return {"endpoint": settings.endpoint, "endpoint_key": settings.endpoint_key, "actor": self.actor}
 
-    def id_of(self, given: Any, stage: str, field: str) -> str:
-        """The id that was *given* (as text or in another stage's output), or the newest that *stage* left in *field*.
+    def batch_of(self, given: Any) -> str:
+        """The batch that was *given* (as text or in another stage's output), or the newest.
+
+        Raises:
+            StageError: nothing was given and no ingest has brought a batch.
+        """
+        return str(_value(given, "batch") or newest_batch(self.store, self.spec))
+
+    def run_of(self, given: Any, stage: str) -> str:
+        """The run of *stage* that was *given* (as text or in its output), or the newest.
 
         Raises:
             StageError: nothing was given and the stage has never finished.
         """
-        return str(_value(given, field) or newest_id(self.store, self.spec, stage, field))
+        return str(_value(given, "run") or newest_run(self.store, self.spec, stage))
 
     def dataset_of(self, given: Any) -> str:
         """The dataset version that was *given*, or the newest.
@@ -125,28 +117,26 @@ class SlipstreamOperator(BaseOperator):
         if not isinstance(result, Mapping):
             return
         self.report = str(result.get("report") or "")
-        told = {name: value for name, value in result.items() if isinstance(value, int | float | str) and value != ""}
-        self.log.info("%s", ", ".join(f"{name}: {value}" for name, value in told.items()))
+        shown = {name: value for name, value in result.items() if isinstance(value, int | float | str) and value != ""}
+        self.log.info("%s", ", ".join(f"{name}: {value}" for name, value in shown.items()))
 
     @contextmanager
     def job(self, context: Context) -> Iterator[Job]:
         """The spec, the store and who asked; an error that another try cannot mend fails the task at once.
 
         Raises:
-            AirflowFailException: for the errors of :data:`PERMANENT`; the text starts with the error's code.
+            AirflowFailException: for errors that are not ``retryable``; the text starts with the error's code.
         """
         try:
             settings = settings_of(self.store, self.models)
-            spec = model_file.find_spec(
-                settings.models, self.model, allow_code=settings.allow_code, pools=settings.pools
-            )
+            spec = loader.find_spec(settings.models, self.model, allow_code=settings.allow_code, pools=settings.pools)
             yield Job(spec, Store.open(settings.store), settings, actor_of(context))
         except SlipstreamError as error:
             _keep_reason(context, error)
-            if isinstance(error, PERMANENT) or error.code in PERMANENT_CODES:
-                raise AirflowFailException(f"[{error.code}] {error}") from error
-            self.log.warning("[%s] is worth another try: %s", error.code, error)
-            raise
+            if error.retryable:
+                self.log.warning("[%s] is worth another try: %s", error.code, error)
+                raise
+            raise AirflowFailException(f"[{error.code}] {error}") from error
 
 
 def _keep_reason(context: Context, error: SlipstreamError) -> None:

@@ -49,6 +49,6 @@ def _asks(job: Job, result: Decided) -> bool:
     """Whether this task tells Airflow of the request: one that no training has answered, and that no other run of the
     DAG has told of already. A second try of the task that made it tells again, for the first may have been killed."""
     request = job.store.ledger.state().model(job.spec.name).retrain
-    if result.action != "retrain" or request is None or request.data["run"] != result.run:
+    if result.action != "retrain" or request is None or request.content.run != result.run:
         return False
     return result.actor == job.actor or not result.actor.startswith("airflow:")

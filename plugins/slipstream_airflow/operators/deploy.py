@@ -45,15 +45,13 @@ class DeployOperator(SlipstreamOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """The version that serves now and the one before it."""
-        from slipstream.stages.delivery import deliver
-        from slipstream.stages.deploy import deploy
+        from slipstream.stages.deploy import How, deploy
 
         with self.job(context) as job:
-            version, weight, shadow = job.version_of(self.version), _weight(self.weight), _yes(self.shadow)
-            how: dict[str, Any] = {**job.place, "again": _yes(self.again)}
-            if weight is None and not shadow:
-                return deliver(job.spec, job.store, version, **how, said=self.log.info).figures()
-            return deploy(job.spec, job.store, version, **how, weight=weight, shadow=shadow).figures()
+            version, weight = job.version_of(self.version), _weight(self.weight)
+            how: How = "shadow" if _yes(self.shadow) else "steps" if weight is None else "weight"
+            more: dict[str, Any] = {"weight": weight, "again": _yes(self.again), "progress": self.log.info}
+            return deploy(job.spec, job.store, version, **job.place, how=how, **more).figures()
 
 
 class RollbackOperator(SlipstreamOperator):

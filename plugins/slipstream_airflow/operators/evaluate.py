@@ -29,5 +29,5 @@ class EvaluateOperator(SlipstreamOperator):
         from slipstream.stages.evaluate import evaluate
 
         with self.job(context) as job:
-            candidate = job.id_of(self.candidate, "train", "run")
+            candidate = job.run_of(self.candidate, "train")
             return evaluate(job.spec, job.store, candidate, actor=job.actor).figures()

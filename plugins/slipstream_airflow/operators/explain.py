@@ -29,5 +29,5 @@ class ExplainOperator(SlipstreamOperator):
         from slipstream.stages.explain import explain
 
         with self.job(context) as job:
-            candidate = job.id_of(self.candidate, "train", "run")
+            candidate = job.run_of(self.candidate, "train")
             return explain(job.spec, job.store, candidate, actor=job.actor).figures()

@@ -42,6 +42,6 @@ class PackageOperator(SlipstreamOperator):
 
         given = (("train", self.candidate), ("evaluate", self.evaluation), ("explain", self.explanation))
         with self.job(context) as job:
-            ids = [job.id_of(value, stage, "run") for stage, value in given]
+            ids = [job.run_of(value, stage) for stage, value in given]
             keys, bentos = job.settings.keys, job.settings.bentos
             return package(job.spec, job.store, *ids, keys=keys, bentos=bentos, actor=job.actor).figures()

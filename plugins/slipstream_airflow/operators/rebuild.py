@@ -39,6 +39,6 @@ class RebuildOperator(SlipstreamOperator):
             result = rebuild(job.spec, job.store, actor=job.actor)
         if result.reused:
             raise AirflowSkipException(f"The data table of {self.model} is up to date.")
-        told: Any = {"dataset": result.dataset, "rows": result.rows, "quarantined": result.quarantined}
-        context["outlet_events"][data_asset(self.model)].extra = told | {"good": result.rows}
+        extra: Any = {"dataset": result.dataset, "rows": result.rows, "quarantined": result.quarantined}
+        context["outlet_events"][data_asset(self.model)].extra = extra | {"good": result.rows}
         return result.figures()

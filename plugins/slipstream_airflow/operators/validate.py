@@ -33,7 +33,7 @@ class ValidateOperator(SlipstreamOperator):
         from slipstream.stages.validate import validate
 
         with self.job(context) as job:
-            result = validate(job.spec, job.store, job.id_of(self.batch, "ingest", "batch"), actor=job.actor)
-        told = ("dataset", "rows", "good", "quarantined")
-        context["outlet_events"][data_asset(self.model)].extra = {name: getattr(result, name) for name in told}
+            result = validate(job.spec, job.store, job.batch_of(self.batch), actor=job.actor)
+        columns = ("dataset", "rows", "good", "quarantined")
+        context["outlet_events"][data_asset(self.model)].extra = {name: getattr(result, name) for name in columns}
         return result.figures()

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from slipstream.settings import Settings
 from slipstream.store import Store
 from slipstream_airflow.ui.failures import failures
-from slipstream_airflow.ui.reading import Reading
+from slipstream_airflow.ui.reading import StoreReader
 from slipstream_airflow.ui.words import FILTERS
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The app; documentation routes and static mounts would be open to everybody, so there are none."""
     settings = settings or Settings.from_environment()
     app = FastAPI(title="Slipstream", dependencies=[Depends(get_user)], docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.reading = Reading(settings, Store.open(settings.store))
+    app.state.reading = StoreReader(settings, Store.open(settings.store))
     app.state.templates = Environment(
         loader=PackageLoader("slipstream_airflow.ui"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -61,14 +61,14 @@ User = Annotated[Any, Depends(get_user)]
 
 def _models(request: Request, user: User) -> HTMLResponse:
     """All models that the user may see."""
-    reading: Reading = request.app.state.reading
+    reading: StoreReader = request.app.state.reading
     rows = [row for row in reading.models() if _may_see(user, row.name)]
     return _page(request, "models.html", models=rows)
 
 
 def _model(request: Request, model: str, user: User) -> HTMLResponse:
     """One model: what serves, its versions, what happened."""
-    reading: Reading = request.app.state.reading
+    reading: StoreReader = request.app.state.reading
     if not (_may_see(user, model) and reading.knows(model)):
         raise HTTPException(404, f"There is no model {model!r}.")
     return _page(request, "model.html", model=reading.model(model), failures=failures(model))
@@ -77,7 +77,7 @@ def _model(request: Request, model: str, user: User) -> HTMLResponse:
 def _dag(request: Request, dag_id: str, user: User) -> HTMLResponse:
     """The page of the model that a DAG belongs to, for the tab on that DAG."""
     model = dag_id.rpartition("__")[0]
-    reading: Reading = request.app.state.reading
+    reading: StoreReader = request.app.state.reading
     if not model or not reading.knows(model):
         return _page(request, "message.html", title="Not a model's DAG", text="This DAG belongs to no model project.")
     return _model(request, model, user)

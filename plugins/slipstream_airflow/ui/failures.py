@@ -34,14 +34,14 @@ class Failure:
 def failures(model: str) -> list[Failure]:
     """The newest failed tasks of the model's DAGs, newest first."""
     from airflow.models.taskinstance import TaskInstance as Task
-    from airflow.models.xcom import XComModel as Told
+    from airflow.models.xcom import XComModel as XCom
     from airflow.utils.session import create_session
     from sqlalchemy import and_, select
 
-    same = [getattr(Told, name) == getattr(Task, name) for name in ("dag_id", "run_id", "task_id", "map_index")]
-    asked = (
-        select(Task.dag_id, Task.run_id, Task.task_id, Task.end_date, Told.value)
-        .outerjoin(Told, and_(*same, Told.key == REASON))
+    same = [getattr(XCom, name) == getattr(Task, name) for name in ("dag_id", "run_id", "task_id", "map_index")]
+    query = (
+        select(Task.dag_id, Task.run_id, Task.task_id, Task.end_date, XCom.value)
+        .outerjoin(XCom, and_(*same, XCom.key == REASON))
         .where(
             Task.dag_id.startswith(f"{model}__", autoescape=True), Task.state == "failed", Task.end_date.is_not(None)
         )
@@ -49,17 +49,17 @@ def failures(model: str) -> list[Failure]:
         .limit(_NEWEST)
     )
     with create_session(scoped=False) as session:
-        rows = session.execute(asked).all()
+        rows = session.execute(query).all()
     return [
         Failure(
-            dag, task, end.isoformat(), _text(told), f"{prefix()}/dags/{dag}/runs/{quote(run, safe='')}/tasks/{task}"
+            dag, task, end.isoformat(), _text(reason), f"{prefix()}/dags/{dag}/runs/{quote(run, safe='')}/tasks/{task}"
         )
-        for dag, run, task, end, told in rows
+        for dag, run, task, end, reason in rows
         if dag.rpartition("__")[0] == model
     ]
 
 
-def _text(told: object) -> str:
+def _text(value: object) -> str:
     """The reason, which Airflow may keep as JSON in JSON."""
-    text = str(told or "")
+    text = str(value or "")
     return str(json.loads(text)) if text.startswith('"') else text

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from slipstream import model_file
+from slipstream.commands.history import DecisionEntry, HistoryEntry, decisions, history
+from slipstream.commands.recorded_spec import recorded_spec
 from slipstream.errors import SpecError
+from slipstream.rollout.production_periods import ProductionPeriod, production_periods
 from slipstream.settings import Settings
-from slipstream.spec import ModelSpec
-from slipstream.stages.history import Decision, Entry, decisions, history
-from slipstream.stages.recorded import recorded_spec
-from slipstream.stages.terms import Term, terms
+from slipstream.spec import loader
+from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
+from slipstream.store.figures import (
+    EvaluateFigures,
+    GateFigures,
+    JoinFigures,
+    MonitorFigures,
+    StageFigures,
+    ValidateFigures,
+    VersionFigures,
+)
 from slipstream.store.state import Event, ModelState
+
+F = TypeVar("F", bound=StageFigures)
 
 FOREIGN = ("evidently",)
 """Reports in HTML that others render from data."""
-_REPORTS = ("report", "card", *FOREIGN)
 _NEWEST, _DECISIONS = 60, 12
 
 
@@ -55,7 +65,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Version:
+class VersionView:
     """One version with what was found about it, and the reason of its training."""
 
     number: int
@@ -73,10 +83,10 @@ class Version:
 class Story:
     """What a model's own page tells beside the list: versions, decisions and events newest first, terms too."""
 
-    versions: tuple[Version, ...] = ()
-    decisions: tuple[Decision, ...] = ()
-    terms: tuple[Term, ...] = ()
-    events: tuple[Entry, ...] = ()
+    versions: tuple[VersionView, ...] = ()
+    decisions: tuple[DecisionEntry, ...] = ()
+    terms: tuple[ProductionPeriod, ...] = ()
+    events: tuple[HistoryEntry, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,7 +109,7 @@ class Model:
     removed: bool = False
 
 
-class Reading:
+class StoreReader:
     """Reads models, versions and reports of one store; safe to share between threads."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
@@ -126,20 +136,19 @@ class Reading:
         with self._lock:
             for event in self.store.ledger.read(after=self._seen):
                 self._seen = event.seq
-                for name, found in _reports_of(event):
-                    stage = event.data.get("stage", "")
+                for name, linked in event.content.result.reports().items():
+                    stage = event.content.stage
                     title = stage if name == "report" else f"{stage} {name}"
-                    self._reports[found] = Report(found, title, event.model, name in FOREIGN, event.time)
+                    self._reports[linked] = Report(linked, title, event.model, name in FOREIGN, event.time)
             return self._reports.get(digest)
 
     def _names(self) -> set[str]:
-        projects = {file.parent.name for file in self.settings.models.glob(f"*/{model_file.FILE}")}
+        projects = {file.parent.name for file in self.settings.models.glob(f"*/{loader.FILE}")}
         return projects | {name for name in self.store.ledger.state().models if name}
 
     def _model(self, name: str, *, full: bool = False) -> Model:
         state = self.store.ledger.state().model(name)
         spec, error, removed = self._spec(name)
-        champion = self._evaluation(name, state.versions.get(state.champion or 0))
         metric = spec.evaluate.metric if spec else ""
         return Model(
             name,
@@ -150,19 +159,19 @@ class Reading:
             _drift_check(state),
             _truth_check(state),
             metric,
-            champion.get("scores", {}).get(metric),
+            _scores(state).get(metric),
             self._story(name, state, spec) if full else Story(),
             removed,
         )
 
     def _story(self, name: str, state: ModelState, spec: ModelSpec | None) -> Story:
-        versions = tuple(self._versions(name, state))
+        versions = tuple(_versions(state))
         if spec is None:
             return Story(versions)
         return Story(
             versions,
             tuple(decisions(spec, self.store, newest=_DECISIONS)),
-            tuple(reversed(terms(spec, self.store))),
+            tuple(reversed(production_periods(spec, self.store))),
             tuple(history(spec, self.store, newest=_NEWEST)),
         )
 
@@ -170,101 +179,91 @@ class Reading:
         """The spec, what is wrong with the model file, and whether its folder was removed."""
         folder, allow_code = Path(self.settings.models) / name, self.settings.allow_code
         try:
-            spec = model_file.load_spec(folder, allow_code=allow_code, pools=self.settings.pools)
+            spec = loader.load_spec(folder, allow_code=allow_code, pools=self.settings.pools)
             return spec, "", False
         except SpecError as error:
             removed = error.code == "spec_not_found"
-            told = "" if removed else str(error)
+            trouble = "" if removed else str(error)
         try:
-            return recorded_spec(self.store, name, folder, allow_code=allow_code), told, removed
+            return recorded_spec(self.store, name, folder, allow_code=allow_code), trouble, removed
         except SpecError as error:
-            return None, told or str(error), removed
-
-    def _versions(self, name: str, state: ModelState) -> list[Version]:
-        roles = {state.champion: "champion", state.previous: "before it", state.deployment: "rolling out"}
-        events = self.store.ledger.read(model=name)
-        runs = {event.data.get("run"): event for event in events if event.data.get("stage")}
-        gates = {e.data["result"]["version"]: _gated(e) for e in events if e.data.get("stage") == "gate"}
-        found = []
-        for number, event in reversed(state.versions.items()):
-            result = event.data["result"]
-            trained, evaluated, explained = (runs.get(result.get(key)) for key in _RUNS)
-            evaluation = evaluated.data["result"] if evaluated else {}
-            reports = tuple(pair for run in (evaluated, explained, event) if run is not None for pair in _named(run))
-            found.append(
-                Version(
-                    number,
-                    roles.get(number, ""),
-                    evaluation.get("scores", {}),
-                    evaluation.get("gain"),
-                    gates.get(number, "not judged yet"),
-                    str(result.get("dataset", ""))[:12],
-                    event.time,
-                    reports,
-                    str(trained.data.get("reason", "")) if trained else "",
-                )
-            )
-        return found
-
-    def _evaluation(self, name: str, version: Event | None) -> dict[str, Any]:
-        run = self._run(name, "evaluate", version.data["result"].get("evaluation")) if version else None
-        return dict(run.data["result"]) if run else {}
-
-    def _run(self, name: str, stage: str, run: str | None) -> Event | None:
-        events = self.store.ledger.read(model=name)
-        return next((e for e in events if e.data.get("stage") == stage and e.data.get("run") == run), None)
+            return None, trouble or str(error), removed
 
 
-_RUNS = ("candidate", "evaluation", "explanation")
-"""What a version names of the runs that it came from."""
+def _versions(state: ModelState) -> Iterator[VersionView]:
+    """The versions of a model, newest first."""
+    roles = {state.champion: "champion", state.previous: "before it", state.deployment: "rolling out"}
+    for number, event in reversed(state.versions.items()):
+        packaged = _figures(event, VersionFigures) or VersionFigures()
+        trained, evaluated, explained = (
+            state.runs.get(run) for run in (packaged.candidate, packaged.evaluation, packaged.explanation)
+        )
+        evaluation = _figures(evaluated, EvaluateFigures) or EvaluateFigures()
+        judged = _figures(state.newest("gate", number), GateFigures)
+        yield VersionView(
+            number,
+            roles.get(number, ""),
+            _known(evaluation.scores),
+            evaluation.gain,
+            "not judged yet" if judged is None else " ".join(judged.refusals) or "passed all gates",
+            packaged.dataset[:12],
+            event.time,
+            tuple(pair for run in (evaluated, explained, event) if run is not None for pair in _named(run)),
+            (trained.content.reason or "") if trained is not None else "",
+        )
 
 
-def _gated(event: Event) -> str:
-    """What the gates said."""
-    refused = [verdict["sentence"] for verdict in event.data["result"]["verdicts"] if not verdict["passed"]]
-    return " ".join(refused) or "passed all gates"
+def _scores(state: ModelState) -> Mapping[str, float]:
+    """The scores of the champion at its evaluation; none without one."""
+    packaged = _figures(state.versions.get(state.champion or 0), VersionFigures)
+    evaluated = _figures(state.runs.get(packaged.evaluation) if packaged else None, EvaluateFigures)
+    return _known(evaluated.scores) if evaluated else {}
 
 
-def _reports_of(event: Event) -> list[tuple[str, str]]:
-    result = event.data.get("result", {})
-    return [(name, result[name]) for name in _REPORTS if isinstance(result.get(name), str) and result[name]]
+def _known(scores: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: value for name, value in scores.items() if value is not None}
+
+
+def _figures(event: Event | None, wanted: type[F]) -> F | None:
+    """What the run of *event* left, if there is one and it is of that type."""
+    result = event.content.result if event is not None else None
+    return result if isinstance(result, wanted) else None
 
 
 def _named(event: Event) -> list[tuple[str, str]]:
     """``(label, digest)`` of an event's reports, for links."""
-    stage = str(event.data.get("stage", "report"))
-    return [(stage if name == "report" else name, digest) for name, digest in _reports_of(event)]
+    stage = event.content.stage or "report"
+    return [(stage if name == "report" else name, digest) for name, digest in event.content.result.reports().items()]
 
 
 def _data_check(state: ModelState) -> Check:
     event = state.latest.get("validate")
     if event is None:
         return Check("no data yet", None)
-    result = event.data["result"]
-    if not result.get("success"):
-        return Check("refused", False, str(result.get("message", "")), result.get("report", ""), event.time)
-    aside = result.get("quarantined", 0)
-    text = f"{result.get('good', 0):,} rows good, {aside:,} quarantined"
-    return Check("quarantined some" if aside else "good", True, text, result.get("report", ""), event.time)
+    result = _figures(event, ValidateFigures) or ValidateFigures()
+    if not result.success:
+        return Check("refused", False, result.message, result.report, event.time)
+    aside = result.quarantined
+    text = f"{result.good:,} rows good, {aside:,} quarantined"
+    return Check("quarantined some" if aside else "good", True, text, result.report, event.time)
 
 
 def _drift_check(state: ModelState) -> Check:
     event = state.latest.get("monitor")
     if event is None:
         return Check("not measured", None)
-    result = event.data["result"]
-    lost, drifted = bool(result.get("quality_lost")), bool(result.get("drifted"))
-    within = "drift within limits" if result.get("drifted_columns") else "stable"
+    result = _figures(event, MonitorFigures) or MonitorFigures()
+    lost, drifted = result.quality_lost, result.drifted
+    within = "drift within limits" if result.drifted_columns else "stable"
     word = "quality lost" if lost else "drift" if drifted else within
-    text = f"Version {result.get('champion')}: {result.get('verdict', '')}"
-    return Check(word, not (lost or drifted), text, result.get("report", ""), event.time)
+    text = f"Version {result.champion}: {result.verdict}"
+    return Check(word, not (lost or drifted), text, result.report, event.time)
 
 
 def _truth_check(state: ModelState) -> Check:
     event = state.latest.get("join")
     if event is None:
         return Check("no labels yet", None)
-    result = event.data["result"]
-    value, metric = result.get("value"), result.get("metric", "")
-    word = f"{metric} {value:.3f}" if value is not None else "not known yet"
-    return Check(word, None, str(result.get("sentence", "")), str(result.get("report", "")), event.time)
+    result = _figures(event, JoinFigures) or JoinFigures()
+    word = f"{result.metric} {result.value:.3f}" if result.value is not None else "not known yet"
+    return Check(word, None, result.sentence, result.report, event.time)

@@ -9,14 +9,14 @@ from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from slipstream.cell_reading import CellReading
 from slipstream.data.landing import typed_rows
-from slipstream.data.notes import Note
+from slipstream.data.notes import ColumnNote
 from slipstream.data.table_types import Base
 from slipstream.duck import columns_of, duck, first_row, quoted
 from slipstream.errors import SourceError
-from slipstream.reading import Reading
 from slipstream.slots import Delivery
-from slipstream.spec import ModelSpec
+from slipstream.spec.model import ModelSpec
 
 if TYPE_CHECKING:
     import duckdb
@@ -27,7 +27,7 @@ _FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", 
 
 
 @dataclass(frozen=True)
-class Column:
+class ColumnLook:
     """One column.
 
     Attributes:
@@ -49,11 +49,11 @@ class Column:
     low: Any
     high: Any
     words: tuple[tuple[Any, int], ...]
-    reading: Reading
-    notes: tuple[Note, ...]
+    reading: CellReading
+    notes: tuple[ColumnNote, ...]
 
     @property
-    def doubtful(self) -> tuple[Note, ...]:
+    def doubtful(self) -> tuple[ColumnNote, ...]:
         """What must be settled before a model uses it."""
         return tuple(note for note in self.notes if note.doubtful)
 
@@ -70,7 +70,7 @@ class Look:
     """
 
     rows: int
-    columns: dict[str, Column]
+    columns: dict[str, ColumnLook]
     left_out: tuple[str, ...]
     sample: Any
 
@@ -96,12 +96,12 @@ def look(file: Path) -> Look:
         step = max(1, -(-count // SAMPLE))
         numbered = rows.project("*, row_number() OVER () AS slipstream_row")
         sample = numbered.filter(f"(slipstream_row - 1) % {step} = 0").order("slipstream_row").df()
-    said = tuple(note.sentence for note in notes if note.kind == "left_out")
-    return Look(count, columns, said, sample.drop(columns="slipstream_row"))
+    left_out = tuple(note.sentence for note in notes if note.kind == "left_out")
+    return Look(count, columns, left_out, sample.drop(columns="slipstream_row"))
 
 
 @contextmanager
-def _read(delivery: Delivery) -> Iterator[tuple[duckdb.DuckDBPyRelation, Any, tuple[Note, ...]]]:
+def _read(delivery: Delivery) -> Iterator[tuple[duckdb.DuckDBPyRelation, Any, tuple[ColumnNote, ...]]]:
     with TemporaryDirectory(prefix="slipstream-init-") as name, duck() as connection:
         rows, read = typed_rows(_plain(), connection, delivery, Base(), Path(name))
         yield rows, read.readings, read.notes
@@ -124,14 +124,18 @@ def _plain() -> ModelSpec:
     )
 
 
-def _column(rows: duckdb.DuckDBPyRelation, name: str, kind: str, read: tuple[Any, tuple[Note, ...]]) -> Column:
+def _column(
+    rows: duckdb.DuckDBPyRelation, name: str, kind: str, read: tuple[Any, tuple[ColumnNote, ...]]
+) -> ColumnLook:
     cell = quoted(name)
-    asked = f"count({cell}), count(DISTINCT {cell}), min({cell}), max({cell})"
-    known, distinct, low, high = first_row(rows.aggregate(asked))
+    aggregates = f"count({cell}), count(DISTINCT {cell}), min({cell}), max({cell})"
+    known, distinct, low, high = first_row(rows.aggregate(aggregates))
     words: tuple[tuple[Any, int], ...] = ()
     if 0 < distinct <= WORDS:
         counted = rows.filter(f"{cell} IS NOT NULL").aggregate(f"{cell} AS word, count(*) AS n", cell)
         words = tuple(counted.order("n DESC, word").fetchall())
     readings, notes = read
     own = tuple(note for note in notes if note.column == name)
-    return Column(name, kind, int(known), int(distinct), low, high, words, readings.get(name) or Reading(kind), own)
+    return ColumnLook(
+        name, kind, int(known), int(distinct), low, high, words, readings.get(name) or CellReading(kind), own
+    )

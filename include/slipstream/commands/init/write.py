@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from slipstream.commands.init.choose import Choice, undecided
-from slipstream.commands.init.look import Column, Look
+from slipstream.commands.init.look import ColumnLook, Look
 from slipstream.data.notes import schema_of
 
 FEW_ROWS = 300
@@ -18,65 +18,65 @@ _PLAIN = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 _RESERVED = {"true", "false", "null", "yes", "no", "on", "off", "y", "n", "drop"}
 
 
-def model_file(name: str, path: str, found: Look, choice: Choice) -> str:
+def model_file(name: str, path: str, look: Look, choice: Choice) -> str:
     """The text of model.yaml."""
-    return "\n".join(_lines(name, path, found, choice)) + "\n"
+    return "\n".join(_lines(name, path, look, choice)) + "\n"
 
 
-def _lines(name: str, path: str, found: Look, choice: Choice) -> Iterator[str]:
-    yield f"# Made from {found.rows:,} rows. Lines that begin with '# ?' are doubtful: read them first."
+def _lines(name: str, path: str, look: Look, choice: Choice) -> Iterator[str]:
+    yield f"# Made from {look.rows:,} rows. Lines that begin with '# ?' are doubtful: read them first."
     yield f"name: {name}"
     yield f"task: {choice.task}"
-    doubt = undecided(found.columns[choice.target])
+    doubt = undecided(look.columns[choice.target])
     if choice.task == "multiclass" and not choice.sure and not doubt:
         yield "# ? task: regression   # the target is a few whole numbers: classes, or an amount?"
     yield f"target: {_text(choice.target)}"
     if doubt:
         yield f"# ? {_text(choice.target)}: {_one_line(doubt)} The task follows from that."
-    yield from _positive(found, choice)
-    yield _inputs(found, choice)
-    yield from _left_out(found, choice)
+    yield from _positive(look, choice)
+    yield _inputs(look, choice)
+    yield from _left_out(look, choice)
     yield ""
     yield "data:"
     yield f"  source: {{type: files, path: {_text(path)}}}"
-    yield from _schema(found)
-    yield from _key_and_time(found, choice)
-    yield from _contract(found, choice)
-    yield from _training(found, choice)
+    yield from _schema(look)
+    yield from _key_and_time(look, choice)
+    yield from _contract(look, choice)
+    yield from _training(look, choice)
 
 
-def _inputs(found: Look, choice: Choice) -> str:
-    doubtful = [name for name in found.columns if choice.left_out.get(name, "").startswith("?")]
+def _inputs(look: Look, choice: Choice) -> str:
+    doubtful = [name for name in look.columns if choice.left_out.get(name, "").startswith("?")]
     listed = f"inputs: [{', '.join(map(_text, choice.inputs or doubtful))}]"
     return listed if choice.inputs else f"# ? {listed}   # keep those that are known before the answer is asked for"
 
 
-def _left_out(found: Look, choice: Choice) -> Iterator[str]:
-    if choice.left_out or found.left_out:
+def _left_out(look: Look, choice: Choice) -> Iterator[str]:
+    if choice.left_out or look.left_out:
         yield "# Left out:"
     for name, why in choice.left_out.items():
         mark = "? " if why.startswith("?") else "  "
         yield f"# {mark}{_text(name)}: {_one_line(why.removeprefix('? '))}"
-    for why in found.left_out:
+    for why in look.left_out:
         yield f"#   {_one_line(why)}"
 
 
-def _key_and_time(found: Look, choice: Choice) -> Iterator[str]:
+def _key_and_time(look: Look, choice: Choice) -> Iterator[str]:
     if choice.key:
         yield f"  key: [{', '.join(map(_text, choice.key))}]"
     else:
         yield "  # ? key: [...]   # what tells one row from another; without it a row that comes again is added again"
     if choice.time:
         yield f"  time: {_text(choice.time)}"
-    for column in found.columns.values():
+    for column in look.columns.values():
         if column.type in {"DATE", "TIMESTAMP"} and column.name not in {choice.time, choice.target}:
             yield f"  # ? time: {_text(column.name)}   # if it says when the row happened, judge on the newest rows"
 
 
-def _positive(found: Look, choice: Choice) -> Iterator[str]:
+def _positive(look: Look, choice: Choice) -> Iterator[str]:
     if choice.task != "binary" or choice.positive is None:
         return
-    labels = dict(found.columns[choice.target].words)
+    labels = dict(look.columns[choice.target].words)
     other = next(label for label in labels if label != choice.positive)
     share = labels[choice.positive] / sum(labels.values())
     yield f"positive: {_value(choice.positive)}   # in {share:.1%} of the rows"
@@ -84,16 +84,16 @@ def _positive(found: Look, choice: Choice) -> Iterator[str]:
         yield f"# ? positive: {_value(other)}   # which of the two do probabilities, precision and recall speak of?"
 
 
-def _schema(found: Look) -> Iterator[str]:
-    said = [line for column in found.columns.values() for line in _of_column(column)]
-    if not said:
+def _schema(look: Look) -> Iterator[str]:
+    lines = [line for column in look.columns.values() for line in _of_column(column)]
+    if not lines:
         return
     # A mapping needs an entry that is none of the comments.
-    yield "  schema:" if any(not line.lstrip().startswith("#") for line in said) else "  # schema:"
-    yield from said
+    yield "  schema:" if any(not line.lstrip().startswith("#") for line in lines) else "  # schema:"
+    yield from lines
 
 
-def _of_column(column: Column) -> Iterator[str]:
+def _of_column(column: ColumnLook) -> Iterator[str]:
     name = _text(column.name)
     for note in column.notes:
         if note.kind == "recognised":
@@ -104,8 +104,8 @@ def _of_column(column: Column) -> Iterator[str]:
             yield f"    # ? {name}: {_one_line(note.text)}"
 
 
-def _contract(found: Look, choice: Choice) -> Iterator[str]:
-    rules = [rule for name in (*choice.inputs, choice.target) for rule in _rules(found, found.columns[name], choice)]
+def _contract(look: Look, choice: Choice) -> Iterator[str]:
+    rules = [rule for name in (*choice.inputs, choice.target) for rule in _rules(look, look.columns[name], choice)]
     yield ""
     yield "# What the rows of the file keep to, with some room; rows that break it are set aside."
     yield "contract:"
@@ -115,9 +115,9 @@ def _contract(found: Look, choice: Choice) -> Iterator[str]:
         yield from rules
 
 
-def _rules(found: Look, column: Column, choice: Choice) -> Iterator[str]:
+def _rules(look: Look, column: ColumnLook, choice: Choice) -> Iterator[str]:
     name = _text(column.name)
-    if column.known == found.rows and column.name != choice.target:
+    if column.known == look.rows and column.name != choice.target:
         yield f"    - {{type: expect_column_values_to_not_be_null, column: {name}}}"
     if column.type in {"BIGINT", "DOUBLE"} and column.name != choice.target and math.isfinite(column.low + column.high):
         room = (column.high - column.low) or 1
@@ -134,12 +134,12 @@ def _round(value: float, to: Any) -> Any:
     if value == 0:
         return 0
     scale = 10 ** (math.floor(math.log10(abs(value))) - 1)
-    found = to(value / scale) * scale
-    return int(found) if scale >= 1 else float(f"{found:.12g}")
+    rounded = to(value / scale) * scale
+    return int(rounded) if scale >= 1 else float(f"{rounded:.12g}")
 
 
-def _training(found: Look, choice: Choice) -> Iterator[str]:
-    few = found.rows < FEW_ROWS
+def _training(look: Look, choice: Choice) -> Iterator[str]:
+    few = look.rows < FEW_ROWS
     kind = "Regressor" if choice.task == "regression" else "Classifier"
     plain = "Ridge" if choice.task == "regression" else "LogisticRegression"
     estimator = f"sklearn.linear_model.{plain}" if few else f"sklearn.ensemble.HistGradientBoosting{kind}"
@@ -151,8 +151,8 @@ def _training(found: Look, choice: Choice) -> Iterator[str]:
     yield ""
     yield "train:"
     yield f"  trainer: {{type: sklearn, estimator: {estimator}}}"
-    if found.rows < 200:
-        yield f"  min_rows: {max(10, found.rows // 2)}   # the file has {found.rows:,} rows"
+    if look.rows < 200:
+        yield f"  min_rows: {max(10, look.rows // 2)}   # the file has {look.rows:,} rows"
     for column in choice.groups:
         yield f"  # ? group: {_text(column)}   # keep all rows of one {_one_line(column)} on one side of the split"
     yield f"evaluate: {metrics[choice.task]}"

@@ -88,20 +88,20 @@ def verify(
         known: ``stamps`` of an earlier run: what has not been written anew since is left out.
         progress: Told how far it is.
     """
-    found = list(links.ledger(store))
-    events, state = ([], State()) if found else (store.ledger.read(), store.ledger.state())
+    problems = list(links.ledger(store))
+    events, state = ([], State()) if problems else (store.ledger.read(), store.ledger.state())
     tables = sorted(store.tables.names())
     every = [*items.objects(store), *(one for name in tables for one in items.data_files(store, *name))]
     every += items.bentos(bentos) if bentos else []
-    due = [one for one in every if not one.stamp or (known or {}).get(_name(one)) != one.stamp]
-    failed = list(_checked(due, progress))
+    to_check = [one for one in every if not one.stamp or (known or {}).get(_name(one)) != one.stamp]
+    failed = list(_checked(to_check, progress))
     bad = {_name(item) for item, _ in failed}
-    found += [(item.part, item.name, error) for item, error in failed]
+    problems += [(item.part, item.name, error) for item, error in failed]
     there = {one.name for one in every if one.part == items.OBJECTS}
-    found += links.missing_objects(store, events, there)
-    found += links.logs(store, tables)
+    problems += links.missing_objects(store, events, there)
+    problems += links.logs(store, tables)
     for name, model in state.models.items():
-        found += [*links.datasets(store, state, name, model), *links.versions(store, name, model)]
+        problems += [*links.datasets(store, state, name, model), *links.versions(store, name, model)]
     models = state.models.values()
     count = Counter(one.part for one in every)
     return Verified(
@@ -112,9 +112,9 @@ def verify(
         datasets=sum(len(model.datasets) for model in models),
         versions=sum(len(model.versions) for model in models),
         bentos=count[items.BENTOS],
-        bytes=sum(one.size for one in due),
-        skipped=len(every) - len(due),
-        findings=tuple(_once(found)),
+        bytes=sum(one.size for one in to_check),
+        skipped=len(every) - len(to_check),
+        findings=tuple(_once(problems)),
         stamps={_name(one): one.stamp for one in every if one.stamp and _name(one) not in bad},
     )
 
@@ -123,21 +123,21 @@ def _name(item: Item) -> str:
     return f"{item.part}/{item.name}"
 
 
-def _checked(due: list[Item], progress: Progress) -> Iterator[tuple[Item, SlipstreamError]]:
+def _checked(to_check: list[Item], progress: Progress) -> Iterator[tuple[Item, SlipstreamError]]:
     """The items that fail; hashing leaves the interpreter to others, so threads are enough for all processors."""
-    total, done = sum(item.size for item in due), 0
+    total, done = sum(item.size for item in to_check), 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for number, (item, error) in enumerate(zip(due, pool.map(failure, due), strict=True), start=1):
+        for number, (item, error) in enumerate(zip(to_check, pool.map(failure, to_check), strict=True), start=1):
             done += item.size
             progress(number, done, total)
             if error is not None:
                 yield item, error
 
 
-def _once(found: Iterable[links.Found]) -> Iterator[Finding]:
+def _once(problems: Iterable[links.Found]) -> Iterator[Finding]:
     """The findings, each sentence once: a damaged file is met as itself and by whatever names it."""
-    said = set()
-    for part, name, error in found:
-        if str(error) not in said:
-            said.add(str(error))
+    seen = set()
+    for part, name, error in problems:
+        if str(error) not in seen:
+            seen.add(str(error))
             yield Finding(part, name, error.code, str(error))

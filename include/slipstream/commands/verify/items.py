@@ -35,23 +35,23 @@ class Item:
 
 def objects(store: Store) -> Iterator[Item]:
     """Every object, against the digest that is its name."""
-    for found in store.objects.listed():
-        yield Item(OBJECTS, found.name, found.size, found.stamp, _object(store, found.name))
+    for listed in store.objects.listed():
+        yield Item(OBJECTS, listed.name, listed.size, listed.stamp, _object(store, listed.name))
 
 
 def data_files(store: Store, model: str, table: str) -> Iterator[Item]:
     """Every data file that the table's folder holds, of older versions too, against the checksum in its name."""
-    files = (found for found in store.tables.listed(model, table) if named_digest(found.name))
-    return (data_file(store, model, table, found) for found in files)
+    files = (file for file in store.tables.listed(model, table) if named_digest(file.name))
+    return (data_file(store, model, table, file) for file in files)
 
 
-def data_file(store: Store, model: str, table: str, found: Listed) -> Item:
+def data_file(store: Store, model: str, table: str, file: Listed) -> Item:
     """One data file."""
 
     def check() -> None:
-        store.tables.check(model, table, found.name)
+        store.tables.check(model, table, file.name)
 
-    return Item(TABLES, f"{model}/{table}/{found.name}", found.size, found.stamp, check)
+    return Item(TABLES, f"{model}/{table}/{file.name}", file.size, file.stamp, check)
 
 
 def bentos(home: Path) -> Iterator[Item]:
@@ -68,7 +68,7 @@ def _object(store: Store, digest: str) -> Callable[[], object]:
 
 def _bento(folder: Path) -> Callable[[], object]:
     def check() -> None:
-        from slipstream.scoring.bundle import read_bundle
+        from slipstream.bundle.bundle import read_bundle
 
         read_bundle(folder)
 

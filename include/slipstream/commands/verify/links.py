@@ -26,11 +26,11 @@ Found = tuple[str, str, SlipstreamError]
 
 def named_objects(events: list[Event]) -> dict[str, str]:
     """Digest of each object that an event names -> which event that is, in words."""
-    found: dict[str, str] = {}
+    named_by: dict[str, str] = {}
     for event in events:
         for digest in _digests(event.data):
-            found.setdefault(digest, f"event {event.seq} ({event.kind} of {event.model})")
-    return found
+            named_by.setdefault(digest, f"event {event.seq} ({event.kind} of {event.model})")
+    return named_by
 
 
 def _digests(value: Any) -> Iterator[str]:
@@ -41,29 +41,29 @@ def _digests(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for entry in value:
             yield from _digests(entry)
-    elif isinstance(value, str) and (named := _DIGEST.fullmatch(value)):
-        yield named[1]
+    elif isinstance(value, str) and (match := _DIGEST.fullmatch(value)):
+        yield match[1]
 
 
 def missing_objects(store: Store, events: list[Event], there: set[str]) -> Iterator[Found]:
     """The objects that events, and the batches that they name, name and that are not *there*."""
-    named = named_objects(events)
+    named_by = named_objects(events)
     for event in events:
-        batch = str((event.data.get("result") or {}).get("batch") or "")
+        batch = event.content.result.batch
         if batch in there:
-            named |= dict.fromkeys(_of_batch(store, batch), f"batch {batch[:12]}") | named
-    for digest, by in named.items():
+            named_by |= dict.fromkeys(_of_batch(store, batch), f"batch {batch[:12]}") | named_by
+    for digest, by in named_by.items():
         if digest not in there:
             yield "objects", digest, NotFound(f"objects/{digest}: is gone; {by} names it; restore it from a backup.")
 
 
 def _of_batch(store: Store, batch: str) -> Iterator[str]:
     try:
-        found = store.objects.get_json(batch)
+        content = store.objects.get_json(batch)
     except (SlipstreamError, ValueError):  # a finding of its own
         return
-    yield from (found[name] for name in ("file", "aside") if found.get(name))
-    yield from (file[1] for file in (found.get("delivered") or {}).get("files", ()))
+    yield from (content[name] for name in ("file", "aside") if content.get(name))
+    yield from (file[1] for file in (content.get("delivered") or {}).get("files", ()))
 
 
 def datasets(store: Store, state: State, name: str, model: ModelState) -> Iterator[Found]:
@@ -80,11 +80,11 @@ def datasets(store: Store, state: State, name: str, model: ModelState) -> Iterat
 
 def versions(store: Store, name: str, model: ModelState) -> Iterator[Found]:
     """Each version of a model: its bundle's signature and files."""
-    from slipstream.scoring.bundle import open_bundle
+    from slipstream.bundle.bundle import open_bundle
 
-    for number, event in model.versions.items():
+    for number in model.versions:
         try:
-            open_bundle(store, event.data["result"]["bundle"])
+            open_bundle(store, model.packaged(number).bundle)
         except SlipstreamError as error:
             yield VERSIONS, f"{name}/{number}", error
 
@@ -98,9 +98,9 @@ def logs(store: Store, tables: list[tuple[str, str]]) -> Iterator[Found]:
             yield TABLES, f"{model}/{table}", error
             continue
         for path in damaged:
-            said = failure(data_file(store, model, table, Listed(path, 0, "")))
-            if said is not None:
-                yield TABLES, f"{model}/{table}/{path}", said
+            damage = failure(data_file(store, model, table, Listed(path, 0, "")))
+            if damage is not None:
+                yield TABLES, f"{model}/{table}/{path}", damage
 
 
 def ledger(store: Store) -> Iterator[Found]:

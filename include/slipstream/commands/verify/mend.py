@@ -86,18 +86,18 @@ class _Copies:
 
     @cached_property
     def _objects(self) -> list[str]:
-        return [found.name for found in self.store.objects.listed()]
+        return [file.name for file in self.store.objects.listed()]
 
     @cached_property
     def _files(self) -> list[tuple[str, str, str]]:
-        named = sorted(self.store.tables.names())
-        every = [(*one, found.name) for one in named for found in self.store.tables.listed(*one)]
+        tables = sorted(self.store.tables.names())
+        every = [(*one, file.name) for one in tables for file in self.store.tables.listed(*one)]
         return [one for one in every if named_digest(one[2])]
 
     @cached_property
     def _bundles(self) -> dict[str, list[Path]]:
-        found: dict[str, list[Path]] = {}
+        copies: dict[str, list[Path]] = {}
         folders = (self.bentos / "bentos").glob("*/*/src/bundle") if self.bentos else ()
         for file in (file for folder in folders for file in folder.rglob("*") if file.is_file()):
-            found.setdefault(sha256_file(file), []).append(file)
-        return found
+            copies.setdefault(sha256_file(file), []).append(file)
+        return copies

@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 
 from slipstream.errors import RequestError
-from slipstream.scoring.schema import MAX_TEXT, Field
-from slipstream.serving.call import Call
-from slipstream.serving.decode import Decoder
-from slipstream.serving.forms import Inputs
+from slipstream.model_schema import MAX_TEXT, Field
+from slipstream.serving.message import Request
 from slipstream.serving.protocols.arrays import check_texts, column_of
-from slipstream.serving.served import Answered, Decoded
+from slipstream.serving.version.answer import Answered, Decoded
+from slipstream.serving.version.json_body import Decoder
+from slipstream.serving.version.row_formats import Inputs
 
 ARROW = b"application/vnd.apache.arrow.stream"
 
@@ -27,7 +27,7 @@ _DICTIONARY_BATCH, _RECORD_BATCH = 2, 3
 class Arrow:
     """Reads record batches, and answers one with ``predictions``, ``probabilities`` and ``ids``."""
 
-    def decode(self, decoder: Decoder, call: Call, body: bytes) -> Decoded:
+    def decode(self, decoder: Decoder, request: Request, body: bytes) -> Decoded:
         """The rows of *body*."""
         inputs = decoder.inputs
         table = _read(body, inputs)
@@ -45,8 +45,8 @@ class Arrow:
         if answers.probabilities is not None:
             columns["probabilities"] = answers.probabilities
         about = {"model": served.model, "version": str(served.version)}
-        if answered.found.notices:
-            about["warnings"] = msgspec.json.encode(answered.found.notices).decode()
+        if answered.check.warnings:
+            about["warnings"] = msgspec.json.encode(answered.check.warnings).decode()
         table = pa.table(columns, metadata=about)
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, table.schema) as writer:
@@ -102,10 +102,10 @@ def _field(data: bytes, table: int, place: int) -> int | None:
 
 def _table(data: bytes, table: int, place: int) -> int:
     """Where the table that a field points to lies."""
-    found = _field(data, table, place)
-    if found is None:
+    position = _field(data, table, place)
+    if position is None:
         raise IndexError("a part of a message is missing")
-    at: int = found + struct.unpack_from("<I", data, found)[0]
+    at: int = position + struct.unpack_from("<I", data, position)[0]
     return at
 
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from slipstream.errors import RequestError
-from slipstream.scoring.schema import Schema
-from slipstream.serving.call import JSON, Call, Reply
-from slipstream.serving.decode import Decoder
-from slipstream.serving.protocols import VERSION
+from slipstream.model_schema import Schema
+from slipstream.serving.message import JSON, Request
 from slipstream.serving.protocols.tensors import Infer, Tensors, read_request
-from slipstream.serving.served import Answered, Decoded
-
-if TYPE_CHECKING:
-    from slipstream.serving.front import Front
+from slipstream.serving.version.answer import Answered, Decoded
+from slipstream.serving.version.json_body import Decoder
+from slipstream.serving.version.loaded import LoadedVersion
 
 _DATATYPES = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "string": "BYTES"}
 
@@ -23,19 +20,19 @@ _DATATYPES = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "string":
 class KServeV2:
     """Reads tensors; answers ``predictions``, ``probabilities`` and ``ids``, or those of them that are asked for."""
 
-    def decode(self, decoder: Decoder, call: Call, body: bytes) -> Decoded:
+    def decode(self, decoder: Decoder, request: Request, body: bytes) -> Decoded:
         """The rows of *body*."""
-        request = read_request(body, call.headers.get(b"inference-header-content-length"))
-        _check_outputs(request, decoder.schema)
-        return Decoded(*decoder.own(Tensors).columns(request), asked=request)
+        infer = read_request(body, request.headers.get(b"inference-header-content-length"))
+        _check_outputs(infer, decoder.schema)
+        return Decoded(*decoder.own(Tensors).columns(infer), memo=infer)
 
     def encode(self, answered: Answered) -> tuple[bytes, bytes]:
         """The outputs, as JSON."""
-        served, request = answered.served, answered.decoded.asked
+        served, infer = answered.served, answered.decoded.memo
         reply: dict[str, Any] = {"model_name": served.model, "model_version": str(served.version)}
-        if request.id is not msgspec.UNSET:
-            reply["id"] = request.id
-        wanted = _wanted(request)
+        if infer.id is not msgspec.UNSET:
+            reply["id"] = infer.id
+        wanted = _wanted(infer)
         outputs = [
             {"name": one["name"], "datatype": one["datatype"], "shape": _shape(data), "data": data}
             for one, data in zip(_outputs(served.scorer.schema), _data(answered), strict=True)
@@ -49,13 +46,13 @@ def flat(error: dict[str, Any]) -> dict[str, Any]:
     return {"error": error["message"], **{key: value for key, value in error.items() if key != "message"}}
 
 
-def _wanted(request: Infer) -> set[str]:
-    return {one.name for one in request.outputs or ()}
+def _wanted(infer: Infer) -> set[str]:
+    return {one.name for one in infer.outputs or ()}
 
 
-def _check_outputs(request: Infer, schema: Schema) -> None:
+def _check_outputs(infer: Infer, schema: Schema) -> None:
     known = [one["name"] for one in _outputs(schema)]
-    for at, one in enumerate(request.outputs or ()):
+    for at, one in enumerate(infer.outputs or ()):
         if one.name not in known:
             place = f"outputs[{at}].name"
             message = f"{place}: there is no such output; known: {', '.join(known)}"
@@ -75,8 +72,8 @@ def _outputs(schema: Schema) -> list[dict[str, Any]]:
 
 def _data(answered: Answered) -> list[list[Any]]:
     answers = answered.answers
-    found = [answers.predictions, answers.probabilities, answered.ids]
-    return [data for data in found if data is not None]
+    columns = [answers.predictions, answers.probabilities, answered.ids]
+    return [data for data in columns if data is not None]
 
 
 def _shape(data: list[Any]) -> list[int]:
@@ -86,27 +83,9 @@ def _shape(data: list[Any]) -> list[int]:
 # What the other paths answer.
 
 
-async def server(front: Front, call: Call) -> Reply:
-    """What this server is."""
-    about = {"name": "slipstream", "version": VERSION, "extensions": ["binary_tensor_data"]}
-    return Reply(200, msgspec.json.encode(about))
-
-
-async def live(front: Front, call: Call) -> Reply:
-    """That it lives."""
-    return Reply(200, msgspec.json.encode({"live": True}))
-
-
-async def model(front: Front, call: Call) -> Reply:
-    """The inputs and outputs of a model."""
-    served = front.routes(call).champion
+def described(served: LoadedVersion) -> dict[str, Any]:
+    """The inputs and outputs of a version, as V2 tells of a model."""
     schema = served.scorer.schema
     inputs = [{"name": field.name, "datatype": _DATATYPES[field.type], "shape": [-1]} for field in schema.inputs]
     about = {"name": served.model, "versions": [str(served.version)], "platform": "slipstream"}
-    return Reply(200, msgspec.json.encode({**about, "inputs": inputs, "outputs": _outputs(schema)}))
-
-
-async def model_ready(front: Front, call: Call) -> Reply:
-    """Whether a model serves; 404 if it does not."""
-    front.routes(call)
-    return Reply(200, msgspec.json.encode({"name": call.model, "ready": True}))
+    return {**about, "inputs": inputs, "outputs": _outputs(schema)}

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from slipstream.errors import RequestError, shown
-from slipstream.serving.call import Call, Reply
-from slipstream.serving.decode import Body, Decoder
-from slipstream.serving.forms import Form, Inputs, Instances, Lists, ListsOrInstances, Objects, list_of, transposed
-from slipstream.serving.protocols import VERSION
-from slipstream.serving.served import Decoded, Native
-
-if TYPE_CHECKING:
-    from slipstream.serving.front import Front
+from slipstream.serving.message import Request
+from slipstream.serving.version.answer import Decoded
+from slipstream.serving.version.json_body import Body, Decoder
+from slipstream.serving.version.native import Native
+from slipstream.serving.version.row_formats import (
+    Form,
+    Inputs,
+    Instances,
+    Lists,
+    ListsOrInstances,
+    RowObjects,
+    list_of,
+    transposed,
+)
 
 MOST_ORDERS = 16
 _NAN = re.compile(rb'"(?:[^"\\]|\\.)*"?|NaN', re.DOTALL)
@@ -25,7 +31,7 @@ _NAN = re.compile(rb'"(?:[^"\\]|\\.)*"?|NaN', re.DOTALL)
 class Invocations(Native):
     """Reads every JSON form: MLflow's four, and the two of the native route."""
 
-    def decode(self, decoder: Decoder, call: Call, body: bytes) -> Decoded:
+    def decode(self, decoder: Decoder, request: Request, body: bytes) -> Decoded:
         """The rows of *body*. MLflow's client writes what is missing as ``NaN``, which is no JSON: it means null."""
         if b"NaN" in body:
             body = _without_nan(body)
@@ -35,7 +41,7 @@ class Invocations(Native):
 def _without_nan(body: bytes) -> bytes:
     """The body with null for each ``NaN`` that stands in no string."""
     if b"\\" in body:
-        return _NAN.sub(lambda found: b"null" if found[0] == b"NaN" else found[0], body)
+        return _NAN.sub(lambda match: b"null" if match[0] == b"NaN" else match[0], body)
     parts = body.split(b'"')
     parts[::2] = [part.replace(b"NaN", b"null") for part in parts[::2]]
     return b'"'.join(parts)
@@ -43,11 +49,11 @@ def _without_nan(body: bytes) -> bytes:
 
 def _invocations(inputs: Inputs) -> Body:
     forms: dict[str, Callable[[Inputs], Form]] = {
-        "dataframe_split": Split,
-        "dataframe_records": Objects,
+        "dataframe_split": SplitRows,
+        "dataframe_records": RowObjects,
         "instances": Instances,
         "inputs": ListsOrInstances,
-        "rows": Objects,
+        "rows": RowObjects,
         "columns": Lists,
     }
     return Body(inputs, forms, empty=("params", "parameters"))
@@ -61,7 +67,7 @@ class SplitFrame(msgspec.Struct, forbid_unknown_fields=True):
     index: list[int | float | str | bool | None] | msgspec.UnsetType = msgspec.UNSET
 
 
-class Split:
+class SplitRows:
     """``{"columns": ["x", "y"], "data": [[1, 2], ...]}``, in any order of the columns; ``index`` tells us nothing."""
 
     type: Any = SplitFrame
@@ -133,14 +139,3 @@ class Split:
         if not isinstance(index, list) or len(index) != rows:
             message = f"{place}: expected an array of {rows} labels, got {shown(index)}"
             raise RequestError(message, code="type", field=place)
-
-
-async def ping(front: Front, call: Call) -> Reply:
-    """Whether rows can be sent: 200 or 503."""
-    ready = front.models.ready() if not call.model else front.models.routes(call.model) is not None
-    return Reply(200 if ready else 503, msgspec.json.encode({"ready": ready}))
-
-
-async def version(front: Front, call: Call) -> Reply:
-    """The server's version, as text."""
-    return Reply(200, VERSION.encode(), b"text/plain; charset=utf-8")

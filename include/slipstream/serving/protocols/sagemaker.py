@@ -8,13 +8,13 @@ import math
 import re
 from typing import Any
 
-from slipstream.errors import RequestError
-from slipstream.reading import Reading
-from slipstream.scoring.schema import MAX_TEXT, Field, read_cell
-from slipstream.serving.call import Call
-from slipstream.serving.decode import Decoder
-from slipstream.serving.forms import Inputs
-from slipstream.serving.served import Answered, Decoded
+from slipstream.cell_reading import CellReading
+from slipstream.errors import RequestError, ValueProblem
+from slipstream.model_schema import MAX_TEXT, Field, read_cell
+from slipstream.serving.message import Request
+from slipstream.serving.version.answer import Answered, Decoded
+from slipstream.serving.version.json_body import Decoder
+from slipstream.serving.version.row_formats import Inputs
 from slipstream.sources.csv_reader import DELIMITERS
 
 CSV = b"text/csv"
@@ -23,13 +23,13 @@ _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _SURELY_64_BITS = 19
 # What is read as fast as can be: cells without marks, formats or words of their own for "missing".
-_PLAIN = {kind: Reading(kind) for kind in ("BIGINT", "DOUBLE", "VARCHAR")}
+_PLAIN = {kind: CellReading(kind) for kind in ("BIGINT", "DOUBLE", "VARCHAR")}
 
 
 class Csv:
     """Reads lines of values, and answers a line a row: the number, the probability, or of many classes the label."""
 
-    def decode(self, decoder: Decoder, call: Call, body: bytes) -> Decoded:
+    def decode(self, decoder: Decoder, request: Request, body: bytes) -> Decoded:
         """The rows of *body*."""
         inputs = decoder.inputs
         text = _text(body)
@@ -55,9 +55,9 @@ class Csv:
         """One line a row."""
         answers = answered.answers
         binary = answered.served.scorer.schema.task == "binary"
-        said = answers.probabilities if binary and answers.probabilities is not None else answers.predictions
+        values = answers.probabilities if binary and answers.probabilities is not None else answers.predictions
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([_written(one)] for one in said)
+        csv.writer(text, lineterminator="\n").writerows([_written(one)] for one in values)
         return text.getvalue().encode("utf-8", "replace"), b"text/csv; charset=utf-8"
 
 
@@ -111,9 +111,9 @@ def _named(cells: list[str], inputs: Inputs) -> list[str]:
 
 def _is_header(cells: list[str], inputs: Inputs) -> bool:
     """Whether a first line names the columns. Half of them will do: a name that is wrong should be called so."""
-    named = sum(cell in inputs.known for cell in cells)
+    known = sum(cell in inputs.known for cell in cells)
     beside = sum(cell in inputs.schema.beside for cell in cells)
-    if not named or 2 * (named + beside) < len(cells):
+    if not known or 2 * (known + beside) < len(cells):
         return False
     return tuple(cells) == inputs.names or not _is_row(cells, inputs)
 
@@ -125,7 +125,7 @@ def _is_row(cells: list[str], inputs: Inputs) -> bool:
     try:
         for field, cell in zip(inputs.fields, cells, strict=True):
             _value(field, cell, "")
-    except RequestError:
+    except ValueProblem:
         return False
     return True
 

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from slipstream.errors import RequestError, shown
-from slipstream.scoring.schema import MAX_TEXT, Field
-from slipstream.serving.decode import parse
-from slipstream.serving.forms import Columns, Inputs, cell_type, checked, list_of
+from slipstream.model_schema import MAX_TEXT, Field
 from slipstream.serving.protocols.arrays import check_texts, column_of
+from slipstream.serving.version.json_body import parse
+from slipstream.serving.version.row_formats import Columns, Inputs, cell_type, checked, list_of
 
 _WHOLE = {
     f"{sign}INT{bits}": f"<{code}{bits // 8}" for sign, code in (("", "i"), ("U", "u")) for bits in (8, 16, 32, 64)
@@ -46,7 +46,7 @@ class _Encoded(Tensor, omit_defaults=True):
     data: msgspec.Raw = msgspec.Raw(b"null")
 
 
-class Wanted(msgspec.Struct, forbid_unknown_fields=True):
+class RequestedOutput(msgspec.Struct, forbid_unknown_fields=True):
     """An output that is asked for."""
 
     name: str
@@ -59,7 +59,7 @@ class Infer(msgspec.Struct, forbid_unknown_fields=True):
     inputs: list[Tensor]
     id: str | msgspec.UnsetType = msgspec.UNSET
     parameters: _Parameters = msgspec.UNSET
-    outputs: list[Wanted] | msgspec.UnsetType | None = msgspec.UNSET
+    outputs: list[RequestedOutput] | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class _EncodedInfer(Infer):
@@ -202,8 +202,10 @@ class Tensors:
             raise RequestError(message, code="type", field="inputs[0].datatype")
         if isinstance(tensor.data, bytes):
             array = _array(tensor, rows * width, "inputs[0]").reshape(rows, width)
-            found = [column_of(field, array[:, at], None, f"inputs[0].{field.name}") for at, field in enumerate(fields)]
-            return self.inputs.in_bulk(found, rows), rows
+            columns = [
+                column_of(field, array[:, at], None, f"inputs[0].{field.name}") for at, field in enumerate(fields)
+            ]
+            return self.inputs.in_bulk(columns, rows), rows
         elements = _elements(tensor, rows * width, "inputs[0]")
         values = [checked(fields[at % width], one, place) for at, (one, place) in enumerate(elements)]
         return self.inputs.in_bulk([values[at::width] for at in range(width)], rows), rows
@@ -222,23 +224,23 @@ def _elements(tensor: Tensor, count: int, place: str) -> list[tuple[Any, str]]:
     here = f"{place}.data"
     if not isinstance(data, list):
         raise RequestError(f"{here}: expected an array", code="type", field=here)
-    found = [(value, f"{here}[{at}]") for at, value in enumerate(data)]
+    elements = [(value, f"{here}[{at}]") for at, value in enumerate(data)]
     if len(tensor.shape) == 2 and data and all(isinstance(row, list) for row in data):
-        found = list(chain.from_iterable(_spread(row, at) for row, at in found))
-    if len(found) != count:
-        raise RequestError(f"{here}: {len(found)} elements, the shape says {count}", code="shape_wrong", field=here)
+        elements = list(chain.from_iterable(_spread(row, at) for row, at in elements))
+    if len(elements) != count:
+        raise RequestError(f"{here}: {len(elements)} elements, the shape says {count}", code="shape_wrong", field=here)
     if tensor.datatype in _WHOLE:
-        _check_whole(found)
-    return found
+        _check_whole(elements)
+    return elements
 
 
 def _spread(row: list[Any], place: str) -> list[tuple[Any, str]]:
     return [(value, f"{place}[{at}]") for at, value in enumerate(row)]
 
 
-def _check_whole(found: list[tuple[Any, str]]) -> None:
+def _check_whole(elements: list[tuple[Any, str]]) -> None:
     element = Field("", "integer", nullable=True)
-    for value, place in found:
+    for value, place in elements:
         checked(element, value, place)
 
 
@@ -262,21 +264,21 @@ def _array(tensor: Tensor, count: int, place: str) -> Any:
 
 def _texts(data: bytes, count: int, place: str) -> list[str]:
     """The strings of a BYTES tensor: each behind its length in four bytes."""
-    found: list[str] = []
+    texts: list[str] = []
     at = 0
-    while at < len(data) and len(found) <= count:
+    while at < len(data) and len(texts) <= count:
         size = struct.unpack_from("<I", data, at)[0] if at + 4 <= len(data) else len(data)
         if at + 4 + size > len(data):
-            raise _wrong_size(f"{place}[{len(found)}]", "its bytes end before its length says")
+            raise _wrong_size(f"{place}[{len(texts)}]", "its bytes end before its length says")
         if size > 4 * MAX_TEXT:
-            here = f"{place}[{len(found)}]"
+            here = f"{place}[{len(texts)}]"
             raise RequestError(f"{here}: longer than {MAX_TEXT} characters", code="string_too_long", field=here)
         try:
-            found.append(data[at + 4 : at + 4 + size].decode())
+            texts.append(data[at + 4 : at + 4 + size].decode())
         except UnicodeDecodeError as error:
-            here = f"{place}[{len(found)}]"
+            here = f"{place}[{len(texts)}]"
             raise RequestError(f"{here}: not UTF-8", code="encoding", field=here) from error
         at += 4 + size
-    if len(found) != count:
-        raise RequestError(f"{place}: {len(found)} elements, the shape says {count}", code="shape_wrong", field=place)
-    return found
+    if len(texts) != count:
+        raise RequestError(f"{place}: {len(texts)} elements, the shape says {count}", code="shape_wrong", field=place)
+    return texts

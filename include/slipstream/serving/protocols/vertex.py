@@ -18,8 +18,8 @@ def route(environment: Mapping[str, str], name: str) -> str:
     Raises:
         BackendError: ``setting_invalid``.
     """
-    given = environment.get(name) or ""
-    if given and (len(given) > _MOST or not _ROUTE.fullmatch(given)):
-        message = f"{name}: {shown(given)} is no plain path such as /v1/endpoints/1/deployedModels/2; mend it."
+    path = environment.get(name) or ""
+    if path and (len(path) > _MOST or not _ROUTE.fullmatch(path)):
+        message = f"{name}: {shown(path)} is no plain path such as /v1/endpoints/1/deployedModels/2; mend it."
         raise BackendError(message, code="setting_invalid")
-    return given
+    return path

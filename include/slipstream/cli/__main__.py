@@ -1,0 +1,5 @@
+"""``python -m slipstream.cli``."""
+
+from slipstream.cli.main import main
+
+main()

@@ -1,0 +1,75 @@
+"""What the newest dataset version and the installation say against a model file that is right for itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterator
+from typing import Any
+
+from slipstream.data.schema_check import named
+from slipstream.duck import quoted
+from slipstream.errors import SlipstreamError
+from slipstream.slots import EXPLAINER, SOURCE, TARGET, TRACKER, TRAINER, Slot
+from slipstream.spec.model import ModelSpec
+from slipstream.spec.project import load_function
+from slipstream.store import Store
+from slipstream.store.datasets import Dataset, load_dataset, read_dataset
+
+
+def check_installed(spec: ModelSpec) -> None:
+    """Prove that what the model file names can be used here.
+
+    Raises:
+        BackendError: the extra of a back end is missing, or an installed one takes other arguments.
+        SpecError: features.py or a function of it is not there, or cannot be loaded.
+    """
+    function = spec.data.source.get("function") if spec.data.source["type"] == "python" else None
+    for name in filter(None, (function, spec.data.features)):
+        load_function(spec, name)
+    chosen: list[tuple[Slot[Any], dict[str, Any]]] = [
+        (SOURCE, spec.data.source),
+        (TRAINER, spec.train.trainer),
+        (EXPLAINER, spec.explain),
+        (TARGET, spec.deploy.target),
+        *((TRACKER, config) for config in spec.trackers),
+    ]
+    for slot, config in chosen:
+        slot.check(config, allow_code=spec.allow_code)
+
+
+def notes(spec: ModelSpec, store: Store) -> Iterator[str]:
+    """What would fail on the newest dataset version as it is."""
+    state = store.ledger.state()
+    newest = state.model(spec.name).dataset
+    if newest is None:
+        return
+    dataset = load_dataset(store.objects, state, spec.name, newest)
+    columns = [name for name, _ in dataset.columns]
+    places = [*named(spec), *(("train.group", name) for name in spec.train.group)]
+    places += [(f"evaluate.{key}", name) for key in ("slices", "sensitive") for name in getattr(spec.evaluate, key)]
+    for place, name in places:
+        if name not in columns:
+            near = difflib.get_close_matches(name, columns, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"it has: {', '.join(columns)}."
+            yield f"{place} names column '{name}', which dataset version {newest[:12]} does not have; {hint}"
+    if spec.task == "binary" and spec.target in columns:
+        yield from _labels(spec, store, dataset)
+
+
+def _labels(spec: ModelSpec, store: Store, dataset: Dataset) -> Iterator[str]:
+    """What training would say of the two labels, as far as the newest file tells."""
+    import duckdb
+
+    from slipstream.training.labels import classes_of
+
+    with duckdb.connect() as connection:
+        rows = read_dataset(store.tables, dataclasses.replace(dataset, files=dataset.files[-1:]), connection)
+        target = quoted(spec.target)
+        labels = rows.filter(f"{target} IS NOT NULL").project(target).distinct().limit(3).df()[spec.target]
+    if len(labels) != 2:
+        return
+    try:
+        classes_of(spec, labels)
+    except SlipstreamError as error:
+        yield str(error)

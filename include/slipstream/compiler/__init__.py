@@ -1,0 +1,1 @@
+"""A fitted pipeline as a program of arrays: compiled, run, explained, and held against the original."""

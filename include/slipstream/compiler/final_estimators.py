@@ -1,0 +1,76 @@
+"""The model at the end of a pipeline: trees or weights, whichever library fitted it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from slipstream.compiler.features import Columns, through
+from slipstream.compiler.program import Floats, Link, NotCompiled
+from slipstream.compiler.trees import boosting as trees_boosting
+from slipstream.compiler.trees import sklearn as trees
+from slipstream.compiler.trees.sklearn import Ensemble
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A linear model: ``(scores, features)`` and one constant per score."""
+
+    by: Floats
+    base: Floats
+    link: Link
+
+
+def head(model: Any, columns: Columns) -> tuple[Ensemble | Weights, Columns]:
+    """What a fitted model computes, and the columns that it computes it from.
+
+    Raises:
+        NotCompiled: it is no model that can be compiled.
+    """
+    kind = type(model)
+    library, name = kind.__module__.partition(".")[0], kind.__name__
+    known = _HEADS.get(f"{library}.{name}")
+    if known is None:
+        raise NotCompiled(f"{name} is no model that is compiled")
+    if name.startswith("HistGradientBoosting") and model._preprocessor is not None:
+        columns = through(model._preprocessor, columns)
+    if library == "lightgbm":
+        columns = trees_boosting.whole_categories(model, columns)
+    return known(model), columns
+
+
+def _linear(model: Any) -> Weights:
+    return _weights(model, "none")
+
+
+def _logistic(model: Any) -> Weights:
+    return _weights(model, "softmax" if len(model.classes_) > 2 else "sigmoid")
+
+
+def _log_link(model: Any) -> Weights:
+    return _weights(model, "exp")
+
+
+def _weights(model: Any, link: Link) -> Weights:
+    by = np.atleast_2d(np.asarray(model.coef_, dtype=np.float64))
+    if by.shape[0] > 1 and link != "softmax":
+        raise NotCompiled("it answers several targets at once")
+    return Weights(by, np.broadcast_to(np.asarray(model.intercept_, dtype=np.float64), by.shape[:1]), link)
+
+
+_HEADS: dict[str, Callable[[Any], Ensemble | Weights]] = {
+    **{f"sklearn.{name}{task}": trees.from_tree for name in ("DecisionTree", "ExtraTree") for task in trees.TASKS},
+    **{f"sklearn.{name}{task}": trees.from_forest for name in ("RandomForest", "ExtraTrees") for task in trees.TASKS},
+    **{f"sklearn.GradientBoosting{task}": trees.from_gradient_boosting for task in trees.TASKS},
+    **{f"sklearn.HistGradientBoosting{task}": trees.from_hist for task in trees.TASKS},
+    **{f"sklearn.{name}": _linear for name in ("LinearRegression", "Ridge", "Lasso", "ElasticNet", "HuberRegressor")},
+    **{f"sklearn.{name}": _log_link for name in ("PoissonRegressor", "GammaRegressor")},
+    "sklearn.LogisticRegression": _logistic,
+    "lightgbm.LGBMClassifier": trees_boosting.from_lightgbm,
+    "lightgbm.LGBMRegressor": trees_boosting.from_lightgbm,
+    "xgboost.XGBClassifier": trees_boosting.from_xgboost,
+    "xgboost.XGBRegressor": trees_boosting.from_xgboost,
+}

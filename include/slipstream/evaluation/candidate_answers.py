@@ -1,0 +1,91 @@
+"""What fitted estimators answer on frames, in the form that the metrics take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from slipstream.bundle import skops_file
+from slipstream.errors import StageError
+from slipstream.spec.model import ModelSpec
+from slipstream.store import Store
+from slipstream.training.candidate import Trained, Training, load_training
+
+Label = bool | int | str
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A fitted estimator with the records of its training."""
+
+    trained: Trained
+    training: Training
+    estimator: Any
+
+    @property
+    def inputs(self) -> list[str]:
+        """The names of its inputs, in order."""
+        return [name for name, _ in self.training.inputs]
+
+    def answer(self, frame: Any, classes: Sequence[Label] = ()) -> Any:
+        """Its answers on *frame*: values, probabilities of the positive class, or ``(n, classes)`` probabilities.
+
+        Args:
+            frame: A frame of :class:`~slipstream.training.split.Split`.
+            classes: For multiclass the classes in the order wanted; one that it does not know gets probability 0.
+        """
+        import numpy as np
+        from threadpoolctl import threadpool_limits
+
+        rows = frame[self.inputs]
+        # One thread: sums come out the same on any machine, and short predictions do not wait for other threads.
+        with threadpool_limits(limits=1):
+            if self.training.task == "regression":
+                return np.asarray(self.estimator.predict(rows), dtype=np.float64)
+            if not hasattr(self.estimator, "predict_proba"):
+                message = f"{self.trained.candidate}: its estimator has no predict_proba; choose one that has."
+                raise StageError(message, code="stage_input_invalid")
+            probabilities = np.asarray(self.estimator.predict_proba(rows), dtype=np.float64)
+        if self.training.task == "binary":
+            return probabilities[:, 1]
+        ordered = np.zeros((len(rows), len(classes)))
+        for column, label in enumerate(self.training.classes):
+            ordered[:, list(classes).index(label)] = probabilities[:, column]
+        return ordered
+
+
+def load_candidate(spec: ModelSpec, store: Store, candidate: str) -> Candidate:
+    """The candidate of that id.
+
+    Raises:
+        StageError: ``run_not_found``.
+        BundleError: its estimator cannot be loaded.
+    """
+    trained, training = load_training(spec, store, candidate)
+    return Candidate(trained, training, skops_file.load(store.objects.get(trained.model)))
+
+
+def truth_of(training: Training, target: Any) -> tuple[Any, tuple[Label, ...]]:
+    """The target column as the metrics take it, and the classes that its numbers stand for.
+
+    A class that did not occur in training follows those that did.
+
+    Args:
+        target: The column of a frame, shape ``(n,)``.
+    """
+    import numpy as np
+
+    if training.task == "regression":
+        return target.to_numpy(dtype=np.float64), ()
+    if training.task == "binary":
+        known = dict(zip(training.classes, (0, 1), strict=True))
+        unknown = sorted({str(value) for value in target.unique() if value not in known})
+        if unknown:
+            message = f"target {training.target!r} holds {unknown[0]!r}, which the candidate never saw; train again."
+            raise StageError(message, code="data_target_unusable")
+        return target.map(known).to_numpy(dtype=np.int64), training.classes
+    values = [int(value) if isinstance(value, float) else value for value in target.unique().tolist()]
+    extra = sorted((value for value in values if value not in training.classes), key=str)
+    classes = (*training.classes, *extra)
+    return target.map({label: number for number, label in enumerate(classes)}).to_numpy(dtype=np.int64), classes

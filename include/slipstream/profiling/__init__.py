@@ -1,0 +1,1 @@
+"""Mergeable profiles of columns, distances between them, and tests of what is drift."""

@@ -1,1 +1,0 @@
-"""From a bundle to answers: the model file, the bundle, the scorer."""

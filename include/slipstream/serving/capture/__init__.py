@@ -1,0 +1,1 @@
+"""Answered rows and labels on their way into the store."""

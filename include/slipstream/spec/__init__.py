@@ -1,0 +1,1 @@
+"""The model file: what it may say, read strictly and checked whole."""

@@ -1,0 +1,56 @@
+"""Which estimators of the allow-list stand nearest to one that a model file may not name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+_BOOSTING = ("HistGradientBoosting",)
+_LINEAR = ("LogisticRegression", "Ridge")
+_RELATIVES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("svc", "nusvc", "svr", "nusvr"), (*_BOOSTING, *_LINEAR, "KNeighbors")),
+    **dict.fromkeys(("linearsvc", "linearsvr", "sgd", "perceptron", "passiveaggressive"), _LINEAR),
+    **dict.fromkeys(("ridge", "ridgecv", "logisticregressioncv", "lineardiscriminantanalysis"), _LINEAR),
+    **dict.fromkeys(("lassocv", "lars", "lassolars"), ("Lasso", "LogisticRegression")),
+    **dict.fromkeys(("elasticnetcv",), ("ElasticNet", "LogisticRegression")),
+    **dict.fromkeys(
+        ("bayesianridge", "ardregression", "kernelridge", "gaussianprocess"), ("Ridge", "LogisticRegression")
+    ),
+    **dict.fromkeys(("linearregression", "ols", "lm", "linear"), ("LinearRegression", "LogisticRegression")),
+    **dict.fromkeys(("logisticregression", "logit", "logistic"), ("LogisticRegression", "Ridge")),
+    **dict.fromkeys(
+        ("lasso", "elasticnet", "huber", "poisson", "gamma", "tweedie"), ("LogisticRegression", "PoissonRegressor")
+    ),
+    **dict.fromkeys(("xgb", "xgboost", "lgbm", "lightgbm", "catboost", "mlp", "stacking", "voting"), _BOOSTING),
+    **dict.fromkeys(("multinomialnb", "bernoullinb", "complementnb", "categoricalnb"), ("GaussianNB",)),
+    **dict.fromkeys(("gaussiannb",), ("GaussianNB", "Ridge")),
+    **dict.fromkeys(("radiusneighbors", "nearestcentroid", "knn"), ("KNeighbors",)),
+    **dict.fromkeys(("isolationforest", "randomtrees"), ("RandomForest",)),
+}
+"""Stem of a name, in small letters -> stems of those that do the same in another way, nearest first."""
+_MOST = 3
+
+
+def relatives(estimator: str, allowed: Sequence[str]) -> str:
+    """The hint that follows an estimator that is not among those *allowed* for the task."""
+    stems = {_stem(path): path for path in allowed}
+    stem = _stem(estimator)
+    near_estimators = [stems[stem]] if stem in stems else [stems[word] for word in _kin(stem) if word in stems]
+    if not near_estimators:
+        near = difflib.get_close_matches(stem, stems, n=1, cutoff=0.7)
+        near_estimators = [stems[word] for word in near]
+    if near_estimators:
+        return f"did you mean {' or '.join(near_estimators[:_MOST])}?"
+    return f"known: {', '.join(allowed)}"
+
+
+def _kin(stem: str) -> list[str]:
+    return [_stem(word) for word in _RELATIVES.get(stem, ())]
+
+
+def _stem(path: str) -> str:
+    """``sklearn.ensemble.RandomForestClassifier`` -> ``randomforest``."""
+    name = path.rpartition(".")[2]
+    for ending in ("Classifier", "Regressor"):
+        name = name.removesuffix(ending)
+    return name.lower()

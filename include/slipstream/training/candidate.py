@@ -1,0 +1,72 @@
+"""A candidate: a fitted model that is not a version yet, and all that later stages must know of how it was made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from slipstream.runs import Result, find_result
+from slipstream.spec.model import ModelSpec
+from slipstream.store import Store
+from slipstream.training.split_boundaries import Boundaries, Counts
+
+
+@dataclass(frozen=True)
+class Trained(Result):
+    """A candidate.
+
+    Attributes:
+        candidate: Its id, which is the run's.
+        model: Digest of the fitted estimator (skops, canonical bytes).
+        dataset: The dataset version that it was trained on.
+        details: Digest of the :class:`Training` record.
+        cutoff: Where the held-out rows begin (ISO 8601); empty for data without event time.
+    """
+
+    candidate: str
+    model: str
+    dataset: str
+    details: str
+    rows_train: int
+    rows_holdout: int
+    rows_unlabelled: int
+    cutoff: str
+
+
+@dataclass(frozen=True)
+class Training:
+    """All that a later stage must know of how a candidate was made; kept as a JSON object.
+
+    Attributes:
+        inputs: ``(name, DuckDB type)`` of each input, in order.
+        classes: The labels in the order of ``predict_proba``, of a binary task the positive one last; empty for
+            regression.
+        positive: For a binary task the label whose probability is meant.
+        trainer: The spec's trainer.
+        threads: OpenMP threads that there were; a trainer may use fewer.
+        libraries: Versions of the libraries that decide the result.
+        split: By what rows are held out, in words.
+        warnings: What makes the figures on them doubtful.
+    """
+
+    task: str
+    target: str
+    inputs: tuple[tuple[str, str], ...]
+    classes: tuple[bool | int | str, ...]
+    positive: bool | int | str | None
+    boundaries: Boundaries
+    counts: Counts
+    trainer: dict[str, Any]
+    seed: int
+    threads: int
+    libraries: dict[str, str]
+    split: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+def load_training(spec: ModelSpec, store: Store, candidate: str) -> tuple[Trained, Training]:
+    """The finished training of that candidate and its record; raises StageError ``run_not_found``."""
+    trained = find_result(store, spec, candidate, Trained)
+    return trained, msgspec.convert(store.objects.get_json(trained.details), Training)
