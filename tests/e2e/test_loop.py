@@ -157,7 +157,7 @@ class Watcher:
 
     def told(self) -> str:
         """What happened so far, and why runs failed: what a failed test shows."""
-        lines = [f"{e.seq} {e.time[11:19]} {e.kind}: {sentence(e)}" for e in self.store.ledger.read(model=NAME)]
+        lines = [f"{e.seq} {e.time[11:19]} {e.kind}: {sentence(e, 1)}" for e in self.store.ledger.read(model=NAME)]
         for dag in ("ingest", "train", "monitor"):
             for run in self.stack.airflow.runs(f"{NAME}__{dag}", limit=3):
                 if run.state == "failed":
@@ -214,7 +214,7 @@ def test_drift_becomes_a_new_champion_and_nobody_does_anything(
     assert joined, watcher.told()
     assert 0.5 < joined[-1].data["result"]["coverage"] < 1
     for event in watcher.store.ledger.read(model=NAME):
-        assert sentence(event) != event.kind, f"{event.kind} has no sentence"
+        assert sentence(event, 1) != event.kind, f"{event.kind} has no sentence"
 
 
 def test_a_bad_challenger_is_taken_back_by_itself(
