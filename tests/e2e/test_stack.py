@@ -73,9 +73,9 @@ def test_a_stack_starts_once_heals_and_leaves_nothing(small: Layout, ports: Port
     assert down(small, say=told.append) == 0
 
 
-def kill(processes: list[psutil.Process]) -> None:
-    processes.signal_all(processes, force=True)
-    assert eventually(lambda: not any(map(processes.alive, processes)), 5)
+def kill(victims: list[psutil.Process]) -> None:
+    processes.signal_all(victims, force=True)
+    assert eventually(lambda: not any(map(processes.alive, victims)), 5)
 
 
 def endpoint_of(layout: Layout) -> list[psutil.Process]:
