@@ -8,6 +8,7 @@ import multiprocessing
 import re
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pyarrow as pa
@@ -20,6 +21,7 @@ from slipstream.store.datasets import load_dataset, read_dataset, save_dataset
 from slipstream.store.files import writable
 from slipstream.store.objects import sha256_file
 from slipstream.store.state import Event
+from slipstream.store.tables import Tables
 
 
 @pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.server)])
@@ -118,6 +120,31 @@ class TestTables:
         assert opened.tables.append("m", "data", pa.table({"a": [1, 2, 3]}), "k1") == first
         assert {file.path for file in opened.tables.sound("m", "data").files} == {first[0].path, second[0].path}
         assert opened.tables.sound("m", "nothing").files == ()
+
+    @pytest.mark.parametrize("before", [0, 1])
+    @pytest.mark.parametrize("key", ["k", "another"])
+    def test_an_append_that_came_between_look_and_commit_is_seen(
+        self, opened: Store, url: str, monkeypatch: pytest.MonkeyPatch, before: int, key: str
+    ) -> None:
+        for number in range(before):
+            opened.tables.append("m", "data", pa.table({"a": [0]}), f"before{number}")
+        rivals: list[Any] = []
+        look = Tables._appended
+
+        def looked(tables: Tables, *arguments: Any) -> Any:
+            added = look(tables, *arguments)
+            if not rivals:
+                rivals.append(None)
+                rivals[0] = Store.open(url).tables.append("m", "data", pa.table({"a": [1, 2], "b": [3, 4]}), "k")
+            return added
+
+        monkeypatch.setattr(Tables, "_appended", looked)
+        rows = pa.table({"a": [1, 2], "b": [3, 4]}) if key == "k" else pa.table({"a": [5]})
+        added = opened.tables.append("m", "data", rows, key)
+        assert [file.rows for file in added] == [len(rows)]
+        assert (added == rivals[0]) == (key == "k"), "an equal append is found, another one comes on top"
+        files = opened.tables.sound("m", "data").files
+        assert sum(file.rows for file in files) == before + 2 + (key != "k")
 
     def test_a_dataset_version_reads_back_in_order(self, opened: Store) -> None:
         import duckdb

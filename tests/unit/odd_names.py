@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 EVIL = ['"><img src=x onerror=alert(1)>', "</script><script>alert(1)</script>", "{{ 7 * 7 }}"]
 NAMES = [
     *EVIL, "n", "held", "trained", "word", "cell", "col", "nth", "total", "key", "id", "label", "time", "prediction",
-    "probability", "version", "route", "moment", "inputs", "answer", "rowid", "filename", "file_index", "seen", "order",
+    "probability", "version", "role", "moment", "inputs", "answer", "rowid", "filename", "file_index", "seen", "order",
     "group", "a.b", "a.b.c", ".", "a=b", "a,b", "a;b", "a:b", "it's", 'say "hi"', '""', "back\\slash", "\\", "100%",
     "%s", "{}", "[0]", "line\nend", "tab\t", "\r", " edge ", " ", "\u00a0", "\u200b", "\u202e", "\u00e9", "e\u0301",
     "\u00df", "\U0001f6b2", "__proto__", "class", "self", "None", "null", "nan", "true", "0", "-1", "1e5", "header:x",
-    "//", "../..", "#", "?", "&amp;", "$", "`", "~", "column 1 without a name", "x (delivered)", "x" * 128,
+    "//", "../..", "#", "?", "&amp;", "$", "`", "~", "column 1 without a name", "x (delivered)", "x" * 128, "route",
 ]  # fmt: skip
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 

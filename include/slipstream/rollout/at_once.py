@@ -35,9 +35,9 @@ def share_of(spec: ModelSpec, state: ModelState, version: int, weight: float | N
     Raises:
         StageError: ``weight_invalid``, ``champion_missing`` or ``already_champion``.
     """
-    if weight is not None and (shadow or not 0 <= weight <= 1):
-        what = "a shadow has no weight" if shadow else f"a weight lies between 0 and 1, got {weight:g}"
-        raise StageError(f"{spec.name}: {what}; mend it.", code="weight_invalid")
+    if weight is not None and not 0 <= weight <= 1:
+        message = f"{spec.name}: a weight lies between 0 and 1, got {weight:g}; mend it."
+        raise StageError(message, code="weight_invalid")
     share = Share(0.0 if shadow else 1.0 if weight is None else weight, shadow)
     if not share.full and state.champion is None:
         message = f"{spec.name}: no version serves yet; deploy version {version} in full first."

@@ -1,10 +1,10 @@
-"""The predictions table: what the endpoint answered, a row a prediction. Whoever reads or writes it does so here.
+"""The predictions table: what the endpoint answered, a row a prediction. Whoever reads it does so here.
 
-Its columns: ``prediction_id``, ``time`` (UTC), ``version``, ``role`` (``champion``, ``challenger`` or ``shadow``, which
-has the id of the answer that it shadows), ``request_id``, ``caller``, ``latency_ms``, ``redacted`` (inputs that the
-policy never keeps, a JSON array), ``inputs`` (a struct; numbers as double) or ``inputs_digest``, ``prediction`` (double
-for regression, else the label as text), ``probability`` (of the positive label), ``probabilities`` (multiclass, in the
-order of the version's classes).
+:mod:`slipstream.serving.capture.rows` writes it. Its columns: ``prediction_id``, ``time`` (UTC), ``version``, ``role``
+(``champion``, ``challenger`` or ``shadow``, which has the id of the answer that it shadows), ``request_id``,
+``caller``, ``latency_ms``, ``redacted`` (inputs that the policy never keeps, a JSON array), ``inputs`` (a struct;
+numbers as double) or ``inputs_digest``, ``prediction`` (double for regression, else the label as text),
+``probability`` (of the positive label), ``probabilities`` (multiclass, in the order of the version's classes).
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ class Tables(TablePlaces):
             Conflict: other writers won every attempt.
             StoreError: the store cannot be written.
         """
-        return self._once(model, table, key, "appends", lambda: self._commit(model, table, data, key))
+        return self._once(model, table, key, "appends", lambda opened: self._commit(model, table, opened, data, key))
 
     def replace(self, model: str, table: str, files: Sequence[Path], key: str) -> tuple[TableFile, ...]:
         """Put these Parquet *files* in place of all that the table holds, once for this *key*; returns them in order.
@@ -85,8 +85,7 @@ class Tables(TablePlaces):
             StoreError: the store cannot be written.
         """
 
-        def commit() -> None:
-            opened = self._open(model, table)
+        def commit(opened: DeltaTable | None) -> None:
             if opened is None:
                 raise NotFound(f"tables/{model}/{table}: there is no such table yet.")
             faultpoint("tables.before_commit")
@@ -97,16 +96,23 @@ class Tables(TablePlaces):
         order = {sha256_file(file): place for place, file in reversed(list(enumerate(files)))}
         return tuple(sorted(added, key=lambda file: order.get(file.sha256, len(order))))
 
-    def _once(self, model: str, table: str, key: str, what: str, commit: Callable[[], object]) -> tuple[TableFile, ...]:
-        """The files that *key* added, by *commit* unless they are there; tried again where another writer was first."""
+    def _once(
+        self, model: str, table: str, key: str, what: str, commit: Callable[[DeltaTable | None], object]
+    ) -> tuple[TableFile, ...]:
+        """The files that *key* added, by *commit* unless they are there; tried again where another writer was first.
+
+        It commits upon the very version that was looked through for the key: on a newer one an equal call may have
+        added the same files meanwhile.
+        """
         from deltalake.exceptions import DeltaError
 
         for attempt in range(ATTEMPTS):
-            added = self._appended(model, table, key)
+            opened = self._open(model, table)
+            added = self._appended(model, table, opened, key)
             if added is not None:
                 return added
             try:
-                commit()
+                commit(opened)
             except (DeltaError, OSError) as error:
                 if lost_race(error, self.uri(model, table)):
                     back_off(attempt)
@@ -174,10 +180,9 @@ class Tables(TablePlaces):
         """
         return [str(self._verified(model, table, file)) for file in files]
 
-    def _commit(self, model: str, table: str, data: pa.Table | Path, key: str) -> None:
+    def _commit(self, model: str, table: str, opened: DeltaTable | None, data: pa.Table | Path, key: str) -> None:
         import pyarrow.parquet as pq
 
-        opened = self._open(model, table)
         with tempfile.TemporaryDirectory(prefix="slipstream-") as folder:
             file = data if isinstance(data, Path) else Path(folder) / "rows.parquet"
             if not isinstance(data, Path):
@@ -199,9 +204,8 @@ class Tables(TablePlaces):
         opened = self._open(model, table)
         return _actions(opened) if opened is not None else {"path": [], "num_records": [], "modification_time": []}
 
-    def _appended(self, model: str, table: str, key: str) -> tuple[TableFile, ...] | None:
+    def _appended(self, model: str, table: str, opened: DeltaTable | None, key: str) -> tuple[TableFile, ...] | None:
         """The files that an earlier append with this key added; None if there was none."""
-        opened = self._open(model, table)
         if opened is None or opened.transaction_version(key) is None:
             return None
         for commit in opened.history():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn, TypeVar
 
@@ -33,6 +34,8 @@ class Decoder:
         self.inputs = Inputs(schema, max_rows)
         self._native = Body(self.inputs, {"rows": RowObjects, "columns": Lists})
         self._own: dict[Any, Any] = {}
+        # msgspec crashes where two threads look at a new type at the same time.
+        self._building = threading.Lock()
 
     def decode(self, body: bytes) -> tuple[Columns, int]:
         """The columns and the number of rows of a native request.
@@ -46,7 +49,9 @@ class Decoder:
         """What *make* builds for this version's inputs, built once: how a protocol keeps typed decoders of its own."""
         decoder: _T | None = self._own.get(make)
         if decoder is None:
-            decoder = self._own[make] = make(self.inputs)
+            with self._building:
+                decoder = self._own.get(make) or make(self.inputs)
+                self._own[make] = decoder
         return decoder
 
 
