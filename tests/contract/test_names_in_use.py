@@ -31,7 +31,7 @@ from tests.unit.odd_names import EVIL, several, yaml
 
 ROWS, ASKED = 400, 60
 PARTS = ("key", "second", "time", "target", "word", "group", "secret", "number", "unused")
-CALLED_AS_OURS = ["n", "id", "label", "prediction", "version", "role", "route", "probability", "inputs", "batch"]
+CALLED_AS_OURS = ["n", "id", "label", "prediction", "version", "role", "probability", "inputs", "batch"]
 CALLED_AS_CODE = [*EVIL, "it's", 'say "hi"', "a.b", "\\", "%s", "line\nend"]
 
 
