@@ -15,6 +15,7 @@ from slipstream.label_types import label_values
 from slipstream.spec.estimators import ESTIMATORS
 from slipstream.spec.model import ModelSpec
 from slipstream.trainers.positions import POINTING, Prepared, placed
+from slipstream.trainers.traces import forget_traces
 
 MOST_CATEGORIES = 30
 """With one-hot encoding: the rarest values of a column beyond so many share one indicator."""
@@ -75,7 +76,7 @@ class SklearnTrainer:
         except ValueError as error:
             message = f"{spec.name}: {self.estimator} cannot be fitted: {error}"
             raise StageError(message, code="training_failed") from error
-        _forget_traces(model)
+        forget_traces(pipeline)
         return pipeline
 
     def _model(self, spec: ModelSpec, seed: int) -> Any:
@@ -92,21 +93,6 @@ class SklearnTrainer:
             message = f"{spec.name}: train.trainer.parameters: {error}; take it out."
             raise SpecError(message, code="spec_parameter_unknown") from error
         return estimator.set_params(random_state=seed) if "random_state" in estimator.get_params() else estimator
-
-
-def _forget_traces(model: Any) -> None:
-    """What histogram boosting keeps beside what it learnt: how many threads binned its data, and a check of its inputs.
-
-    The first is the one trace of the machine in an equal model. The second is a function, which no model file may hold;
-    what it checks, the preparation before it has made sure of.
-    """
-    mapper = getattr(model, "_bin_mapper", None)
-    if mapper is not None:
-        mapper.n_threads = 1
-    before = getattr(model, "_preprocessor", None)
-    if before is not None:
-        before.named_transformers_["numerical"].func = None
-        before.transformers = before.transformers_[:2]
 
 
 def _prepared(prepare: Any, inputs: Any, model: Any) -> Prepared:

@@ -1,0 +1,52 @@
+"""What fitted models keep beside what they learnt, of the machine and the hour; equal models must not differ by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+_OPEN = (list, tuple, set, dict)
+
+
+def forget_traces(estimator: Any) -> None:
+    """Clear those traces in *estimator* and in all fitted estimators that it holds, in place."""
+    for part in _parts(estimator):
+        for kind in type(part).__mro__:
+            forget = _TRACES.get(f"{kind.__module__.partition('.')[0]}.{kind.__name__}")
+            if forget is not None:
+                forget(part)
+                break
+
+
+def _parts(estimator: Any) -> Iterator[Any]:
+    """The estimator and everything of scikit-learn's kind inside it: steps, members, what a member was cloned from."""
+    waiting, seen = [estimator], set()
+    while waiting:
+        part = waiting.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, dict):
+            waiting.extend(part.values())
+        elif isinstance(part, _OPEN):
+            waiting.extend(part)
+        elif hasattr(part, "get_params") and not isinstance(part, type):
+            waiting.extend(vars(part).values())
+            yield part
+
+
+def _hist_boosting(model: Any) -> None:
+    """How many threads binned the data, and a check of its inputs.
+
+    The check is a function, which no model file may hold; what it checks, the preparation before it has made sure of.
+    """
+    mapper = getattr(model, "_bin_mapper", None)
+    if mapper is not None:
+        mapper.n_threads = 1
+    before = getattr(model, "_preprocessor", None)
+    if before is not None:
+        before.named_transformers_["numerical"].func = None
+        before.transformers = before.transformers_[:2]
+
+
+_TRACES: dict[str, Callable[[Any], None]] = {"sklearn.BaseHistGradientBoosting": _hist_boosting}
