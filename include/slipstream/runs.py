@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -78,6 +79,18 @@ def library_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return versions
+
+
+def versions_of(modules: Iterable[str]) -> dict[str, str]:
+    """Installed versions of what brings those modules, by distribution, without those that are not there."""
+    wanted = sorted(set(modules) - sys.stdlib_module_names - {"slipstream"})
+    providers = _providers() if wanted else {}
+    return {name: version(name) for module in wanted for name in sorted(set(providers.get(module, ())))}
+
+
+@cache
+def _providers() -> Mapping[str, list[str]]:
+    return packages_distributions()
 
 
 def run_key(stage: Stage, spec_part: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:

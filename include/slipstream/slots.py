@@ -15,22 +15,15 @@ What the protocols below promise, the suites of :mod:`slipstream.testing` prove 
 
 from __future__ import annotations
 
-import difflib
-import importlib
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from slipstream.errors import BackendError, shown
+from slipstream.slot import Slot
 
 if TYPE_CHECKING:
     from slipstream.spec.model import ModelSpec
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -81,6 +74,21 @@ class Trainer(Protocol):
         *frame* is a pandas frame of the inputs and the target, in the order of the dataset version; of a binary task
         the target is 1 for the positive label and 0 for the other, and ``predict_proba`` answers in that order.
         """
+        ...
+
+
+@runtime_checkable
+class Coded(Trainer, Protocol):
+    """A trainer whose models may hold classes and functions of the model project's own files."""
+
+    def code(self, spec: ModelSpec) -> Mapping[str, bytes]:
+        """Those files: name -> source. They are part of the run's key and of the bundle, and a model that was fitted
+        is loaded with these alone; raises SpecError if they cannot be read.
+        """
+        ...
+
+    def check(self, spec: ModelSpec) -> None:
+        """Prove that what they are to bring is there; may execute them; raises SpecError."""
         ...
 
 
@@ -171,107 +179,19 @@ class Tracker(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Slot(Generic[T]):
-    """A place that exactly one of several back ends fills.
-
-    Attributes:
-        name: The word for it in model.yaml, in errors and in the entry-point group.
-        contract: The protocol that each back end keeps.
-        builtin: Word -> ``module:Class``, imported only when chosen.
-        extras: Word -> the module that must be installed first; the extra has the same name as the word.
-    """
-
-    name: str
-    contract: type[T]
-    builtin: Mapping[str, str]
-    extras: Mapping[str, str] = field(default_factory=dict)
-
-    def build(self, config: Mapping[str, Any], *, allow_code: bool = False) -> T:
-        """The back end that ``config["type"]`` names, made with the other keys as arguments.
-
-        ``package.module:Class`` is taken only with *allow_code*, which is the installation's to give.
-
-        Raises:
-            BackendError: unknown word, wrong argument or missing extra.
-        """
-        backend, arguments = self._bound(config, allow_code)
-        built: T = backend(**arguments)
-        return built
-
-    def _bound(self, config: Mapping[str, Any], allow_code: bool) -> tuple[Any, dict[str, Any]]:
-        """The class and the arguments that it takes."""
-        word = str(config.get("type", ""))
-        arguments = {key: value for key, value in config.items() if key != "type"}
-        backend = self._load(word, allow_code)
-        try:
-            inspect.signature(backend).bind(**arguments)
-        except TypeError as error:
-            takes = ", ".join(inspect.signature(backend).parameters) or "none"
-            message = f"{self.name}: {word!r}: {error}. Its arguments: {takes}."
-            raise BackendError(message, code="backend_argument") from error
-        return backend, arguments
-
-    def check(self, config: Mapping[str, Any], *, allow_code: bool = False) -> None:
-        """Raise what :meth:`build` would, as far as the model file's own check cannot: it imports nothing.
-
-        Raises:
-            BackendError: missing extra, or an installed back end that takes other arguments.
-        """
-        word = str(config.get("type", ""))
-        if word in self.builtin:
-            self._check_extra(word)
-        else:
-            self._bound(config, allow_code)
-
-    def known(self) -> list[str]:
-        """All words that :meth:`build` takes here, built-in and installed."""
-        return sorted({*self.builtin, *(point.name for point in entry_points(group=f"slipstream.{self.name}"))})
-
-    def _check_extra(self, word: str) -> None:
-        needs = self.extras.get(word)
-        if needs and find_spec(needs) is None:
-            hint = f"pip install --require-hashes -r requirements-{word}.txt"
-            message = f"{self.name} {word!r} needs {needs!r}, which is not installed; {hint}."
-            raise BackendError(message, code="missing_extra")
-
-    def _load(self, word: str, allow_code: bool) -> Any:
-        self._check_extra(word)
-        path = self.builtin.get(word)
-        if path is None:
-            path = next((p.value for p in entry_points(group=f"slipstream.{self.name}", name=word)), None)
-        if path is None and ":" in word:
-            path = self._own_code(word, allow_code)
-        if path is None:
-            raise self._unknown(word)
-        module, _, attribute = path.partition(":")
-        try:
-            return getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise BackendError(f"{self.name} {word!r}: {path} cannot be imported: {error}.") from error
-
-    def _own_code(self, word: str, allow_code: bool) -> str:
-        if allow_code:
-            return word
-        raise BackendError(
-            f"{self.name}: {shown(word)} names code, which is not allowed here; set SLIPSTREAM_ALLOW_CODE=1 "
-            f"if you trust every author of model files, or install it as an entry point of 'slipstream.{self.name}'.",
-            code="backend_code_forbidden",
-        )
-
-    def _unknown(self, word: str) -> BackendError:
-        known = self.known()
-        near = difflib.get_close_matches(word, known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        return BackendError(f"No {self.name} is called {shown(word)}. Known: {', '.join(known)}.{hint}")
-
-
 SOURCE: Slot[Source] = Slot(
     "source",
     Source,
     {"files": "slipstream.sources.files:FilesSource", "python": "slipstream.sources.python:PythonSource"},
 )
-TRAINER: Slot[Trainer] = Slot("trainer", Trainer, {"sklearn": "slipstream.trainers.sklearn:SklearnTrainer"})
+TRAINER: Slot[Trainer] = Slot(
+    "trainer",
+    Trainer,
+    {
+        "sklearn": "slipstream.trainers.sklearn:SklearnTrainer",
+        "python": "slipstream.trainers.python:PythonTrainer",
+    },
+)
 EXPLAINER: Slot[Explainer] = Slot(
     "explainer",
     Explainer,

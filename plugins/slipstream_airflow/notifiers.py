@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook, BaseNotifier
 
-from slipstream.slots import Slot
+from slipstream.slot import Slot
 from slipstream.spec.model import ModelSpec
 
 if TYPE_CHECKING:

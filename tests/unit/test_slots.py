@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from slipstream.errors import BackendError
-from slipstream.slots import SLOTS, SOURCE, TRACKER, Slot, Tracker
+from slipstream.slot import Slot
+from slipstream.slots import SLOTS, SOURCE, TRACKER, Tracker
 
 
 def test_a_word_builds_its_back_end() -> None:

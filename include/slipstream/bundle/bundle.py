@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from slipstream.bundle import signing
+from slipstream.bundle.project_code import FOLDER as CODE
+from slipstream.bundle.project_code import is_code
 from slipstream.compiler.program import PLAN, TREES
 from slipstream.errors import BundleError, NotFound, shown
 from slipstream.store import Store
@@ -36,7 +38,8 @@ FILES = (
 """Every bundle has these files."""
 
 OPTIONAL = (PLAN, TREES)
-"""A bundle of a model that was compiled has these too; one of a linear model has no trees."""
+"""A bundle of a model that was compiled has these too; one of a linear model has no trees. One of a model with code of
+its own has that as ``code/*.py``."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class Bundle:
 
 def save_bundle(store: Store, model: str, files: Mapping[str, bytes], key: signing.SigningKey) -> Bundle:
     """Sign *files* and keep them in the store; the same files and key give the same id."""
-    if not set(FILES) <= set(files) <= {*FILES, *OPTIONAL}:
+    if not set(FILES) <= set(files) or not all(map(_may_have, files)):
         raise BundleError(f"{model}: a bundle has the files {', '.join(FILES)}; got {', '.join(sorted(files))}.")
     entries = {name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)} for name, data in files.items()}
     content = {"format": FORMAT, "model": model, "files": entries}
@@ -123,9 +126,9 @@ def read_bundle(folder: Path, pinned: frozenset[str] = frozenset()) -> Bundle:
         BundleError: ``model_digest_mismatch`` or ``model_signature_invalid``.
     """
     try:
-        inner = folder / PLAN
-        paths = [path for path in folder.iterdir() if path != inner.parent or not path.is_dir()]
-        paths += inner.parent.iterdir() if inner.parent.is_dir() else []
+        inner = [inside for inside in ((folder / PLAN).parent, folder / CODE) if inside.is_dir()]
+        paths = [path for path in folder.iterdir() if path not in inner]
+        paths += [path for inside in inner for path in inside.iterdir()]
         files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(paths)}
     except OSError as error:
         raise BundleError(f"{folder}: no bundle can be read here: {error.strerror}.") from error
@@ -139,6 +142,11 @@ def read_bundle(folder: Path, pinned: frozenset[str] = frozenset()) -> Bundle:
     signing.verify(public, signature, canonical_json(content))
     digest = hashlib.sha256(manifest).hexdigest()
     return _checked(Bundle(digest, content["model"], name, files, manifest, public), content)
+
+
+def _may_have(name: str) -> bool:
+    """Whether a bundle may have a file of that name."""
+    return name in FILES or name in OPTIONAL or is_code(name)
 
 
 def _parsed(manifest: bytes) -> tuple[dict[str, Any], str, str]:
@@ -160,7 +168,7 @@ def _checked(bundle: Bundle, content: Mapping[str, Any]) -> Bundle:
     for name in sorted(set(bundle.files) | set(content["files"]) | set(FILES)):
         if name not in bundle.files:
             raise BundleError(f"{name}: missing from the bundle of {bundle.model}.")
-        if name not in content["files"] or name not in {*FILES, *OPTIONAL}:
+        if name not in content["files"] or not _may_have(name):
             raise BundleError(f"{shown(name)}: not a file of the bundle of {bundle.model}; remove it.")
         data, entry = bundle.files[name], content["files"][name]
         if len(data) != entry["size"] or hashlib.sha256(data).hexdigest() != entry["sha256"]:

@@ -155,9 +155,10 @@ def _engine(bundle: Bundle, schema: Schema) -> Engine:
 
         return CompiledEngine(bundle.files)
     from slipstream.bundle import skops_file
+    from slipstream.bundle.project_code import code_in
     from slipstream.bundle.sklearn_engine import SklearnEngine
 
-    return SklearnEngine(schema, skops_file.load(bundle.files["model.skops"]))
+    return SklearnEngine(schema, skops_file.load(bundle.files["model.skops"], code_in(bundle.files)))
 
 
 def _refuse(finite: bool) -> None:

@@ -11,24 +11,13 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from importlib import import_module
 from typing import Any
 
+from slipstream.bundle.project_code import NO_CODE, ProjectCode
+from slipstream.bundle.trusted_types import TRUSTED
 from slipstream.errors import BundleError, shown
-
-TRUSTED: tuple[str, ...] = (
-    "numpy.dtype",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.metrics._dist_metrics.EuclideanDistance64",
-    "sklearn.metrics._dist_metrics.ManhattanDistance64",
-    "sklearn.metrics._dist_metrics.MinkowskiDistance64",
-    "sklearn.neighbors._ball_tree.BallTree",
-    "sklearn.neighbors._kd_tree.KDTree",
-    "sklearn.tree._tree.Tree",
-    "slipstream.trainers.date_parts.DateParts",
-)
-"""What may stand in a model beside skops' own trusted types. Tree nodes are indexed without bounds checks by
-scikit-learn, so a model is loaded only from the train run's own object or after its bundle's signature was verified."""
 
 MAX_BYTES = 2 << 30
 MAX_MEMBERS = 1_000_000
@@ -48,8 +37,12 @@ _FORMATS = (
 )
 
 
-def dump(estimator: Any) -> bytes:
+def dump(estimator: Any, code: ProjectCode = NO_CODE) -> bytes:
     """The bytes of a fitted *estimator*; equal estimators give equal bytes.
+
+    Args:
+        estimator: A fitted estimator.
+        code: The project's own code, whose classes and functions it may hold.
 
     Raises:
         BundleError: ``model_type_untrusted`` if :func:`load` would refuse it.
@@ -58,40 +51,74 @@ def dump(estimator: Any) -> bytes:
 
     try:
         written = skops.io.dumps(estimator)
-    except TypeError as error:
+    except (TypeError, NotImplementedError, RecursionError) as error:  # what it has no way to store
         raise BundleError(f"model: cannot be kept as skops: {error}.", code="model_type_untrusted") from error
-    _refuse_untrusted(written)
+    for path in filter(code.defines, _trusted(written, code)):
+        module, _, name = path.rpartition(".")
+        if not hasattr(import_module(module), name):  # skops takes a class by the name that it would be found by
+            message = f"model: {shown(name)} is defined inside a function or class; move it to the top of model.py."
+            raise BundleError(message, code="model_type_untrusted")
     return _canonical(written)
 
 
-def load(data: bytes) -> Any:
+def load(data: bytes, code: ProjectCode = NO_CODE) -> Any:
     """The estimator that :func:`dump` wrote; no other format is tried.
 
+    Args:
+        data: What :func:`dump` wrote.
+        code: The code that it was kept with; it is imported from here if the estimator needs it, and from nowhere else.
+
     Raises:
-        BundleError: ``model_format_forbidden``, ``model_type_untrusted`` or ``model_version_mismatch``.
+        BundleError: ``model_format_forbidden``, ``model_type_untrusted``, ``model_version_mismatch`` or
+            ``model_code_not_loadable``.
     """
     import skops.io
 
     schema = _schema_of(data)
     _refuse_versions(schema)
-    _refuse_untrusted(data)
+    trusted = _trusted(data, code)
+    _import(code, trusted)
     try:
-        return skops.io.loads(data, trusted=list(TRUSTED))
+        return skops.io.loads(data, trusted=trusted)
     except (TypeError, ValueError, KeyError, AttributeError, ImportError, RecursionError, zipfile.BadZipFile) as error:
         raise BundleError(f"model: damaged skops file: {shown(str(error))}.", code="model_format_forbidden") from error
 
 
-def _refuse_untrusted(data: bytes) -> None:
+def _trusted(data: bytes, code: ProjectCode) -> list[str]:
+    """What may stand in a model with that *code*; raises BundleError if something else does."""
     import skops.io
 
     try:
         types = skops.io.get_untrusted_types(data=data)
     except (TypeError, ValueError, KeyError, AttributeError, ImportError, RecursionError) as error:
         raise BundleError(f"model: damaged skops file: {shown(str(error))}.", code="model_format_forbidden") from error
-    extra = sorted(set(types) - set(TRUSTED))
+    own = {path for path in types if code.defines(path) and "<" not in path}
+    extra = sorted(set(types) - set(TRUSTED) - own)
     if extra:
-        message = f"model: type {shown(extra[0])} isn't trusted; use an estimator of the allowed list."
-        raise BundleError(message, code="model_type_untrusted")
+        raise BundleError(_untrusted(extra[0], bool(code.files)), code="model_type_untrusted")
+    return [*TRUSTED, *own]
+
+
+def _import(code: ProjectCode, trusted: Iterable[str]) -> None:
+    """Import the modules of *code* that the model needs."""
+    files = sorted({f"{path.split('.')[1]}.py" for path in trusted if code.defines(path)})
+    for file in files:
+        try:
+            code.module(file)
+        except Exception as error:  # own code may raise anything
+            message = f"{file} of the model: {type(error).__name__}: {error}; install what it needs, or train it again."
+            raise BundleError(message, code="model_code_not_loadable") from error
+
+
+def _untrusted(path: str, has_code: bool) -> str:
+    """Why that type or function must not stand in a model, and what to do."""
+    name = path.rpartition(".")[2]
+    if name == "<lambda>":
+        return "model: holds a lambda, which cannot be stored; give it a name: def ... at the top of model.py."
+    if path.startswith("__main__."):
+        return f"model: {shown(name)} is defined in a notebook or script; move it to the project's model.py."
+    where = "one of the project's model.py" if has_code else "an estimator of the allowed list"
+    return f"model: type {shown(path)} isn't trusted; use {where}."
 
 
 def _refuse_versions(schema: Any) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 from slipstream.data.schema_check import named
 from slipstream.duck import quoted
 from slipstream.errors import SlipstreamError
-from slipstream.slots import EXPLAINER, SOURCE, TARGET, TRACKER, TRAINER, Slot
+from slipstream.slot import Slot
+from slipstream.slots import EXPLAINER, SOURCE, TARGET, TRACKER, TRAINER, Coded
 from slipstream.spec.model import ModelSpec
 from slipstream.spec.project import load_function
 from slipstream.store import Store
@@ -22,7 +23,7 @@ def check_installed(spec: ModelSpec) -> None:
 
     Raises:
         BackendError: the extra of a back end is missing, or an installed one takes other arguments.
-        SpecError: features.py or a function of it is not there, or cannot be loaded.
+        SpecError: features.py, model.py or a function of it is not there, or cannot be loaded.
     """
     function = spec.data.source.get("function") if spec.data.source["type"] == "python" else None
     for name in filter(None, (function, spec.data.features)):
@@ -36,6 +37,9 @@ def check_installed(spec: ModelSpec) -> None:
     ]
     for slot, config in chosen:
         slot.check(config, allow_code=spec.allow_code)
+    trainer = TRAINER.build(spec.train.trainer, allow_code=spec.allow_code)
+    if isinstance(trainer, Coded):
+        trainer.check(spec)
 
 
 def notes(spec: ModelSpec, store: Store) -> Iterator[str]:

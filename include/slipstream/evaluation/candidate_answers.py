@@ -10,7 +10,7 @@ from slipstream.bundle import skops_file
 from slipstream.errors import StageError
 from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
-from slipstream.training.candidate import Trained, Training, load_training
+from slipstream.training.candidate import Trained, Training, load_code, load_training
 
 Label = bool | int | str
 
@@ -63,7 +63,8 @@ def load_candidate(spec: ModelSpec, store: Store, candidate: str) -> Candidate:
         BundleError: its estimator cannot be loaded.
     """
     trained, training = load_training(spec, store, candidate)
-    return Candidate(trained, training, skops_file.load(store.objects.get(trained.model)))
+    estimator = skops_file.load(store.objects.get(trained.model), load_code(store, training))
+    return Candidate(trained, training, estimator)
 
 
 def truth_of(training: Training, target: Any) -> tuple[Any, tuple[Label, ...]]:

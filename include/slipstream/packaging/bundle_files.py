@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from slipstream.bundle import skops_file
+from slipstream.bundle.project_code import FOLDER as CODE
 from slipstream.bundle.scorer import Answers, Scorer
 from slipstream.bundle.sklearn_engine import SklearnEngine
 from slipstream.cell_reading import CellReading
@@ -26,7 +27,7 @@ from slipstream.runs import library_versions
 from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 from slipstream.store.objects import canonical_json
-from slipstream.training.candidate import Trained, Training
+from slipstream.training.candidate import Trained, Training, load_code
 from slipstream.training.split import Part, Split, quoted
 
 if TYPE_CHECKING:
@@ -56,10 +57,11 @@ class Sources:
 def bundle_files(sources: Sources, card: dict[str, Any]) -> dict[str, bytes]:
     """The content of every file of the bundle, by name; the same sources give the same bytes."""
     model = sources.store.objects.get(sources.trained.model)
+    code = load_code(sources.store, sources.training)
     with sources.cut.open() as relation:
         train = sources.cut.rows(relation, "train")
         schema = _schema(sources, train)
-        engine = SklearnEngine(schema, skops_file.load(model))
+        engine = SklearnEngine(schema, skops_file.load(model, code))
         scorer = Scorer(schema, (), engine)
         served = serving(engine, _held(sources, schema, relation))
         background = _sample(sources, relation, "train", BACKGROUND_ROWS)
@@ -75,6 +77,7 @@ def bundle_files(sources: Sources, card: dict[str, Any]) -> dict[str, bytes]:
         "card.json": canonical_json(card | {"serving": served.said()}),
         "lineage.json": canonical_json(lineage(sources)),
         **served.files,
+        **{f"{CODE}{name}": source for name, source in code.files.items()},
     }
 
 
@@ -87,6 +90,7 @@ def lineage(sources: Sources) -> dict[str, Any]:
         "training": sources.trained.details,
         "spec": hashlib.sha256(canonical_json(sources.spec.part(*TELLS_OF))).hexdigest(),
         "features": features_digest(sources.spec),
+        **({"code": sources.training.code} if sources.training.code else {}),
         "boundaries": msgspec.to_builtins(sources.training.boundaries),
         "seed": sources.training.seed,
         "threads": sources.training.threads,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
 
 from slipstream.data.derived import refuse_otherwise
-from slipstream.errors import DataError
-from slipstream.runs import Stage, library_versions, once, run_key
-from slipstream.slots import TRAINER
+from slipstream.errors import DataError, StageError
+from slipstream.runs import Stage, library_versions, once, run_key, versions_of
+from slipstream.slots import TRAINER, Coded
 from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 from slipstream.store.state import State
@@ -17,6 +17,9 @@ from slipstream.training.candidate import Trained, Training
 from slipstream.training.labels import Label, classes_of, coded, weighed
 from slipstream.training.split import Split, split
 from slipstream.training.split_boundaries import Counts
+
+if TYPE_CHECKING:
+    from slipstream.bundle.project_code import ProjectCode
 
 STAGE = Stage("train", version=3)
 READS = ("task", "target", "positive", "inputs", "train", "data.time", "data.key")
@@ -39,10 +42,13 @@ def train(spec: ModelSpec, store: Store, dataset: str, *, actor: str = "", reaso
         SpecError: the trainer does not take its parameters, or an input is no number or word.
         DataError: ``data_too_few_rows``, ``data_target_unusable``, ``data_not_finite``, ``data_column_degenerate``,
             ``data_split_empty``.
-        StageError: ``rebuild_needed``: the rows were derived by another features.py or data.schema than today's.
+        StageError: ``rebuild_needed``: the rows were derived by another features.py or data.schema than today's;
+            ``code_changed``: a Python file that makes the model was edited meanwhile.
     """
     doubt = refuse_otherwise(spec, store, dataset)
-    key = run_key(STAGE, spec.part(*READS), {"dataset": dataset})
+    code, libraries = _made_with(spec)
+    made_with = {"code": code.digest, "libraries": libraries} if code.files or libraries else {}
+    key = run_key(STAGE, spec.part(*READS), {"dataset": dataset} | made_with)
 
     def why(_: Trained, state: State) -> dict[str, str]:
         request = state.model(spec.name).retrain
@@ -54,7 +60,7 @@ def train(spec: ModelSpec, store: Store, dataset: str, *, actor: str = "", reaso
         spec,
         store,
         key,
-        lambda run: _train(spec, store, dataset, run, doubt),
+        lambda run: _train(spec, store, dataset, run, doubt, code),
         result=Trained,
         actor=actor,
         record=why,
@@ -64,7 +70,17 @@ def train(spec: ModelSpec, store: Store, dataset: str, *, actor: str = "", reaso
     return done
 
 
-def _train(spec: ModelSpec, store: Store, dataset: str, run: str, doubt: str) -> Trained:
+def _made_with(spec: ModelSpec) -> tuple[ProjectCode, dict[str, str]]:
+    """The project's own code that the trainer brings into the model, and versions of the libraries that it needs."""
+    from slipstream.bundle.project_code import NO_CODE, ProjectCode
+
+    trainer = TRAINER.build(spec.train.trainer, allow_code=spec.allow_code)
+    code = ProjectCode(trainer.code(spec)) if isinstance(trainer, Coded) else NO_CODE
+    needs = TRAINER.extras.get(spec.train.trainer["type"])
+    return code, versions_of({*code.imports, *filter(None, [needs])})
+
+
+def _train(spec: ModelSpec, store: Store, dataset: str, run: str, doubt: str, code: ProjectCode) -> Trained:
     from slipstream.bundle import skops_file
 
     cut = split(spec, store, dataset)
@@ -78,9 +94,13 @@ def _train(spec: ModelSpec, store: Store, dataset: str, run: str, doubt: str) ->
     rows = frame[[*spec.inputs, spec.target]].copy()
     rows[spec.target] = coded(spec, frame[spec.target], classes)
     estimator = trainer.fit(spec, rows, spec.seed)
-    model = store.objects.put(skops_file.dump(estimator))
+    if _made_with(spec)[0] != code:
+        message = f"{spec.name}: its Python files changed while it was trained; train again."
+        raise StageError(message, code="code_changed")
+    model = store.objects.put(skops_file.dump(estimator, code))
     _log.info("%s: fitted candidate %s", spec.name, run)
     training = _record(spec, cut, counts, classes, doubt)
+    training = replace(training, code={name: store.objects.put(source) for name, source in code.files.items()})
     _log.info("%s: %s", spec.name, training.split)
     for warning in training.warnings:
         _log.warning("%s: %s", spec.name, warning)
@@ -88,12 +108,18 @@ def _train(spec: ModelSpec, store: Store, dataset: str, run: str, doubt: str) ->
         candidate=run,
         model=model,
         dataset=dataset,
-        details=store.objects.put_json(asdict(training)),
+        details=store.objects.put_json(_plain(training)),
         rows_train=counts.train,
         rows_holdout=counts.holdout,
         rows_unlabelled=counts.unlabelled,
         cutoff=cut.boundaries.cutoff,
     )
+
+
+def _plain(training: Training) -> dict[str, Any]:
+    """The record as JSON values; without code as it was before there was any, so that equal records are one object."""
+    plain = asdict(training)
+    return plain if training.code else {key: value for key, value in plain.items() if key != "code"}
 
 
 def _record(spec: ModelSpec, cut: Split, counts: Counts, classes: tuple[Label, ...], doubt: str) -> Training:

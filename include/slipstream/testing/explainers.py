@@ -12,7 +12,8 @@ import numpy as np
 
 from slipstream.bundle import skops_file
 from slipstream.errors import BackendError
-from slipstream.slots import EXPLAINER, TRAINER, Explanation, Slot
+from slipstream.slot import Slot
+from slipstream.slots import EXPLAINER, TRAINER, Explanation
 from slipstream.spec.model import ModelSpec, Task
 from slipstream.testing.suite import (
     SEED,

@@ -16,7 +16,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from slipstream.errors import SlipstreamError, SourceError, shown
-from slipstream.slots import SOURCE, Delivery, Slot
+from slipstream.slot import Slot
+from slipstream.slots import SOURCE, Delivery
 from slipstream.spec.model import ModelSpec
 from slipstream.store.objects import sha256_file
 from slipstream.testing.suite import SHARED_CHECKS, BackendCase, BrokenPromise, promise, run_checks

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from slipstream.errors import BackendError, shown
-from slipstream.slots import Slot
+from slipstream.slot import Slot
 
 SEED = 7
 _UNKNOWN = "no_such_argument"

@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 from slipstream.errors import DeployError
-from slipstream.slots import TARGET, Rollout, Slot, Watchable
+from slipstream.slot import Slot
+from slipstream.slots import TARGET, Rollout, Watchable
 from slipstream.testing.release import MODEL, released_store
 from slipstream.testing.suite import SHARED_CHECKS, BackendCase, BrokenPromise, promise, run_checks
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
-from slipstream.slots import TRACKER, Slot
+from slipstream.slot import Slot
+from slipstream.slots import TRACKER
 from slipstream.testing.suite import (
     SHARED_CHECKS,
     BackendCase,

@@ -8,15 +8,18 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from slipstream.bundle import skops_file
+from slipstream.bundle.project_code import ProjectCode
 from slipstream.errors import BackendError, SlipstreamError, SpecError
-from slipstream.slots import TRAINER, Slot
-from slipstream.spec.model import Task
+from slipstream.slot import Slot
+from slipstream.slots import TRAINER, Coded
+from slipstream.spec.model import ModelSpec, Task
 from slipstream.testing.suite import (
     SEED,
     SHARED_CHECKS,
@@ -39,21 +42,33 @@ class TrainerCase(BackendCase):
 
     Attributes:
         tasks: The tasks that it does with these arguments.
+        folder: The model project's, for a trainer that reads files of it.
     """
 
     tasks: Sequence[Task] = TASKS
+    folder: Path = Path()
     slot: ClassVar[Slot[Any]] = TRAINER
+
+    def spec(self, task: Task, inputs: Sequence[str]) -> ModelSpec:
+        """A model file with this trainer."""
+        return spec_of(task, inputs=list(inputs), train={"trainer": dict(self.config)}).at(self.folder)
+
+    @property
+    def code(self) -> ProjectCode:
+        """The code that its models are kept with."""
+        trainer = self.build()
+        return ProjectCode(trainer.code(self.spec(self.tasks[0], NUMBERS)) if isinstance(trainer, Coded) else {})
 
     def fit(self, task: Task, frame: Any = None, seed: int = SEED) -> Any:
         """What a new instance fits on *frame*; None: on a table of two numbers without missing values."""
         frame = table(task) if frame is None else frame
         inputs = [name for name in frame.columns if name != TARGET]
-        return self.build().fit(spec_of(task, inputs=inputs, train={"trainer": dict(self.config)}), frame, seed)
+        return self.build().fit(self.spec(task, inputs), frame, seed)
 
 
-def check_trainer(config: Mapping[str, Any], *, tasks: Sequence[Task] = TASKS) -> None:
+def check_trainer(config: Mapping[str, Any], *, tasks: Sequence[Task] = TASKS, folder: Path = Path()) -> None:
     """Run every check of :data:`TRAINER_CHECKS`; raises CheckFailed with all promises that are broken."""
-    run_checks(TrainerCase(config, tasks), TRAINER_CHECKS)
+    run_checks(TrainerCase(config, tasks, folder), TRAINER_CHECKS)
 
 
 @promise
@@ -88,7 +103,7 @@ def same_seed_gives_the_same_model(case: TrainerCase) -> None:
         digests = []
         for global_seed in (1, 2):
             with other_global_seed(global_seed):
-                digests.append(_digest(case.fit(task)))
+                digests.append(_digest(case, task))
         if digests[0] != digests[1]:
             what = f"{task}: two fits with seed {SEED} gave other bytes (sha256 {digests[0][:12]}, {digests[1][:12]})"
             raise BrokenPromise(what, "draw every random number from the seed, and store no clock and no address")
@@ -97,8 +112,10 @@ def same_seed_gives_the_same_model(case: TrainerCase) -> None:
 @promise
 def another_process_gives_the_same_model(case: TrainerCase) -> None:
     """The same rows and seed give the same bytes in a new process, with another order of sets."""
-    here = {task: _digest(case.fit(task)) for task in case.tasks}
-    there = in_another_process(__name__, "print_digests", {"config": dict(case.config), "tasks": list(case.tasks)})
+    here = {task: _digest(case, task) for task in case.tasks}
+    there = in_another_process(
+        __name__, "print_digests", {"config": dict(case.config), "tasks": list(case.tasks), "folder": str(case.folder)}
+    )
     digests = dict(line.split() for line in there.splitlines() if len(line.split()) == 2)
     for task, digest in here.items():
         if digests.get(task) != digest:
@@ -113,7 +130,8 @@ def print_digests(case: Mapping[str, Any]) -> None:
     import sys
 
     for task in case["tasks"]:
-        sys.stdout.write(f"{task} {_digest(TrainerCase(case['config'], case['tasks']).fit(task))}\n")
+        trained = TrainerCase(case["config"], case["tasks"], Path(case["folder"]))
+        sys.stdout.write(f"{task} {_digest(trained, task)}\n")
 
 
 @promise
@@ -134,7 +152,7 @@ def model_can_be_stored(case: TrainerCase) -> None:
         estimator = case.fit(task, frame)
         inputs = frame.drop(columns=TARGET)
         try:
-            again = skops_file.load(skops_file.dump(estimator))
+            again = skops_file.load(skops_file.dump(estimator, case.code), case.code)
         except SlipstreamError as error:
             remedy = "build it of scikit-learn's own parts and of NumPy arrays; bundle/skops_file.py has the list"
             raise BrokenPromise(f"{task}: {error}".rstrip("."), remedy) from error
@@ -174,7 +192,7 @@ def refuses_unknown_parameters(case: TrainerCase) -> None:
     parameters = {**case.config.get("parameters", {}), _UNKNOWN: 1}
     remedy = "raise SpecError or BackendError that names it"
     try:
-        TrainerCase({**case.config, "parameters": parameters}, case.tasks).fit(case.tasks[0])
+        replace(case, config={**case.config, "parameters": parameters}).fit(case.tasks[0])
     except (SpecError, BackendError) as error:
         if _UNKNOWN not in str(error):
             raise BrokenPromise(f"the refusal does not name {_UNKNOWN!r}: {error}", remedy) from error
@@ -184,8 +202,8 @@ def refuses_unknown_parameters(case: TrainerCase) -> None:
     raise BrokenPromise(f"it took the parameter {_UNKNOWN!r}", remedy)
 
 
-def _digest(estimator: Any) -> str:
-    return hashlib.sha256(skops_file.dump(estimator)).hexdigest()
+def _digest(case: TrainerCase, task: Task) -> str:
+    return hashlib.sha256(skops_file.dump(case.fit(task), case.code)).hexdigest()
 
 
 def _answers(task: Task, estimator: Any, inputs: Any) -> Any:

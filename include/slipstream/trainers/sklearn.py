@@ -10,19 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from slipstream.errors import SpecError, StageError, shown
-from slipstream.label_types import label_values
+from slipstream.errors import SpecError, shown
 from slipstream.spec.estimators import ESTIMATORS
 from slipstream.spec.model import ModelSpec
+from slipstream.trainers.fitting import fitted
 from slipstream.trainers.positions import POINTING, Prepared, placed
-from slipstream.trainers.traces import forget_traces
 
 MOST_CATEGORIES = 30
 """With one-hot encoding: the rarest values of a column beyond so many share one indicator."""
-
-CELLS_PER_THREAD = 2_000_000
-"""Histogram boosting gets one thread for so many cells: with less to do, threads that wait for each other on a busy
-machine cost more than they bring (1M cells on 2 cores: 1.2 s by one thread, 1.0 s by two, 9 s by two under load)."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +46,7 @@ class SklearnTrainer:
             SpecError: ``spec_estimator_unknown``, ``spec_parameter_unknown`` or ``spec_parameter_invalid``.
             StageError: ``training_failed`` with what the estimator said.
         """
-        from joblib import cpu_count, parallel_config
         from sklearn.pipeline import Pipeline
-        from sklearn.utils._param_validation import InvalidParameterError
-        from threadpoolctl import threadpool_limits
 
         inputs = frame[list(spec.inputs)]
         model = self._model(spec, seed)
@@ -62,22 +54,7 @@ class SklearnTrainer:
         points = {name: value for name, value in self.parameters.items() if name in POINTING}
         if points:
             model.set_params(**placed(spec, points, _prepared(prepare, inputs, model)))
-        pipeline = Pipeline([("prepare", prepare), ("model", model)])
-        threads = max(1, min(cpu_count(), inputs.size // CELLS_PER_THREAD))
-        try:
-            # Sums in BLAS come out differently on another number of threads, so it gets one; trees do not depend on it.
-            with (
-                threadpool_limits({"blas": 1, "openmp": threads}),
-                parallel_config("threading", n_jobs=cpu_count()),
-            ):
-                pipeline.fit(inputs, label_values(frame[spec.target]))
-        except InvalidParameterError as error:
-            raise SpecError(f"{spec.name}: train.trainer.parameters: {error}", code="spec_parameter_invalid") from error
-        except ValueError as error:
-            message = f"{spec.name}: {self.estimator} cannot be fitted: {error}"
-            raise StageError(message, code="training_failed") from error
-        forget_traces(pipeline)
-        return pipeline
+        return fitted(spec, self.estimator, Pipeline([("prepare", prepare), ("model", model)]), frame)
 
     def _model(self, spec: ModelSpec, seed: int) -> Any:
         import importlib

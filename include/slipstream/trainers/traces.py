@@ -36,10 +36,13 @@ def _parts(estimator: Any) -> Iterator[Any]:
 
 
 def _hist_boosting(model: Any) -> None:
-    """How many threads binned the data, and a check of its inputs.
+    """How many threads binned the data, what judged an early stop, and a check of its inputs.
 
-    The check is a function, which no model file may hold; what it checks, the preparation before it has made sure of.
+    The last two are functions, which no model file may hold; what is checked, the preparation before it has made sure
+    of.
     """
+    if hasattr(model, "_scorer"):
+        model._scorer = None
     mapper = getattr(model, "_bin_mapper", None)
     if mapper is not None:
         mapper.n_threads = 1

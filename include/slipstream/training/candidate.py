@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
+from slipstream.bundle.project_code import ProjectCode
 from slipstream.runs import Result, find_result
 from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
@@ -49,6 +50,7 @@ class Training:
         libraries: Versions of the libraries that decide the result.
         split: By what rows are held out, in words.
         warnings: What makes the figures on them doubtful.
+        code: Of a model with code of its own: file -> digest of the object that holds its source.
     """
 
     task: str
@@ -64,9 +66,15 @@ class Training:
     libraries: dict[str, str]
     split: str = ""
     warnings: tuple[str, ...] = ()
+    code: dict[str, str] = field(default_factory=dict)
 
 
 def load_training(spec: ModelSpec, store: Store, candidate: str) -> tuple[Trained, Training]:
     """The finished training of that candidate and its record; raises StageError ``run_not_found``."""
     trained = find_result(store, spec, candidate, Trained)
     return trained, msgspec.convert(store.objects.get_json(trained.details), Training)
+
+
+def load_code(store: Store, training: Training) -> ProjectCode:
+    """The code of its own that a candidate was fitted with."""
+    return ProjectCode({name: store.objects.get(digest) for name, digest in training.code.items()})

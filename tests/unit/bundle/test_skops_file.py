@@ -24,6 +24,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from slipstream.bundle import skops_file
+from slipstream.bundle.trusted_types import TRUSTED
 from slipstream.errors import BundleError
 from slipstream.spec.estimators import CLASSIFIERS, ESTIMATORS
 
@@ -80,7 +81,7 @@ def test_every_estimator_comes_back_and_predicts_the_same(path: str) -> None:
         np.testing.assert_array_equal(again.predict(inputs), pipeline.predict(inputs))
         if path in CLASSIFIERS:
             np.testing.assert_array_equal(again.predict_proba(inputs), pipeline.predict_proba(inputs))
-    skops.io.loads(data, trusted=list(skops_file.TRUSTED))
+    skops.io.loads(data, trusted=list(TRUSTED))
 
 
 DIGESTS = """
