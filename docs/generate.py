@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from reference_backends import alerts, backends, checks, estimators, expectations, metrics, slots
+from reference_backends import alerts, backends, checks, estimators, expectations, metrics, slots, steps
 from reference_errors import errors
 from reference_figures import suites
 from reference_spec import spec
@@ -105,6 +105,7 @@ BLOCKS: dict[str, Callable[[], Iterator[str]]] = {
     "alerts": alerts,
     "expectations": expectations,
     "estimators": estimators,
+    "steps": steps,
     "metrics": metrics,
     "operators": operators,
     "example": example,

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from slipstream.slots import SLOTS
-from slipstream.spec.estimators import CLASSIFIERS, LOWER_IS_BETTER, METRICS, REGRESSORS
+from slipstream.spec.estimators import CALIBRATED, CLASSIFIERS, LOWER_IS_BETTER, METRICS, REFUSED, REGRESSORS
 from slipstream.spec.expectations import BATCH_EXPECTATIONS, ROW_EXPECTATIONS
+from slipstream.spec.prepare import STEPS
+from slipstream.spec.signatures import table
 from slipstream.testing import checks_of
 from slipstream.testing.suite import SHARED_CHECKS
 
@@ -75,7 +77,26 @@ def expectations() -> Iterator[str]:
 def estimators() -> Iterator[str]:
     """The allow-list."""
     for title, names in (("Classification", CLASSIFIERS), ("Regression", REGRESSORS)):
-        yield f"**{title}**: {', '.join(f'`{name}`' for name in names)}.\n"
+        yield f"**{title}**: {', '.join(f'`{name}`' + ('*' if name in CALIBRATED else '') for name in names)}.\n"
+    yield "`*`: tells no probability by itself; a sigmoid is fitted to its score in five folds.\n"
+    reasons: dict[str, list[str]] = {}
+    for path, reason in REFUSED.items():
+        reasons.setdefault(reason, []).append(path.rpartition(".")[2])
+    yield "Not by name:\n"
+    for reason, refused in reasons.items():
+        yield f"- {', '.join(f'`{name}`' for name in refused)}: {reason}."
+    yield ""
+
+
+def steps() -> Iterator[str]:
+    """The steps of ``prepare`` with their arguments."""
+    yield "| step | scikit-learn's | takes | arguments |\n|---|---|---|---|"
+    takes = {"number": "numbers", "word": "words", "any": "either"}
+    for name, step in STEPS.items():
+        known = ", ".join(f"`{argument}`" for argument in table()["steps"][name])
+        holds = "dates" if name == "date_parts" else takes[step.takes]
+        together = "; columns together" if step.together else ""
+        yield f"| `{name}` | `{step.path.rpartition('.')[2]}` | {holds}{together} | {known} |"
 
 
 def metrics() -> Iterator[str]:

@@ -32,6 +32,15 @@ _POINTING = {
     "categorical_features": [["list"], ["none"]],
 }
 """What points at inputs takes their names here (slipstream.trainers.positions)."""
+_STEP_ARGUMENTS = {
+    "ngram_range": [["list"]],
+    "feature_range": [["list"]],
+    "quantile_range": [["list"]],
+    "degree": [["whole", 1, None, "[)"]],
+    "fill_value": [["text"], ["number", None, None, "()"], ["none"]],
+    "drop": [["words", "first", "if_binary"], ["none"]],
+}
+"""What a tuple or an object is in scikit-learn is this in a model file."""
 _PLAIN = {str: "text", bool: "flag", int: "whole", float: "number", list: "list", dict: "mapping"}
 
 
@@ -46,6 +55,7 @@ def signatures() -> dict[str, Any]:
             for slot in (*SLOTS, ALERT)
         },
         "estimators": _estimators(),
+        "steps": _steps(),
         "expectations": _expectations(),
     }
 
@@ -78,6 +88,8 @@ def _annotated(hint: Any) -> list[Any]:
             key: value for note in notes for one in note.metadata for key, value in dataclasses.asdict(one).items()
         }
         return [_PLAIN[plain], bounds.get("ge"), bounds.get("le"), "[]"]
+    if typing.get_origin(plain) is Sequence:
+        return ["list"]
     return [_PLAIN.get(plain) or _PLAIN[dict]]
 
 
@@ -85,16 +97,30 @@ def _estimators() -> dict[str, Any]:
     """The parameters of each estimator, by scikit-learn's own constraints."""
     from slipstream.spec.estimators import ESTIMATORS, SETTLED
 
-    found = {}
-    for path in ESTIMATORS:
-        kind = _loaded(path)
-        rules = kind._parameter_constraints
-        found[path] = {
-            name: _argument(_POINTING.get(name) or [kind for rule in rules[name] for kind in _constraint(rule)], False)
-            for name in inspect.signature(kind).parameters
-            if name not in SETTLED
-        }
-    return found
+    return {path: _parameters(_loaded(path), {"points": _POINTING, "settled": SETTLED}) for path in ESTIMATORS}
+
+
+def _steps() -> dict[str, Any]:
+    """The arguments of each step of ``prepare``."""
+    from slipstream.spec.estimators import SETTLED
+    from slipstream.spec.prepare import STEPS
+
+    return {
+        name: _parameters(_loaded(step.path), {"points": _STEP_ARGUMENTS, "settled": {*SETTLED, *step.settled}})
+        for name, step in STEPS.items()
+    }
+
+
+def _parameters(kind: Any, known: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a class of scikit-learn, by its own constraints."""
+    rules = getattr(kind, "_parameter_constraints", {})
+    return {
+        name: _argument(
+            known["points"].get(name) or [kind for rule in rules[name] for kind in _constraint(rule)], False
+        )
+        for name in inspect.signature(kind).parameters
+        if name not in known["settled"]
+    }
 
 
 def _constraint(rule: Any) -> list[list[Any]]:

@@ -77,6 +77,7 @@ TRUSTED: tuple[str, ...] = (
     "scipy._lib.array_api_compat.numpy._aliases.asarray",
     "scipy.interpolate._bsplines.BSpline",
     "slipstream.trainers.date_parts.DateParts",
+    "slipstream.trainers.texts.Texts",
     *_paths("sklearn", _SKLEARN),
     *_paths("imblearn", _IMBALANCED),
 )

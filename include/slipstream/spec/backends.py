@@ -8,9 +8,10 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from slipstream.errors import shown
-from slipstream.spec.estimators import CLASSIFIERS, REGRESSORS, SETTLED
+from slipstream.spec.estimators import CLASSIFIERS, REFUSED, REGRESSORS, SETTLED
 from slipstream.spec.expectations import EXPECTATIONS
 from slipstream.spec.plain import FileValues
+from slipstream.spec.prepare import prepare_problems
 from slipstream.spec.relatives import relatives
 from slipstream.spec.signatures import table, wrong_arguments
 from slipstream.spec.values import Place, SpecProblem, as_written, nearest, unknown
@@ -41,6 +42,7 @@ def backend_problems(values: FileValues, allow_code: bool) -> Iterator[SpecProbl
             yield from _backend(place, slot, config, allow_code)
     if values.text("train", "trainer", "type") == "sklearn":
         yield from _estimator(values)
+        yield from prepare_problems(values)
     for place, rule in values.parts("contract", "expectations"):
         yield from _expectation(place, rule)
 
@@ -94,6 +96,9 @@ def _estimator(values: FileValues) -> Iterator[SpecProblem]:
     elif estimator in known:
         message = f"{shown(estimator)} does not do task {values.task}; {relatives(estimator, allowed)}"
         yield SpecProblem(message, *place, "estimator")
+    elif estimator in REFUSED:
+        message = f"{shown(estimator)} is not an estimator that may be named: {REFUSED[estimator]}"
+        yield SpecProblem(message, *place, "estimator", code="spec_estimator_unknown")
     elif estimator:
         of_task = (
             f" for task {values.task}; {relatives(estimator, allowed)}" if values.task else "; the task says which may"

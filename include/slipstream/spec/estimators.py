@@ -1,38 +1,100 @@
-"""The estimators that a model file may name, by import path, with the tasks that each can do.
+"""The estimators that a model file may name, by import path, with the tasks that each can do, and the metrics.
 
 A list, because importing whatever a model file says would run code from data. Strings, because model files are read
-where scikit-learn must not be imported.
+where scikit-learn must not be imported. It holds every classifier and regressor of scikit-learn, or says why not.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
-_BOTH_TREES = ("DecisionTree", "ExtraTree")
-_BOTH_ENSEMBLES = ("RandomForest", "ExtraTrees", "GradientBoosting", "HistGradientBoosting", "Bagging", "AdaBoost")
+_BOTH: Mapping[str, str] = {
+    "dummy": "Dummy",
+    "ensemble": "RandomForest ExtraTrees GradientBoosting HistGradientBoosting Bagging AdaBoost",
+    "gaussian_process": "GaussianProcess",
+    "neighbors": "KNeighbors",
+    "neural_network": "MLP",
+    "tree": "DecisionTree ExtraTree",
+}
+_CLASSIFIERS: Mapping[str, str] = {
+    "discriminant_analysis": "LinearDiscriminantAnalysis QuadraticDiscriminantAnalysis",
+    "linear_model": "LogisticRegression LogisticRegressionCV Perceptron RidgeClassifier RidgeClassifierCV "
+    "SGDClassifier",
+    "naive_bayes": "BernoulliNB ComplementNB GaussianNB MultinomialNB",
+    "neighbors": "NearestCentroid",
+    "svm": "LinearSVC NuSVC SVC",
+}
+_REGRESSORS: Mapping[str, str] = {
+    "cross_decomposition": "PLSRegression",
+    "kernel_ridge": "KernelRidge",
+    "linear_model": "ARDRegression BayesianRidge ElasticNet ElasticNetCV GammaRegressor HuberRegressor Lars LarsCV "
+    "Lasso LassoCV LassoLars LassoLarsCV LassoLarsIC LinearRegression OrthogonalMatchingPursuit "
+    "OrthogonalMatchingPursuitCV PoissonRegressor QuantileRegressor RANSACRegressor Ridge "
+    "RidgeCV SGDRegressor TheilSenRegressor TweedieRegressor",
+    "svm": "LinearSVR NuSVR SVR",
+}
 
-CLASSIFIERS: tuple[str, ...] = (
-    *(f"sklearn.tree.{name}Classifier" for name in _BOTH_TREES),
-    *(f"sklearn.ensemble.{name}Classifier" for name in _BOTH_ENSEMBLES),
-    "sklearn.linear_model.LogisticRegression",
-    "sklearn.naive_bayes.GaussianNB",
-    "sklearn.neighbors.KNeighborsClassifier",
-    "sklearn.dummy.DummyClassifier",
-)
-REGRESSORS: tuple[str, ...] = (
-    *(f"sklearn.tree.{name}Regressor" for name in _BOTH_TREES),
-    *(f"sklearn.ensemble.{name}Regressor" for name in _BOTH_ENSEMBLES),
-    "sklearn.linear_model.LinearRegression",
-    "sklearn.linear_model.Ridge",
-    "sklearn.linear_model.Lasso",
-    "sklearn.linear_model.ElasticNet",
-    "sklearn.linear_model.HuberRegressor",
-    "sklearn.linear_model.PoissonRegressor",
-    "sklearn.linear_model.GammaRegressor",
-    "sklearn.neighbors.KNeighborsRegressor",
-    "sklearn.dummy.DummyRegressor",
-)
+
+def _paths(names: Mapping[str, str], ending: str = "") -> tuple[str, ...]:
+    return tuple(f"sklearn.{module}.{name}{ending}" for module, listed in names.items() for name in listed.split())
+
+
+CLASSIFIERS: tuple[str, ...] = tuple(sorted((*_paths(_BOTH, "Classifier"), *_paths(_CLASSIFIERS))))
+REGRESSORS: tuple[str, ...] = tuple(sorted((*_paths(_BOTH, "Regressor"), *_paths(_REGRESSORS))))
 ESTIMATORS: tuple[str, ...] = CLASSIFIERS + REGRESSORS
+
+CALIBRATED: frozenset[str] = frozenset(
+    f"sklearn.{name}"
+    for name in (
+        "linear_model.Perceptron",
+        "linear_model.RidgeClassifier",
+        "linear_model.RidgeClassifierCV",
+        "linear_model.SGDClassifier",
+        "svm.LinearSVC",
+        "svm.NuSVC",
+        "svm.SVC",
+    )
+)
+"""Those that tell no probability by themselves: it is fitted to their score in five folds (Platt's sigmoid)."""
+
+_WRAPS = "it wraps another estimator, which a word cannot say; build it in model.py: trainer {type: python}"
+_TARGETS = "it predicts several targets, a model here has one"
+_RADIUS = "it has no answer for a row that is far from all others"
+_UNLABELLED = "it learns from rows without a label, which are not trained on here"
+REFUSED: Mapping[str, str] = {
+    **dict.fromkeys(
+        _paths(
+            {
+                "calibration": "CalibratedClassifierCV",
+                "compose": "TransformedTargetRegressor",
+                "ensemble": "StackingClassifier StackingRegressor VotingClassifier VotingRegressor",
+                "model_selection": "FixedThresholdClassifier TunedThresholdClassifierCV",
+                "multiclass": "OneVsOneClassifier OneVsRestClassifier OutputCodeClassifier",
+            }
+        ),
+        _WRAPS,
+    ),
+    **dict.fromkeys(
+        _paths(
+            {
+                "cross_decomposition": "CCA PLSCanonical",
+                "linear_model": "MultiTaskElasticNet MultiTaskElasticNetCV MultiTaskLasso MultiTaskLassoCV",
+                "multioutput": "ClassifierChain MultiOutputClassifier MultiOutputRegressor RegressorChain",
+            }
+        ),
+        _TARGETS,
+    ),
+    **dict.fromkeys(_paths({"neighbors": "RadiusNeighborsClassifier RadiusNeighborsRegressor"}), _RADIUS),
+    **dict.fromkeys(_paths({"semi_supervised": "LabelPropagation LabelSpreading SelfTrainingClassifier"}), _UNLABELLED),
+    **dict.fromkeys(
+        _paths({"linear_model": "PassiveAggressiveClassifier PassiveAggressiveRegressor"}),
+        "scikit-learn gives it up; take SGDClassifier or SGDRegressor with learning_rate: pa1",
+    ),
+    "sklearn.isotonic.IsotonicRegression": "it takes a single input; HistGradientBoosting's monotonic_cst takes more",
+    "sklearn.naive_bayes.CategoricalNB": "it fails on categories that training had not; take BernoulliNB",
+}
+"""Estimators of scikit-learn that cannot be named, and why."""
 
 SETTLED = {
     "random_state": "set train.seed instead",

@@ -8,23 +8,22 @@ from collections.abc import Sequence
 _BOOSTING = ("HistGradientBoosting",)
 _LINEAR = ("LogisticRegression", "Ridge")
 _RELATIVES: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("svc", "nusvc", "svr", "nusvr"), (*_BOOSTING, *_LINEAR, "KNeighbors")),
-    **dict.fromkeys(("linearsvc", "linearsvr", "sgd", "perceptron", "passiveaggressive"), _LINEAR),
+    **dict.fromkeys(("svc", "nusvc", "linearsvc"), ("SVR", "LinearSVR", *_BOOSTING)),
+    **dict.fromkeys(("svr", "nusvr", "linearsvr"), ("SVC", "LinearSVC", *_BOOSTING)),
+    **dict.fromkeys(("sgd", "perceptron", "passiveaggressive"), ("SGD", *_LINEAR)),
     **dict.fromkeys(("ridge", "ridgecv", "logisticregressioncv", "lineardiscriminantanalysis"), _LINEAR),
     **dict.fromkeys(("lassocv", "lars", "lassolars"), ("Lasso", "LogisticRegression")),
     **dict.fromkeys(("elasticnetcv",), ("ElasticNet", "LogisticRegression")),
-    **dict.fromkeys(
-        ("bayesianridge", "ardregression", "kernelridge", "gaussianprocess"), ("Ridge", "LogisticRegression")
-    ),
+    **dict.fromkeys(("bayesianridge", "ardregression", "kernelridge"), ("Ridge", "LogisticRegression")),
     **dict.fromkeys(("linearregression", "ols", "lm", "linear"), ("LinearRegression", "LogisticRegression")),
     **dict.fromkeys(("logisticregression", "logit", "logistic"), ("LogisticRegression", "Ridge")),
     **dict.fromkeys(
         ("lasso", "elasticnet", "huber", "poisson", "gamma", "tweedie"), ("LogisticRegression", "PoissonRegressor")
     ),
-    **dict.fromkeys(("xgb", "xgboost", "lgbm", "lightgbm", "catboost", "mlp", "stacking", "voting"), _BOOSTING),
-    **dict.fromkeys(("multinomialnb", "bernoullinb", "complementnb", "categoricalnb"), ("GaussianNB",)),
-    **dict.fromkeys(("gaussiannb",), ("GaussianNB", "Ridge")),
-    **dict.fromkeys(("radiusneighbors", "nearestcentroid", "knn"), ("KNeighbors",)),
+    **dict.fromkeys(("xgb", "xgboost", "lgbm", "lightgbm", "catboost"), _BOOSTING),
+    **dict.fromkeys(("naivebayes", "nb"), ("GaussianNB", "BernoulliNB")),
+    **dict.fromkeys(("gaussiannb", "multinomialnb", "bernoullinb", "complementnb"), ("GaussianNB", "Ridge")),
+    **dict.fromkeys(("knn",), ("KNeighbors",)),
     **dict.fromkeys(("isolationforest", "randomtrees"), ("RandomForest",)),
 }
 """Stem of a name, in small letters -> stems of those that do the same in another way, nearest first."""

@@ -12,7 +12,7 @@ from slipstream.errors import BackendError
 from slipstream.explainers.permutation import PermutationExplainer
 from slipstream.explainers.shap import ShapExplainer
 from slipstream.slots import EXPLAINER, Explanation
-from slipstream.spec.estimators import CLASSIFIERS, REGRESSORS
+from slipstream.spec.estimators import CALIBRATED, CLASSIFIERS, REGRESSORS
 from slipstream.store.objects import canonical_json
 from slipstream.trainers.sklearn import SklearnTrainer
 
@@ -81,6 +81,8 @@ EXACT = [
     if (estimator in REGRESSORS) == (task == "regression")
     and any(word in estimator for word in (*LINEAR, *TREES))
     and not estimator.endswith((".Lasso", ".ElasticNet"))
+    and estimator not in CALIBRATED
+    and "kernel_ridge" not in estimator
 ]
 
 

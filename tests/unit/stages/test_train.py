@@ -52,6 +52,7 @@ def _for(path: str) -> dict[str, Any]:
     return task | {"train": _trainer(path, **SMALL.get(name, {}))}
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("path", ESTIMATORS)
 def test_every_estimator_trains_answers_and_repeats(
     path: str, store: Store, make_spec: Any, make_rows: Any, committed: Any
