@@ -221,6 +221,21 @@ class Airflow:
         body = {"chosen_options": chosen, "params_input": dict(params or {})}
         self._patch(f"{_task_path(dag, run_id, task)}/-1/hitlDetails", body)
 
+    def mark(self, dag: str, run_id: str, task: str, state: str) -> None:
+        """Set the state of a task, as a person does in the UI: ``failed`` or ``success``."""
+        self._patch(_task_path(dag, run_id, task), {"new_state": state})
+
+    def clear(self, dag: str, run_id: str, task: str) -> None:
+        """Let a task run again, whatever became of it."""
+        body = {
+            "dry_run": False,
+            "dag_run_id": run_id,
+            "task_ids": [task],
+            "only_failed": False,
+            "reset_dag_runs": True,
+        }
+        self._post(f"/dags/{dag}/clearTaskInstances", body)
+
     def get(self, path: str, **params: Any) -> dict[str, Any]:
         """The JSON answer to ``GET /api/v2<path>``, for what this class has no method for."""
         answer: dict[str, Any] = self._session.send("GET", f"/api/v2{path}", params=params).json()

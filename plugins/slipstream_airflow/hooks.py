@@ -1,4 +1,4 @@
-"""Where an operator finds its store: the environment, a URL, or an Airflow connection."""
+"""Where an operator finds its model and its store: the environment, a URL, or an Airflow connection."""
 
 from __future__ import annotations
 
@@ -10,6 +10,34 @@ from airflow.sdk import BaseHook
 
 from slipstream.errors import StoreError, shown
 from slipstream.settings import Settings
+from slipstream.spec import loader
+from slipstream.spec.model import ModelSpec
+from slipstream.store import Store
+
+
+@dataclasses.dataclass(frozen=True)
+class Workplace:
+    """What an operator or a trigger works with."""
+
+    spec: ModelSpec
+    store: Store
+    settings: Settings
+
+    @classmethod
+    def of(cls, model: str, store: str | None, models: str | None) -> Workplace:
+        """The place of *model*; *store* and *models* as for :func:`settings_of`.
+
+        Raises:
+            SpecError, StoreError: there is no such model, it is wrong, or the store cannot be opened.
+        """
+        settings = settings_of(store, models)
+        spec = loader.find_spec(settings.models, model, allow_code=settings.allow_code, pools=settings.pools)
+        return cls(spec, Store.open(settings.store), settings)
+
+    @property
+    def endpoint(self) -> dict[str, str]:
+        """What stages that deploy take by name: the endpoint and its key."""
+        return {"endpoint": self.settings.endpoint, "endpoint_key": self.settings.endpoint_key}
 
 
 def settings_of(store: str | None, models: str | None) -> Settings:

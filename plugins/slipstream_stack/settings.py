@@ -197,6 +197,9 @@ def airflow_options(layout: Layout, ports: Ports) -> dict[tuple[str, str], str]:
         ("core", "executor"): "slipstream_stack.local_executor.LocalExecutor",
         # The default is 32 worker processes.
         ("core", "parallelism"): "4",
+        # So long after its last heartbeat a triggerer counts as dead, and what it waited for is taken up by the next
+        # one: there is no other, so the default of 30 s would only add to the time that its restart takes.
+        ("triggerer", "triggerer_health_check_threshold"): "15",
         ("core", "dags_folder"): str(layout.repo / "dags"),
         ("core", "plugins_folder"): str(layout.repo / "plugins"),
         ("core", "auth_manager"): "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",

@@ -138,8 +138,12 @@ def test_the_endpoint_asks_everybody_for_a_key() -> None:
     assert worker["environment"]["SLIPSTREAM_ENDPOINT_KEY"] == OURS["init"]["environment"]["ENDPOINT_KEY"]
     assert {name for name, service in OURS.items() if "ENDPOINT_KEY" in str(service["environment"])} == {
         "init",
+        "triggerer",
         "worker",
     }
+    triggerer = OURS["triggerer"]["environment"]  # it watches deployments while they bake
+    for name in ("SLIPSTREAM_ENDPOINT", "SLIPSTREAM_ENDPOINT_KEY", "SLIPSTREAM_STORE"):
+        assert triggerer[name] == worker["environment"][name]
 
 
 def test_the_endpoint_starts_when_its_key_is_registered() -> None:

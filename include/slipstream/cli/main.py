@@ -247,7 +247,7 @@ def deploy(
     """Deliver a version that passed its gates: step by step, watched, as the model file says; or begin a canary."""
     spec, store, settings = spec_of(model), open_store(), settings_now()
     version = version or newest_version(store, spec)
-    place = {"endpoint": settings.endpoint, "endpoint_key": settings.endpoint_key, "actor": ACTOR}
+    place: dict[str, Any] = {"endpoint": settings.endpoint, "endpoint_key": settings.endpoint_key, "actor": ACTOR}
     from slipstream.stages.deploy import How
     from slipstream.stages.deploy import deploy as stage
 

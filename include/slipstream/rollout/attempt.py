@@ -19,6 +19,7 @@ from slipstream.store.payloads import DeploymentStarted, VersionRegistered
 from slipstream.store.state import Event, ModelState, State
 
 STAGE = Stage("deploy", version=1, event="deployment.finished")
+_MOVING = {"deployment.started", "deployment.shifted"}
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,18 @@ class Share:
 
 @dataclass(frozen=True)
 class RolloutPlace:
-    """Where a version is put into service, and who asks for it."""
+    """Where a version is put into service, and who asks for it.
+
+    Attributes:
+        request: The caller's word for what it asked for; stands in what begins or moves the deployment.
+        still: Called now and then while waiting; raises if the caller wants no more of it.
+    """
 
     endpoint: str
     endpoint_key: str = field(repr=False)
     actor: str
+    request: str = ""
+    still: Callable[[], object] = field(default=bool, repr=False)
 
 
 @dataclass(frozen=True)
@@ -178,7 +186,7 @@ class Attempt:
         *still* is called meanwhile, and raises if nobody wants it any more.
         """
         target = TARGET.build(self.spec.deploy.target, allow_code=self.spec.allow_code)
-        target.roll_out(replace(self.asked(seq), still=still))
+        target.roll_out(replace(self.asked(seq), still=lambda: (self.place.still(), still())))
 
     def asked(self, seq: int) -> Rollout:
         """What the target is asked for; *seq* is the event that does."""
@@ -244,7 +252,9 @@ class Attempt:
     def append(
         self, kind: str, payload: dict[str, Any], key: str, check: Callable[[State], None] | None = None
     ) -> Event:
-        """Commit one event about it."""
+        """Commit one event about it; what moves it says who asked."""
+        if self.place.request and kind in _MOVING:
+            payload = {**payload, "request": self.place.request}
         return self.store.ledger.append(kind, self.spec.name, payload, key=key, actor=self.place.actor, check=check)
 
     def check_mine(self, state: State) -> None:

@@ -48,6 +48,13 @@ def deliver(
     return SteppedRollout(attempt, target, progress or (lambda _: None)).run()
 
 
+def is_watched(spec: ModelSpec, store: Store, version: int) -> bool:
+    """Whether :func:`deliver` goes through steps, which takes as long as their bakes, or is done in seconds."""
+    state = replace(store.ledger.state().model(spec.name))
+    watchable = isinstance(TARGET.build(spec.deploy.target, allow_code=spec.allow_code), Watchable)
+    return watchable and _in_full(spec, store, state, version) is None
+
+
 def _in_full(spec: ModelSpec, store: Store, state: ModelState, version: int) -> dict[str, Any] | None:
     """Why nothing is left to watch; None if there is."""
     if state.champion is None:

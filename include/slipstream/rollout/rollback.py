@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,10 +15,16 @@ from slipstream.runs import Result
 from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 from slipstream.store.faultpoints import faultpoint
-from slipstream.store.payloads import DeploymentFinished, DeploymentRolledBack, DeploymentStarted
+from slipstream.store.payloads import (
+    DeploymentFinished,
+    DeploymentRolledBack,
+    DeploymentShifted,
+    DeploymentStarted,
+)
 from slipstream.store.state import Event, ModelState
 
 CLOSING = {"deployment.finished", "deployment.rolled_back"}
+_LOOKS = 10
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,30 @@ def rolled_back(spec: ModelSpec, store: Store, place: RolloutPlace, *, reason: s
     attempt = replace(attempt_of(spec, store, state, back, place, Share()), note={**note, "left": left})
     deployed = attempt.finish()
     return RolledBack(back, left, deployed.seconds, run=deployed.run, reused=deployed.reused)
+
+
+def withdrawn(
+    spec: ModelSpec, store: Store, place: RolloutPlace, mine: Callable[[str], bool], reason: str
+) -> int | None:
+    """As :func:`slipstream.stages.deploy.take_back`."""
+    for _ in range(_LOOKS):
+        seen = replace(store.ledger.state().model(spec.name))
+        version, request = seen.deployment, mover(store, seen)
+        if version is None or not request or not mine(request):
+            return None
+        attempt = replace(attempt_of(spec, store, seen, version, place, Share()), mine=seen.moved)
+        # It may have moved since it was seen, by the very call whose work this is: then it is looked at again.
+        with suppress(Superseded):
+            attempt.end("rolled_back", reason, seen.champion, check=attempt.check_mine)
+            return version
+    raise Superseded(f"{spec.name}: its deployment goes on moving; look at the history.")
+
+
+def mover(store: Store, state: ModelState) -> str:
+    """The ``request`` that began or moved the open deployment last; "" where none is open, or none was given."""
+    if state.deployment is None:
+        return ""
+    return store.ledger.at(state.moved).content_as(DeploymentShifted).request
 
 
 def _way_back(store: Store, spec: ModelSpec, state: ModelState) -> tuple[int | None, int]:

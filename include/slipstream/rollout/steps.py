@@ -138,8 +138,7 @@ class SteppedRollout:
         while True:
             waited = time.monotonic() - began
             self._look(began)
-            raised = self._alarm(last=waited >= bake)
-            if raised is not None:
+            if raised := self._alarm(last=waited >= bake):
                 self._take_back(weight, waited, raised)
             requests = self.watch.step(self.version).asked
             self._tell(weight, waited)
@@ -152,6 +151,7 @@ class SteppedRollout:
 
     def _look(self, began: float) -> None:
         """Take the newest figures. An endpoint that says nothing for long takes the version back."""
+        self.attempt.place.still()
         self._check_mine_now()
         known = silent = None
         try:

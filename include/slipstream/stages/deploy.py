@@ -8,14 +8,15 @@ until somebody deploys the version in full or rolls it back.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from slipstream.errors import StageError
 from slipstream.rollout.admission import check_wanted, registered_event
 from slipstream.rollout.at_once import put, share_of
 from slipstream.rollout.attempt import Deployed, RolloutPlace
-from slipstream.rollout.delivery import deliver
-from slipstream.rollout.rollback import RolledBack, rolled_back
+from slipstream.rollout.delivery import deliver, is_watched
+from slipstream.rollout.rollback import RolledBack, rolled_back, withdrawn
 from slipstream.rollout.steps import Progress
 from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
@@ -34,7 +35,9 @@ def deploy(  # noqa: PLR0913 - what to put into service by position, how by name
     weight: float | None = None,
     again: bool = False,
     actor: str = "",
+    request: str = "",
     progress: Progress | None = None,
+    still: Callable[[], object] = bool,
 ) -> Deployed:
     """Put *version* into service; the champion again is returned as reused.
 
@@ -54,7 +57,9 @@ def deploy(  # noqa: PLR0913 - what to put into service by position, how by name
         weight: With ``weight``: the share of the keys that it answers, from 0 to 1.
         again: Whether a retired model is brought back and, by steps, a version tried that an alarm took back before.
         actor: Who asked for it.
+        request: A word of the caller for this one request, by which :func:`take_back` knows what it began.
         progress: Told of the progress of the steps, a line at a time.
+        still: Called now and then while waiting; what it raises ends the wait, and the deployment stays as it is.
 
     Raises:
         NotFound: ``version_not_found``.
@@ -66,7 +71,7 @@ def deploy(  # noqa: PLR0913 - what to put into service by position, how by name
         DeployError: the version did not come into service; the event ``deployment.rolled_back`` says why: by steps
             with ``rolled_back`` for an alarm.
     """
-    place = RolloutPlace(endpoint, endpoint_key, actor)
+    place = RolloutPlace(endpoint, endpoint_key, actor, request, still)
     how = how or ("full" if weight is None else "weight")
     if (weight is None) == (how == "weight"):
         message = f"{spec.name}: how is {how!r} and weight is {weight}: give a weight with how='weight', and only then."
@@ -79,6 +84,33 @@ def deploy(  # noqa: PLR0913 - what to put into service by position, how by name
     share = share_of(spec, state, version, weight, shadow=how == "shadow")
     note = {"reason": f"Version {version} was put into service in full, by itself.", "evidence": {}}
     return put(spec, store, version, place, share, note)
+
+
+def waits(spec: ModelSpec, store: Store, version: int) -> bool:
+    """Whether :func:`deploy` by steps would watch *version*, which takes as long as the bakes of its steps."""
+    return is_watched(spec, store, version)
+
+
+def take_back(
+    spec: ModelSpec, store: Store, *, mine: Callable[[str], bool], reason: str, actor: str = ""
+) -> int | None:
+    """Close the open deployment if a request that is the caller's began or moved it last, so that what served before
+    answers everything again; anybody else's stays as it is. Returns at once: the endpoint follows the ledger.
+
+    Args:
+        spec: The model.
+        store: The store.
+        mine: Whether that ``request`` of :func:`deploy` is the caller's; one that was given none never is.
+        reason: Why, in one sentence.
+        actor: Who asked for it.
+
+    Returns:
+        The version that was taken back; None if nothing of the caller's was open.
+
+    Raises:
+        Superseded: the deployment went on moving meanwhile.
+    """
+    return withdrawn(spec, store, RolloutPlace("", "", actor), mine, reason)
 
 
 def roll_back(  # noqa: PLR0913 - where by name, why, and for whom

@@ -134,11 +134,13 @@ class DeploymentShifted(Payload, frozen=True, kw_only=True):
         version: The version that is being rolled out.
         weight: The share of the keys that it answers; 1: everything.
         shadow: Whether it only listens.
+        request: The caller's word for what it asked for, who may so take it back; "" for none.
     """
 
     version: int
     weight: float = 1.0
     shadow: bool = False
+    request: str = ""
 
     @property
     def steps(self) -> list[dict[str, Any]]:

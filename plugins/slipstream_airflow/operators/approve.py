@@ -33,13 +33,13 @@ class ApproveOperator(SlipstreamOperator, ApprovalOperator):
         **kwargs: As for :class:`SlipstreamOperator` and Airflow's ``ApprovalOperator``.
     """
 
-    template_fields = (*SlipstreamOperator.template_fields, "version", "subject", "body")
+    takes = {"version": None}
+    template_fields = (*SlipstreamOperator.template_fields, "subject", "body")
 
     def __init__(self, *, model: str, version: Given = None, **kwargs: Any) -> None:
         form = {"comment": Param("", type="string", maxLength=1000, title="Comment", description="Kept in the ledger.")}
         asks = {"subject": f"May the new version of {model} serve?", "params": form}
-        super().__init__(model=model, **(asks | kwargs))
-        self.version = version
+        super().__init__(model=model, version=version, **(asks | kwargs))
 
     def execute(self, context: Context) -> Any:
         """The policy's decision; where a person decides, the task waits here without using a worker."""

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from inspect import Parameter, Signature
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator, XComArg
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from slipstream.errors import SlipstreamError, StageError
 from slipstream.newest import newest_batch, newest_dataset, newest_run, newest_version
-from slipstream.spec import loader
-from slipstream.spec.model import ModelSpec
-from slipstream.store import Store
-from slipstream_airflow.hooks import settings_of
+from slipstream_airflow.hooks import Workplace
 from slipstream_airflow.links import ModelLink, ReportLink
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
-
-    from slipstream.settings import Settings
+    from airflow.sdk import Asset, AssetAlias, Context
 
 REASON = "slipstream_error"
 """Under this key a task that failed leaves why."""
@@ -31,20 +27,20 @@ Given = str | int | Mapping[str, Any] | XComArg | None
 newest."""
 
 
+REQUIRED = Parameter.empty
+"""In ``takes``: an argument that has no default."""
+
+
 @dataclass(frozen=True)
-class Job:
+class Job(Workplace):
     """What one execution of an operator works with."""
 
-    spec: ModelSpec
-    store: Store
-    settings: Settings
     actor: str
 
     @property
     def place(self) -> dict[str, Any]:
         """What stages that deploy take by name: the endpoint, its key and who asks."""
-        settings = self.settings
-        return {"endpoint": settings.endpoint, "endpoint_key": settings.endpoint_key, "actor": self.actor}
+        return {**self.endpoint, "actor": self.actor}
 
     def batch_of(self, given: Any) -> str:
         """The batch that was *given* (as text or in another stage's output), or the newest.
@@ -94,6 +90,10 @@ def _value(given: Any, field: str) -> Any:
 class SlipstreamOperator(BaseOperator):
     """Base of the operators: one stage of one model.
 
+    What a subclass takes beside is its ``takes``: each name with its default, or ``REQUIRED``. All of it may be
+    templates and stands in attributes of that name. ``emits`` makes the task's outlet of the model's name.
+    ``skipped_for`` are codes of errors for which there is nothing to do yet: the task is skipped.
+
     Args:
         model: The model's name.
         store: URL of the store, or the id of an Airflow connection to it; default: ``SLIPSTREAM_STORE``.
@@ -104,13 +104,37 @@ class SlipstreamOperator(BaseOperator):
     template_fields: Collection[str] = ("model", "store", "models")
     ui_color = "#e8f4f8"
     operator_extra_links = (ModelLink(), ReportLink())
+    takes: ClassVar[Mapping[str, Any]] = {}
+    skipped_for: ClassVar[tuple[str, ...]] = ()
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...  # what ``takes`` names
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "takes" in vars(cls):
+            cls.template_fields = tuple(dict.fromkeys((*cls.template_fields, *cls.takes)))
+            if "__init__" not in vars(cls):
+                cls.__init__ = _constructor(cls)  # type: ignore[method-assign]
 
     def __init__(self, *, model: str, store: str | None = None, models: str | None = None, **kwargs: Any) -> None:
+        values = {name: kwargs.pop(name, default) for name, default in self.takes.items()}
+        outlet = self.emits(model)
+        if outlet is not None:
+            kwargs.setdefault("outlets", [outlet])
         super().__init__(**kwargs)
         self.model = model
         self.store = store
         self.models = models
         self.report = ""
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    @staticmethod
+    def emits(model: str) -> Asset | AssetAlias | None:
+        """What a run of the task that ends well emits; None for nothing."""
+        return None
 
     def post_execute(self, context: Context, result: Any = None) -> None:
         """Write the figures to the task's log, and remember the report for the button to it."""
@@ -125,18 +149,34 @@ class SlipstreamOperator(BaseOperator):
         """The spec, the store and who asked; an error that another try cannot mend fails the task at once.
 
         Raises:
+            AirflowSkipException: for errors of the codes of ``skipped_for``.
             AirflowFailException: for errors that are not ``retryable``; the text starts with the error's code.
         """
         try:
-            settings = settings_of(self.store, self.models)
-            spec = loader.find_spec(settings.models, self.model, allow_code=settings.allow_code, pools=settings.pools)
-            yield Job(spec, Store.open(settings.store), settings, actor_of(context))
+            place = Workplace.of(self.model, self.store, self.models)
+            yield Job(place.spec, place.store, place.settings, actor_of(context))
         except SlipstreamError as error:
+            if error.code in self.skipped_for:
+                raise AirflowSkipException(str(error)) from error
             _keep_reason(context, error)
             if error.retryable:
                 self.log.warning("[%s] is worth another try: %s", error.code, error)
                 raise
             raise AirflowFailException(f"[{error.code}] {error}") from error
+
+
+def _constructor(kind: type[SlipstreamOperator]) -> Callable[..., None]:
+    """The constructor of an operator whose arguments are data, with their names in its signature: by that Airflow fills
+    in ``default_args``, tells what is missing, and knows what a mapped task may take."""
+
+    def __init__(self: SlipstreamOperator, **kwargs: Any) -> None:
+        super(kind, self).__init__(**kwargs)
+
+    by_name, rest = Parameter.KEYWORD_ONLY, Parameter("kwargs", Parameter.VAR_KEYWORD)
+    names = [Parameter(name, by_name, default=default) for name, default in {"model": REQUIRED, **kind.takes}.items()]
+    signature = Signature([Parameter("self", Parameter.POSITIONAL_OR_KEYWORD), *names, rest])
+    __init__.__signature__ = signature  # type: ignore[attr-defined]
+    return __init__
 
 
 def _keep_reason(context: Context, error: SlipstreamError) -> None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowSkipException
-
-from slipstream.errors import NotFound
 from slipstream_airflow.assets import retrain_asset, retrain_requests
 from slipstream_airflow.operators.base import Job, SlipstreamOperator
 
@@ -24,21 +21,16 @@ class DecideOperator(SlipstreamOperator):
     long as there is no champion, unless the policy asks for a first training.
     """
 
-    def __init__(self, *, model: str, **kwargs: Any) -> None:
-        # Through an alias, because a plain outlet would emit its asset at every run.
-        super().__init__(model=model, **({"outlets": [retrain_requests(model)]} | kwargs))
+    # Through an alias, because a plain outlet would emit its asset at every run.
+    emits = staticmethod(retrain_requests)
+    skipped_for = ("champion_missing",)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """The decision, its reason and its evidence."""
         from slipstream.stages.decide import decide
 
         with self.job(context) as job:
-            try:
-                result = decide(job.spec, job.store, actor=job.actor)
-            except NotFound as error:
-                if error.code == "champion_missing":
-                    raise AirflowSkipException(str(error)) from error
-                raise
+            result = decide(job.spec, job.store, actor=job.actor)
             if _asks(job, result):
                 extra: dict[str, JsonValue] = {"reason": result.reason, "run": result.run, "trigger": result.trigger}
                 context["outlet_events"][retrain_requests(self.model)].add(retrain_asset(self.model), extra=extra)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from slipstream_airflow.operators.base import Given, SlipstreamOperator
+from slipstream_airflow.operators.base import SlipstreamOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -18,11 +18,7 @@ class ExplainOperator(SlipstreamOperator):
         **kwargs: As for :class:`SlipstreamOperator`.
     """
 
-    template_fields = (*SlipstreamOperator.template_fields, "candidate")
-
-    def __init__(self, *, model: str, candidate: Given = None, **kwargs: Any) -> None:
-        super().__init__(model=model, **kwargs)
-        self.candidate = candidate
+    takes = {"candidate": None}
 
     def execute(self, context: Context) -> dict[str, Any]:
         """The most important inputs."""

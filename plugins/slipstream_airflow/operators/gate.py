@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.utils.skipmixin import SkipMixin
 
-from slipstream_airflow.operators.base import Given, SlipstreamOperator
+from slipstream_airflow.operators.base import SlipstreamOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -20,12 +20,8 @@ class GateOperator(SlipstreamOperator, SkipMixin):
         **kwargs: As for :class:`SlipstreamOperator`.
     """
 
-    template_fields = (*SlipstreamOperator.template_fields, "version")
+    takes = {"version": None}
     inherits_from_skipmixin = True
-
-    def __init__(self, *, model: str, version: Given = None, **kwargs: Any) -> None:
-        super().__init__(model=model, **kwargs)
-        self.version = version
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Whether the version passed, and each gate's verdict."""

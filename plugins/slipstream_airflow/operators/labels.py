@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from slipstream_airflow.operators.base import SlipstreamOperator
+from slipstream_airflow.operators.base import REQUIRED, SlipstreamOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -19,12 +19,7 @@ class LabelsOperator(SlipstreamOperator):
         **kwargs: As for :class:`SlipstreamOperator`.
     """
 
-    template_fields = (*SlipstreamOperator.template_fields, "path", "by")
-
-    def __init__(self, *, model: str, path: str, by: str | None = None, **kwargs: Any) -> None:
-        super().__init__(model=model, **kwargs)
-        self.path = path
-        self.by = by
+    takes = {"path": REQUIRED, "by": None}
 
     def execute(self, context: Context) -> dict[str, Any]:
         """How many labels are new, and what is wrong with the bad ones."""

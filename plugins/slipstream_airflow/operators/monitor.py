@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowSkipException
-
-from slipstream.errors import NotFound
 from slipstream_airflow.operators.base import SlipstreamOperator
 
 if TYPE_CHECKING:
@@ -19,14 +16,11 @@ class MonitorOperator(SlipstreamOperator):
     It judges and asks for nothing: that is :class:`DecideOperator`'s part.
     """
 
+    skipped_for = ("champion_missing",)
+
     def execute(self, context: Context) -> dict[str, Any]:
         """The verdicts."""
         from slipstream.stages.monitor import monitor
 
         with self.job(context) as job:
-            try:
-                return monitor(job.spec, job.store, actor=job.actor).figures()
-            except NotFound as error:
-                if error.code == "champion_missing":
-                    raise AirflowSkipException(str(error)) from error
-                raise
+            return monitor(job.spec, job.store, actor=job.actor).figures()

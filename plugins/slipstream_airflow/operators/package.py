@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from slipstream_airflow.operators.base import Given, SlipstreamOperator
+from slipstream_airflow.operators.base import SlipstreamOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -20,21 +20,7 @@ class PackageOperator(SlipstreamOperator):
         **kwargs: As for :class:`SlipstreamOperator`.
     """
 
-    template_fields = (*SlipstreamOperator.template_fields, "candidate", "evaluation", "explanation")
-
-    def __init__(
-        self,
-        *,
-        model: str,
-        candidate: Given = None,
-        evaluation: Given = None,
-        explanation: Given = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(model=model, **kwargs)
-        self.candidate = candidate
-        self.evaluation = evaluation
-        self.explanation = explanation
+    takes = {"candidate": None, "evaluation": None, "explanation": None}
 
     def execute(self, context: Context) -> dict[str, Any]:
         """The version's number, its bundle and its Bento."""

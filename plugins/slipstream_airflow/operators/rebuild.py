@@ -23,11 +23,8 @@ class RebuildOperator(SlipstreamOperator):
         **kwargs: As for :class:`SlipstreamOperator`.
     """
 
-    template_fields = (*SlipstreamOperator.template_fields, "wanted")
-
-    def __init__(self, *, model: str, wanted: bool | str = True, **kwargs: Any) -> None:
-        super().__init__(model=model, **({"outlets": [data_asset(model)]} | kwargs))
-        self.wanted = wanted
+    takes = {"wanted": True}
+    emits = staticmethod(data_asset)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """The dataset version and its counts."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from slipstream_airflow.operators.base import Given, SlipstreamOperator
+from slipstream_airflow.operators.base import SlipstreamOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -18,11 +18,7 @@ class ReplayOperator(SlipstreamOperator):
         **kwargs: As for :class:`SlipstreamOperator`.
     """
 
-    template_fields = (*SlipstreamOperator.template_fields, "version")
-
-    def __init__(self, *, model: str, version: Given = None, **kwargs: Any) -> None:
-        super().__init__(model=model, **kwargs)
-        self.version = version
+    takes = {"version": None}
 
     def execute(self, context: Context) -> dict[str, Any]:
         """How far the two are apart."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from slipstream_airflow.operators.base import Given, SlipstreamOperator
+from slipstream_airflow.operators.base import SlipstreamOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -20,12 +20,7 @@ class TrainOperator(SlipstreamOperator):
         **kwargs: As for :class:`SlipstreamOperator`.
     """
 
-    template_fields = (*SlipstreamOperator.template_fields, "dataset", "reason")
-
-    def __init__(self, *, model: str, dataset: Given = None, reason: str = "", **kwargs: Any) -> None:
-        super().__init__(model=model, **kwargs)
-        self.dataset = dataset
-        self.reason = reason
+    takes = {"dataset": None, "reason": ""}
 
     def execute(self, context: Context) -> dict[str, Any]:
         """The candidate's id and the rows that it was trained on."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from slipstream_airflow.assets import data_asset
-from slipstream_airflow.operators.base import Given, SlipstreamOperator
+from slipstream_airflow.operators.base import SlipstreamOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -22,11 +22,8 @@ class ValidateOperator(SlipstreamOperator):
         **kwargs: As for :class:`SlipstreamOperator`.
     """
 
-    template_fields = (*SlipstreamOperator.template_fields, "batch")
-
-    def __init__(self, *, model: str, batch: Given = None, **kwargs: Any) -> None:
-        super().__init__(model=model, **({"outlets": [data_asset(model)]} | kwargs))
-        self.batch = batch
+    takes = {"batch": None}
+    emits = staticmethod(data_asset)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """The dataset version and the counts of good and quarantined rows."""
