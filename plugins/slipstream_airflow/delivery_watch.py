@@ -11,14 +11,16 @@ import contextvars
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from slipstream.errors import SlipstreamError, Superseded
-from slipstream_airflow.hooks import Workplace
 from slipstream_airflow.requests import try_word
+
+if TYPE_CHECKING:
+    from slipstream_airflow.hooks import Workplace
 
 T = TypeVar("T")
 _ENDING = 20.0
@@ -93,7 +95,9 @@ class DeliveryWatch(BaseTrigger):
 
     def _deliver(self) -> dict[str, Any] | None:
         """The payload; None if the same trigger goes on elsewhere."""
+        # Here and not above: this takes a second, for which the module's import would stop all other triggers.
         from slipstream.stages.deploy import deploy
+        from slipstream_airflow.hooks import Workplace
 
         try:
             place = Workplace.of(self.model, self.store, self.models)
@@ -119,6 +123,7 @@ class DeliveryWatch(BaseTrigger):
 
     def _take_back(self) -> None:
         from slipstream.stages.deploy import take_back
+        from slipstream_airflow.hooks import Workplace
 
         self._ended.wait(_ENDING)  # until then it may begin what is to be taken back
         place, why = Workplace.of(self.model, self.store, self.models), why_taken_back(self.task_word)
