@@ -30,7 +30,7 @@ def check_store(url: str, rounds: int = ROUNDS, writers: int = WRITERS) -> str:
     if location.root is not None:
         location.root.mkdir(parents=True, exist_ok=True)
         return f"{url}: a local folder, nothing to prove."
-    client = location.s3_client()
+    client = location.s3.client
     try:
         made = _make_bucket(client, location.bucket)
         with ThreadPoolExecutor(writers) as pool:

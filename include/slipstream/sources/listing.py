@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
-from slipstream.errors import SourceError, shown
+from slipstream.errors import Conflict, NotFound, SourceError, StoreError, shown
+from slipstream.store.bucket import Listed
 from slipstream.store.location import Location
 from slipstream.store.objects import sha256_file
 
 MAX_FILES = 100_000
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -66,13 +65,12 @@ def local_copy(file: ListedFile, into: Path) -> Path:
         return Path(file.name)
     location = Location.parse(file.name)
     copy = into / f"{file.stamp}-{Path(file.name).name}"
-    with _explained(file.name):
-        reply = location.s3_client().get_object(Bucket=location.bucket, Key=location.prefix, IfMatch=file.stamp)
-        with copy.open("wb") as target:
-            left = file.size
-            while data := reply["Body"].read(min(_CHUNK, left)):
-                target.write(data)
-                left -= len(data)
+    try:
+        location.s3.download_listed(Listed(location.prefix, file.size, file.stamp), copy)
+    except (Conflict, NotFound) as error:
+        raise SourceError(f"{file.name}: changed while it was read; run again.", code="source_changed") from error
+    except StoreError as error:
+        raise SourceError(str(error)) from error
     return copy
 
 
@@ -109,34 +107,9 @@ def _digest(name: str, size: int, changed: int) -> str:
 def _in_s3(path: str) -> Iterator[ListedFile]:
     bucket, _, pattern = path.removeprefix("s3://").partition("/")
     fixed = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
-    location = Location.parse(f"s3://{bucket}")
-    with _explained(path):
-        pages = location.s3_client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=fixed)
-        for page in pages:
-            for entry in page.get("Contents", ()):
-                key = entry["Key"]
-                if key == pattern or (fixed != pattern and fnmatchcase(key, pattern)):
-                    yield ListedFile(f"s3://{bucket}/{key}", entry["Size"], entry["ETag"].strip('"'))
-
-
-class _explained:
-    """Say which request failed and why, without headers or credentials; a class, so that it works in a generator."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        if isinstance(error, ClientError):
-            word = str(error.response.get("Error", {}).get("Code", ""))
-            if word in {"PreconditionFailed", "412"}:
-                raise SourceError(
-                    f"{self.name}: changed while it was read; run again.", code="source_changed"
-                ) from error
-            raise SourceError(f"{self.name}: {word} ({error.operation_name}).") from error
-        if isinstance(error, BotoCoreError):
-            raise SourceError(f"{self.name}: {error}.") from error
+    try:
+        for key, size, stamp in Location.parse(f"s3://{bucket}").s3.listed(fixed):
+            if key == pattern or (fixed != pattern and fnmatchcase(key, pattern)):
+                yield ListedFile(f"s3://{bucket}/{key}", size, stamp.strip('"'))
+    except StoreError as error:
+        raise SourceError(str(error)) from error

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slipstream.errors import StoreError
 from slipstream.store.checked import DIGITS
 from slipstream.store.faultpoints import faultpoint
 from slipstream.store.files import atomic_copy
@@ -166,11 +165,4 @@ def place_file(location: Location, uri: str, name: str, file: Path, *, again: bo
         if again or not target.exists():
             atomic_copy(file, target)
         return
-    from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    key = f"{uri.removeprefix(f's3://{location.bucket}/')}/{name}"
-    try:
-        location.s3_client().upload_file(str(file), location.bucket, key)
-    except (BotoCoreError, ClientError, Boto3Error) as error:
-        raise StoreError(f"s3://{location.bucket}/{key}: {error} (PutObject).", code="storage_unreachable") from error
+    location.s3.upload(file, location.key_below(uri, name))

@@ -13,9 +13,9 @@ import json
 import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from slipstream.errors import StoreError
+from slipstream.errors import NotFound, StoreError
 from slipstream.store.delta import open_table
 from slipstream.store.faultpoints import faultpoint
 from slipstream.store.files import atomic_write
@@ -48,10 +48,9 @@ def read_head(location: Location, uri: str) -> LogHead | None:
     """The head of the table at *uri*; None if it has none: it is new, or of a time without heads.
 
     Raises:
-        StoreError: ``storage_not_readable``, or ``head_damaged``.
+        StoreError: ``storage_not_readable``, ``head_damaged``, or as a :class:`Bucket` has them.
     """
     try:
-        faultpoint("store.io")
         data = _read(location, uri)
     except OSError as error:
         raise StoreError(f"{_name(uri)}: cannot be read: {error}.", code="storage_not_readable") from error
@@ -72,7 +71,6 @@ def write_head(location: Location, uri: str, head: LogHead) -> None:
     """Set the head of the table at *uri*. What was committed stays committed if this fails; the next one makes good."""
     data = canonical_json({**asdict(head), "check": _check(head)})
     try:
-        faultpoint("store.io")
         _write(location, uri, data)
     except (StoreError, OSError) as error:
         _log.warning("%s: was not written, and lags until the next commit: %s", _name(uri), error)
@@ -134,37 +132,19 @@ def _name(uri: str) -> str:
     return f"{uri}/{FILE}"
 
 
-def _key(location: Location, uri: str) -> str:
-    return f"{uri.removeprefix(f's3://{location.bucket}/')}/{FILE}"
-
-
 def _read(location: Location, uri: str) -> bytes | None:
-    if location.root is not None:
-        try:
-            return (Path(uri) / FILE).read_bytes()
-        except FileNotFoundError:
-            return None
-    from botocore.exceptions import BotoCoreError, ClientError
-
     try:
-        body: Any = location.s3_client().get_object(Bucket=location.bucket, Key=_key(location, uri))["Body"]
-        data: bytes = body.read()
-    except ClientError as error:
-        if error.response.get("Error", {}).get("Code") in {"NoSuchKey", "NoSuchBucket", "404"}:
-            return None
-        raise OSError(str(error)) from error
-    except BotoCoreError as error:
-        raise OSError(str(error)) from error
-    return data
+        if location.root is None:
+            return location.s3.read(location.key_below(uri, FILE))
+        faultpoint("store.io")
+        return (Path(uri) / FILE).read_bytes()
+    except (FileNotFoundError, NotFound):
+        return None
 
 
 def _write(location: Location, uri: str, data: bytes) -> None:
-    if location.root is not None:
-        atomic_write(Path(uri) / FILE, data)
+    if location.root is None:
+        location.s3.write(location.key_below(uri, FILE), data)
         return
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        location.s3_client().put_object(Bucket=location.bucket, Key=_key(location, uri), Body=data)
-    except (BotoCoreError, ClientError) as error:
-        raise OSError(str(error)) from error
+    faultpoint("store.io")
+    atomic_write(Path(uri) / FILE, data)

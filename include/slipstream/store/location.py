@@ -5,22 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from slipstream.errors import StoreError, shown
-
-CONNECT_TIMEOUT, READ_TIMEOUT, ATTEMPTS = 5, 20, 5
-
-
-class Listed(NamedTuple):
-    """A file below a folder: its path there, its bytes, and what changes when it is written anew."""
-
-    name: str
-    size: int
-    stamp: str
+from slipstream.store.bucket import Bucket, Listed
 
 
 @dataclass(frozen=True)
@@ -58,6 +47,11 @@ class Location:
         message = f"store: {shown(url)} is no store URL; write file:///absolute/folder or s3://bucket/prefix."
         raise StoreError(message, code="storage_url_invalid")
 
+    @property
+    def s3(self) -> Bucket:
+        """The bucket, for ``s3://``."""
+        return Bucket(self.bucket, self.endpoint)
+
     def table_uri(self, *names: str) -> str:
         """What deltalake takes for the table at *names*."""
         if self.root is not None:
@@ -67,6 +61,10 @@ class Location:
     def object_key(self, *names: str) -> str:
         """The key in the bucket of the object at *names*."""
         return "/".join(part for part in (self.prefix, *names) if part)
+
+    def key_below(self, uri: str, name: str) -> str:
+        """The key in the bucket of the file *name* of the table at *uri*."""
+        return f"{uri.removeprefix(f's3://{self.bucket}/')}/{name}"
 
     def listed(self, *names: str) -> Iterator[Listed]:
         """Every file below the folder at *names*, in the order of their paths; none if there is no such folder."""
@@ -79,40 +77,9 @@ class Location:
                     yield Listed(path.relative_to(folder).as_posix(), facts.st_size, stamp)
             return
         prefix = f"{self.object_key(*names)}/"
-        pages = self.s3_client().get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
-        for page in pages:
-            for entry in page.get("Contents", ()):
-                yield Listed(entry["Key"].removeprefix(prefix), entry["Size"], entry["ETag"])
+        for entry in self.s3.listed(prefix):
+            yield entry._replace(name=entry.name.removeprefix(prefix))
 
     def delta_options(self) -> dict[str, str] | None:
-        """deltalake's storage options: credentials come from the environment, timeouts and retries are bounded."""
-        if self.root is not None:
-            return None
-        options = {
-            "timeout": f"{READ_TIMEOUT}s",
-            "connect_timeout": f"{CONNECT_TIMEOUT}s",
-            "max_retries": str(ATTEMPTS),
-        }
-        options |= {"conditional_put": "etag", "aws_region": os.environ.get("AWS_DEFAULT_REGION", "us-east-1")}
-        if self.endpoint:
-            options |= {"aws_endpoint": self.endpoint, "allow_http": "true"}
-        return options
-
-    def s3_client(self) -> Any:
-        """A boto3 client with explicit timeouts and bounded retries; the same one for a process."""
-        return _client(self.endpoint, os.environ.get("AWS_DEFAULT_REGION", "us-east-1"), os.getpid())
-
-
-@lru_cache(maxsize=8)
-def _client(endpoint: str, region: str, _: int) -> Any:
-    """A client; connections do not outlive a fork, hence the process's number."""
-    import boto3
-    from botocore.config import Config
-
-    config = Config(
-        connect_timeout=CONNECT_TIMEOUT,
-        read_timeout=READ_TIMEOUT,
-        retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
-        s3={"addressing_style": "path"} if endpoint else None,
-    )
-    return boto3.session.Session().client("s3", endpoint_url=endpoint or None, region_name=region, config=config)
+        """deltalake's storage options."""
+        return None if self.root is not None else self.s3.delta_options()

@@ -7,7 +7,7 @@ import json
 import re
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,12 @@ from typing import Any
 from typing_extensions import override
 
 from slipstream.errors import ChecksumMismatch, NotFound, StoreError, shown
+from slipstream.store.bucket import Listed
 from slipstream.store.faultpoints import faultpoint
 from slipstream.store.files import atomic_copy, atomic_move, atomic_write
-from slipstream.store.location import Listed, Location
+from slipstream.store.location import Location
 
 _DIGEST = re.compile(r"^[0-9a-f]{64}$")
-_CHUNK = 1 << 20
 
 
 def sha256_file(path: Path) -> str:
@@ -94,26 +94,21 @@ class LocalObjects(Objects):
 
     @override
     def put(self, data: bytes) -> str:
-        digest = hashlib.sha256(data).hexdigest()
-        place = self.place(digest)
-        if not place.exists():
-            atomic_write(place, data)
-        return digest
+        return self._placed(hashlib.sha256(data).hexdigest(), lambda place: atomic_write(place, data))
 
     @override
     def put_file(self, path: Path, digest: str = "") -> str:
         digest = digest or sha256_file(path)
-        place = self.place(digest)
-        if not place.exists():
-            atomic_copy(path, place, digest)
-        return digest
+        return self._placed(digest, lambda place: atomic_copy(path, place, digest))
 
     @override
     def take_file(self, path: Path) -> str:
-        digest = sha256_file(path)
+        return self._placed(sha256_file(path), lambda place: atomic_move(path, place))
+
+    def _placed(self, digest: str, write: Callable[[Path], None]) -> str:
         place = self.place(digest)
         if not place.exists():
-            atomic_move(path, place)
+            write(place)
         return digest
 
     @override
@@ -160,42 +155,33 @@ class S3Objects(Objects):
 
     def __init__(self, location: Location, cache: Path) -> None:
         self.location = location
+        self.bucket = location.s3
         self.cache = LocalObjects(cache)
-        self._client: Any = None
-
-    @property
-    def client(self) -> Any:
-        """The boto3 client, made when it is first needed."""
-        if self._client is None:
-            self._client = self.location.s3_client()
-        return self._client
 
     @override
     def put(self, data: bytes) -> str:
         digest = hashlib.sha256(data).hexdigest()
-        if not self._exists(digest):
-            with self._explained(digest, "PutObject"):
-                self.client.put_object(Bucket=self.location.bucket, Key=self._key(digest), Body=data)
+        key = self._key(digest)
+        if not self.bucket.has(key):
+            self.bucket.write(key, data)
         return digest
 
     @override
     def put_file(self, path: Path, digest: str = "") -> str:
         digest = digest or sha256_file(path)
-        if not self._exists(digest):
-            with self._explained(digest, "PutObject"):
-                self.client.upload_file(str(path), self.location.bucket, self._key(digest))
+        key = self._key(digest)
+        if not self.bucket.has(key):
+            self.bucket.upload(path, key)
             if sha256_file(path) != digest:
-                with self._explained(digest, "DeleteObject"):
-                    self.client.delete_object(Bucket=self.location.bucket, Key=self._key(digest))
+                self.bucket.delete(key)
                 raise StoreError(f"{path}: changed while it was copied; run again.", code="file_changed")
         return digest
 
     @override
     def get(self, digest: str) -> bytes:
-        with self._explained(digest, "GetObject"):
-            reply = self.client.get_object(Bucket=self.location.bucket, Key=self._key(digest))
-            data: bytes = reply["Body"].read()
-        _verify(digest, hashlib.sha256(data).hexdigest(), self._key(digest))
+        key = self._key(digest)
+        data = self.bucket.read(key)
+        _verify(digest, hashlib.sha256(data).hexdigest(), key)
         return data
 
     @override
@@ -208,8 +194,7 @@ class S3Objects(Objects):
     @override
     def restore(self, digest: str, path: Path) -> None:
         _verify(digest, sha256_file(path), str(path))
-        with self._explained(digest, "PutObject"):
-            self.client.upload_file(str(path), self.location.bucket, self._key(digest))
+        self.bucket.upload(path, self._key(digest))
 
     @override
     def check(self, digest: str) -> None:
@@ -222,45 +207,15 @@ class S3Objects(Objects):
 
     def _fetch(self, digest: str) -> Path:
         place = self.cache.place(digest)
-        with tempfile.TemporaryDirectory() as folder, self._explained(digest, "GetObject"):
+        with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / digest
-            self.client.download_file(self.location.bucket, self._key(digest), str(copy))
+            self.bucket.download(self._key(digest), copy)
             _verify(digest, sha256_file(copy), self._key(digest))
             atomic_copy(copy, place)
         return place
 
-    def _exists(self, digest: str) -> bool:
-        from botocore.exceptions import ClientError
-
-        with self._explained(digest, "HeadObject"):
-            try:
-                self.client.head_object(Bucket=self.location.bucket, Key=self._key(digest))
-            except ClientError as error:
-                if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
-                    return False
-                raise
-            return True
-
     def _key(self, digest: str) -> str:
         return self.location.object_key("objects", _checked(digest)[:2], digest)
-
-    @contextmanager
-    def _explained(self, digest: str, request: str) -> Iterator[None]:
-        """Say which request failed and why, without headers or credentials."""
-        from boto3.exceptions import Boto3Error
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        name = f"s3://{self.location.bucket}/{self._key(digest)}"
-        try:
-            faultpoint("store.io")
-            yield
-        except ClientError as error:
-            word = error.response.get("Error", {}).get("Code", "")
-            if word in {"NoSuchKey", "404"}:
-                raise NotFound(f"{name}: not in the store.") from error
-            raise StoreError(f"{name}: {word} ({request}).", code="storage_request_refused") from error
-        except (BotoCoreError, Boto3Error, OSError) as error:
-            raise StoreError(f"{name}: {error} ({request}).", code="storage_unreachable") from error
 
 
 def _digests(files: Iterator[Listed]) -> Iterator[Listed]:

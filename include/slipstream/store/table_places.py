@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from slipstream.errors import NotFound
+from slipstream.store.bucket import Listed
 from slipstream.store.checked import CHECKSUMS, Checksums, named_digest
 from slipstream.store.delta import readable
 from slipstream.store.delta_files import place_file
 from slipstream.store.files import atomic_copy
-from slipstream.store.location import Listed, Location
+from slipstream.store.location import Location
 
 
 class TablePlaces:
@@ -73,20 +74,15 @@ class TablePlaces:
         if local.exists() and not CHECKSUMS.of(local).startswith(named_digest(path)):
             local.unlink()  # only a copy, and a bad one
         if not local.exists():
-            with readable(f"s3://{self.location.bucket}/{key}"):
-                self._download(key, local)
+            self._download(key, local)
         return local
 
     def _download(self, key: str, local: Path) -> None:
-        from botocore.exceptions import ClientError
-
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / "file"
             try:
-                self.location.s3_client().download_file(self.location.bucket, key, str(copy))
-            except ClientError as error:
-                if error.response.get("Error", {}).get("Code") in {"NoSuchKey", "404"}:
-                    message = f"s3://{self.location.bucket}/{key}: the data file is gone; restore it from a backup."
-                    raise NotFound(message) from error
-                raise
+                self.location.s3.download(key, copy)
+            except NotFound as error:
+                message = f"s3://{self.location.bucket}/{key}: the data file is gone; restore it from a backup."
+                raise NotFound(message) from error
             atomic_copy(copy, local)

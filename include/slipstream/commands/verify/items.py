@@ -8,8 +8,8 @@ from pathlib import Path
 
 from slipstream.errors import SlipstreamError
 from slipstream.store import Store
+from slipstream.store.bucket import Listed
 from slipstream.store.checked import named_digest
-from slipstream.store.location import Listed
 
 LEDGER, OBJECTS, TABLES, VERSIONS, BENTOS = "ledger", "objects", "tables", "versions", "bentos"
 

@@ -9,8 +9,8 @@ from typing import Any
 from slipstream.commands.verify.items import LEDGER, TABLES, VERSIONS, data_file, failure
 from slipstream.errors import NotFound, SlipstreamError
 from slipstream.store import Store
+from slipstream.store.bucket import Listed
 from slipstream.store.datasets import DATA, load_dataset
-from slipstream.store.location import Listed
 from slipstream.store.state import Event, ModelState, State
 
 _DIGEST = re.compile(r"(?:object:)?([0-9a-f]{64})")
