@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from slipstream.errors import DataError, StageError
+from slipstream.spacing import stride
 
 if TYPE_CHECKING:
     import duckdb
 
 MEMORY = "1GiB"
+HALF = "50%"
+"""Of the machine's memory: for what is held in it as a whole afterwards."""
 STREAM_MIB = 300  # two threads write a Parquet file; from 270 down DuckDB leaves it to one
 MAX_DECODED = 16 << 30
 ROW_GROUP, MIN_ROW_GROUP, GROUP_CELLS = 20_480, 2_048, 4_000_000
@@ -25,8 +29,8 @@ TYPES = ("BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR", "DATE", "TIMESTAMP")
 
 
 @contextmanager
-def duck() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection to an empty DuckDB that lives for the ``with`` block; what exceeds its memory spills to disk.
+def duck(memory: str = MEMORY) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to an empty DuckDB that lives for the ``with`` block; what exceeds its *memory* spills to disk.
 
     Raises:
         StageError: ``data_out_of_memory``: what was asked for cannot spill, such as a very wide table.
@@ -34,7 +38,7 @@ def duck() -> Iterator[duckdb.DuckDBPyConnection]:
     import duckdb
 
     with TemporaryDirectory(prefix="slipstream-") as spill, duckdb.connect() as connection:
-        settings = {"memory_limit": MEMORY, "temp_directory": spill, "TimeZone": "UTC"}
+        settings = {"memory_limit": memory, "temp_directory": spill, "TimeZone": "UTC"}
         for name, value in settings.items():
             connection.execute(f"SET {name} = {literal(value)}")
         # Extensions would be fetched from the network; rows keep the order of their files.
@@ -66,6 +70,14 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def instant_before(newest: datetime, span: timedelta) -> str:
+    """The instant *span* before *newest* as SQL; a span that reaches before the calendar begins reaches everything."""
+    try:
+        return f"TIMESTAMP '{(newest - span).isoformat()}'"
+    except OverflowError:
+        return "'-infinity'::TIMESTAMP"
+
+
 def columns_of(relation: duckdb.DuckDBPyRelation) -> tuple[tuple[str, str], ...]:
     """``(name, DuckDB type)`` of each column."""
     return tuple((name, str(kind)) for name, kind in zip(relation.columns, relation.types, strict=True))
@@ -75,6 +87,13 @@ def first_row(relation: duckdb.DuckDBPyRelation) -> tuple[Any, ...]:
     """The first row, for relations that have one, such as aggregates."""
     row: tuple[Any, ...] = relation.limit(1).fetchall()[0]
     return row
+
+
+def evenly_spaced(rows: duckdb.DuckDBPyRelation, count: int, at_most: int) -> duckdb.DuckDBPyRelation:
+    """At most so many of the *count* rows, evenly spaced, in their order."""
+    numbered = rows.project("*, row_number() OVER () AS slipstream_row")
+    chosen = numbered.filter(f"(slipstream_row - 1) % {stride(count, at_most)} = 0").order("slipstream_row")
+    return chosen.project(", ".join(map(quoted, rows.columns)))
 
 
 def refuse_bulk(relation: duckdb.DuckDBPyRelation, max_rows: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -33,6 +34,25 @@ def label_values(target: Any) -> Any:
     if values.dtype.kind == "f" and np.all(np.mod(values, 1) == 0):
         return values.astype(np.int64)
     return values if values.dtype.kind in "bf" else values.astype(np.int64)
+
+
+def class_texts(schema: Schema) -> tuple[str, ...]:
+    """The classes as tables have them, in the order of their numbers: of two the positive one has number 1."""
+    classes = schema.classes if schema.positive is None else sorted(schema.classes, key=lambda c: c == schema.positive)
+    return tuple(map(label_text, classes))
+
+
+def class_numbers(labels: Sequence[Any], classes: Sequence[Any]) -> tuple[Any, tuple[Any, ...]]:
+    """The number of each label: its place among *classes*. Labels that are none of them follow, in the order of texts.
+
+    Returns:
+        Array of shape ``(n,)`` of int64, and all the labels that its numbers stand for.
+    """
+    import numpy as np
+
+    new = sorted(set(labels) - set(classes), key=str)
+    numbers = {label: number for number, label in enumerate((*classes, *new))}
+    return np.array([numbers[label] for label in labels], dtype=np.int64), (*classes, *new)
 
 
 def checked_label(schema: Schema, value: Any, place: str) -> str:

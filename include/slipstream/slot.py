@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from importlib.util import find_spec
 from typing import Any, Generic, TypeVar
 
 from slipstream.errors import BackendError, shown
+from slipstream.hints import similar
 
 T = TypeVar("T")
 
@@ -106,6 +106,6 @@ class Slot(Generic[T]):
 
     def _unknown(self, word: str) -> BackendError:
         known = self.known()
-        near = difflib.get_close_matches(word, known, n=1)
+        near = similar(word, known)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         return BackendError(f"No {self.name} is called {shown(word)}. Known: {', '.join(known)}.{hint}")

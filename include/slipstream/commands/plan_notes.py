@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Iterator
 from typing import Any
 
 from slipstream.data.schema_check import named
-from slipstream.duck import quoted
+from slipstream.duck import duck, quoted
 from slipstream.errors import SlipstreamError
+from slipstream.hints import did_you_mean
 from slipstream.slot import Slot
 from slipstream.slots import EXPLAINER, SOURCE, TARGET, TRACKER, TRAINER, Coded
 from slipstream.spec.model import ModelSpec
@@ -54,8 +54,7 @@ def notes(spec: ModelSpec, store: Store) -> Iterator[str]:
     places += [(f"evaluate.{key}", name) for key in ("slices", "sensitive") for name in getattr(spec.evaluate, key)]
     for place, name in places:
         if name not in columns:
-            near = difflib.get_close_matches(name, columns, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"it has: {', '.join(columns)}."
+            hint = did_you_mean(name, columns, "it has", len(columns))
             yield f"{place} names column '{name}', which dataset version {newest[:12]} does not have; {hint}"
     if spec.task == "binary" and spec.target in columns:
         yield from _labels(spec, store, dataset)
@@ -63,11 +62,9 @@ def notes(spec: ModelSpec, store: Store) -> Iterator[str]:
 
 def _labels(spec: ModelSpec, store: Store, dataset: Dataset) -> Iterator[str]:
     """What training would say of the two labels, as far as the newest file tells."""
-    import duckdb
-
     from slipstream.training.labels import classes_of
 
-    with duckdb.connect() as connection:
+    with duck() as connection:
         rows = read_dataset(store.tables, dataclasses.replace(dataset, files=dataset.files[-1:]), connection)
         target = quoted(spec.target)
         labels = rows.filter(f"{target} IS NOT NULL").project(target).distinct().limit(3).df()[spec.target]

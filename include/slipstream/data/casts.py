@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from slipstream.cell_formats import WORDS
 from slipstream.cell_reading import CellReading
-from slipstream.duck import TYPES, quoted
+from slipstream.duck import TYPES, literal, quoted
 
 WIDER = {("BIGINT", "DOUBLE"), ("DATE", "TIMESTAMP")}
 """Where every value keeps its meaning: a column of the first type may become one of the second."""
@@ -43,9 +43,8 @@ class Cast:
     def problem(self) -> str:
         """SQL: what is wrong with the row's value, in words; NULL if nothing is."""
         cell = f"CAST({quoted(self.name)} AS VARCHAR)"
-        head = (f"{self.name}: '").replace("'", "''")
-        tail = f"' is not {self.wanted}".replace("'", "''")
-        return f"CASE WHEN {self.unreadable} THEN '{head}' || left({cell}, 80) || '{tail}' END"
+        head, tail = literal(f"{self.name}: '"), literal(f"' is not {self.wanted}")
+        return f"CASE WHEN {self.unreadable} THEN {head} || left({cell}, 80) || {tail} END"
 
 
 def native(name: str, kind: str) -> Cast | None:
@@ -81,7 +80,7 @@ def cast(name: str, kind: str, reading: CellReading) -> Cast:
         return Cast(name, want, reading.value(name), reading.unreadable(name), reading.said_as)
     value = _numeric(column, kind, reading) if kind != want else (column, "")
     if reading.missing and kind != "VARCHAR":
-        listed = ", ".join("'" + word.replace("'", "''") + "'" for word in reading.missing)
+        listed = ", ".join(map(literal, reading.missing))
         gone = f"CAST({column} AS VARCHAR) IN ({listed})"
         value = f"CASE WHEN NOT ({gone}) THEN {value[0]} END", f"({value[1]} AND NOT ({gone}))" if value[1] else ""
     return Cast(name, want, *value, _plainly(want))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from slipstream.data.schema_check import named
 from slipstream.data.table_types import Base
 from slipstream.duck import TYPES, columns_of, first_row, quoted, refuse_bulk, stream_within
 from slipstream.errors import DataError, SpecError, shown
+from slipstream.hints import did_you_mean
 from slipstream.slots import Delivery
 from slipstream.sources.csv_reader import read_csv
 from slipstream.sources.parquet_reader import durations, read_parquet
@@ -149,8 +149,7 @@ def _kept_columns(spec: ModelSpec, rows: duckdb.DuckDBPyRelation) -> duckdb.Duck
     """The rows without the columns that data.schema drops."""
     for name in spec.data.columns:
         if name not in rows.columns:
-            near = difflib.get_close_matches(name, rows.columns, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"they have: {', '.join(rows.columns[:30])}."
+            hint = did_you_mean(name, rows.columns, "they have")
             message = f"{spec.name}: data.schema names column {shown(name)}, which the rows have not; {hint}"
             raise SpecError(message, code="data_schema_unknown")
     dropped = {name for name, column in spec.data.columns.items() if column.drop}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from slipstream.data.notes import ColumnNote
 from slipstream.duck import quoted
 from slipstream.errors import DataError
+from slipstream.hints import did_you_mean, similar
 from slipstream.spec.columns import RESERVED
 from slipstream.spec.expectations import BATCH_EXPECTATIONS
 from slipstream.spec.model import Expectation, ModelSpec
@@ -65,7 +65,7 @@ def compare(table: Columns, batch: Columns) -> tuple[SchemaChange, ...]:
     added = [name for name in new if name not in old]
     changes = []
     for name in removed:
-        near = difflib.get_close_matches(name, added, n=1)
+        near = similar(name, added)
         if near:
             added.remove(near[0])
             changes.append(SchemaChange("renamed", name, old[name], near[0]))
@@ -114,12 +114,9 @@ def check_named(spec: ModelSpec, batch: Columns) -> None:
     kinds = dict(batch)
     for place, name in named(spec):
         if name not in kinds:
-            near = difflib.get_close_matches(name, kinds, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"the batch has: {', '.join(kinds)}."
-            raise DataError(
-                f"model.yaml: {place} names column '{name}', which is not in the batch; {hint}",
-                code="data_column_missing",
-            )
+            hint = did_you_mean(name, kinds, "the batch has", len(kinds))
+            message = f"model.yaml: {place} names column '{name}', which is not in the batch; {hint}"
+            raise DataError(message, code="data_column_missing")
     if spec.data.time and kinds[spec.data.time] not in {"DATE", "TIMESTAMP"}:
         message = (
             f"data.time: column '{spec.data.time}' is {kinds[spec.data.time]}; write data.schema: "

@@ -8,6 +8,7 @@ from typing import Any
 
 from slipstream.bundle import skops_file
 from slipstream.errors import StageError
+from slipstream.label_types import class_numbers, label_values
 from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 from slipstream.training.candidate import Trained, Training, load_code, load_training
@@ -79,14 +80,8 @@ def truth_of(training: Training, target: Any) -> tuple[Any, tuple[Label, ...]]:
 
     if training.task == "regression":
         return target.to_numpy(dtype=np.float64), ()
-    if training.task == "binary":
-        known = dict(zip(training.classes, (0, 1), strict=True))
-        unknown = sorted({str(value) for value in target.unique() if value not in known})
-        if unknown:
-            message = f"target {training.target!r} holds {unknown[0]!r}, which the candidate never saw; train again."
-            raise StageError(message, code="data_target_unusable")
-        return target.map(known).to_numpy(dtype=np.int64), training.classes
-    values = [int(value) if isinstance(value, float) else value for value in target.unique().tolist()]
-    extra = sorted((value for value in values if value not in training.classes), key=str)
-    classes = (*training.classes, *extra)
-    return target.map({label: number for number, label in enumerate(classes)}).to_numpy(dtype=np.int64), classes
+    numbers, classes = class_numbers(label_values(target).tolist(), training.classes)
+    if training.task == "binary" and len(classes) > 2:
+        message = f"target {training.target!r} holds {str(classes[2])!r}, which the candidate never saw; train again."
+        raise StageError(message, code="data_target_unusable")
+    return numbers, classes

@@ -14,7 +14,9 @@ from pydantic import Field
 
 from slipstream.errors import BackendError
 from slipstream.explainers.sample import MOST_ROWS, answers, case_rows, plain, ranked, sample
+from slipstream.label_types import class_numbers
 from slipstream.slots import Explanation
+from slipstream.spacing import thinned
 from slipstream.spec.model import ModelSpec
 from slipstream.statistics.metrics import loss, measure
 
@@ -104,8 +106,7 @@ def _scores(spec: ModelSpec, estimator: Any, inputs: Any, target: Any) -> list[f
     if spec.task == "regression":
         truth, predicted = target.to_numpy(dtype=np.float64), np.asarray(estimator.predict(inputs))
     else:
-        places = {label: number for number, label in enumerate(estimator.classes_.tolist())}
-        truth = target.map(places).to_numpy(dtype=np.int64)
+        truth, _ = class_numbers(target.tolist(), estimator.classes_.tolist())
         predicted = np.asarray(estimator.predict_proba(inputs))
         predicted = predicted[:, 1] if spec.task == "binary" else predicted
     return [measure(spec.evaluate.metric, truth, part) for part in np.split(predicted, len(predicted) // len(truth))]
@@ -122,7 +123,7 @@ def _dependence(spec: ModelSpec, estimator: Any, inputs: Any, name: str) -> list
         grid = np.unique(np.quantile(column.dropna(), np.linspace(0.02, 0.98, GRID))).tolist()
     if not grid:
         return []
-    some = inputs.iloc[:: -(-len(inputs) // DEPENDENCE_ROWS)]
+    some = thinned(inputs, DEPENDENCE_ROWS)
     kind = object if column.dtype == object else np.float64
     predicted = answers(spec, estimator, _with(some, len(grid), name, np.repeat(np.array(grid, dtype=kind), len(some))))
     means = predicted.reshape(len(grid), len(some)).mean(axis=1) - answers(spec, estimator, some).mean()
@@ -134,7 +135,7 @@ def _cases(spec: ModelSpec, estimator: Any, inputs: Any) -> list[dict[str, Any]]
     import pandas as pd
 
     predictions = answers(spec, estimator, inputs)
-    others = inputs.iloc[:: -(-len(inputs) // BACKGROUND)]
+    others = thinned(inputs, BACKGROUND)
     cases = []
     for place in case_rows(predictions):
         one = inputs.iloc[[place] * len(others)]

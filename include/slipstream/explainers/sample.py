@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from slipstream.spacing import spread
 from slipstream.spec.model import ModelSpec
 
 MOST_ROWS = 2000
@@ -38,8 +39,7 @@ def case_rows(predictions: Any) -> list[int]:
     import numpy as np
 
     order = np.argsort(predictions, kind="stable")
-    places = np.unique(np.linspace(0, len(order) - 1, min(CASES, len(order))).round().astype(int))
-    return [int(order[place]) for place in places[::-1]]
+    return [int(order[place]) for place in spread(len(order), CASES)[::-1]]
 
 
 def ranked(importance: Mapping[str, float]) -> dict[str, float]:

@@ -13,7 +13,7 @@ from slipstream.bundle.bundle import open_bundle
 from slipstream.duck import duck, first_row, literal
 from slipstream.errors import StageError
 from slipstream.ground_truth.label_keys import key_sql
-from slipstream.label_types import label_text
+from slipstream.label_types import class_numbers, class_texts
 from slipstream.model_schema import Schema
 from slipstream.spec.model import ModelSpec
 from slipstream.statistics.intervals import figure
@@ -190,9 +190,8 @@ class Truth:
         self._execute("CREATE TABLE classes (version BIGINT, label VARCHAR, place BIGINT)")
         for (version,) in self.connection.sql("SELECT DISTINCT version FROM predictions ORDER BY 1").fetchall():
             schema = self.schemas[version] = schema_of(self.spec, self._store, version)
-            for place, label in enumerate(schema.classes):
-                number = int(label == schema.positive) if schema.task == "binary" else place
-                self.connection.execute("INSERT INTO classes VALUES (?, ?, ?)", [version, label_text(label), number])
+            for number, text in enumerate(class_texts(schema)):
+                self.connection.execute("INSERT INTO classes VALUES (?, ?, ?)", [version, text, number])
 
     def measured(self, part: JoinPart) -> Measured:
         """The deciding metric on the labelled rows of *part*."""
@@ -224,15 +223,11 @@ class Truth:
             return columns["label"].astype(np.float64), np.asarray(columns["answer"], dtype=np.float64)
         if self.spec.task == "binary":
             return np.asarray(columns["place"], dtype=np.int64), np.asarray(columns["answer"], dtype=np.float64)
-        known = [label_text(label) for label in self.schemas[part.version].classes]
-        # A class that the version never saw is never answered.
-        names = known + sorted(set(columns["label"].tolist()) - set(known))
-        numbers = {label: number for number, label in enumerate(names)}
+        known = class_texts(self.schemas[part.version])
+        numbers, names = class_numbers(columns["label"].tolist(), known)
         answers = np.array(columns["answer"].tolist(), dtype=np.float64)
-        return (
-            np.array([numbers[label] for label in columns["label"].tolist()], dtype=np.int64),
-            np.pad(answers, ((0, 0), (0, len(names) - len(known)))),
-        )
+        # A class that the version never saw is never answered.
+        return numbers, np.pad(answers, ((0, 0), (0, len(names) - len(known))))
 
     def _why(self, part: JoinPart) -> str:
         one, different = self.row(f"SELECT min(label), count(DISTINCT label) FROM labelled WHERE {part.sql}")  # noqa: S608

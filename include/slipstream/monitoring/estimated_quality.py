@@ -12,6 +12,7 @@ from slipstream.errors import DataError
 from slipstream.evaluation.candidate_answers import truth_of
 from slipstream.monitoring.performance_estimate import Calibration, calibration, estimate
 from slipstream.monitoring.reference import Subject
+from slipstream.spacing import thinned
 from slipstream.statistics.metrics import Figure, loss
 from slipstream.training.split import reopen
 
@@ -73,7 +74,7 @@ def estimated(subject: Subject, answers: Any, before: Figure | None, known: Mapp
         return Estimate(note="the metric was not defined at training")
     basis = msgspec.convert(known, Basis) if known else _basis(subject)
     metric = subject.spec.evaluate.metric
-    sampled = answers[:: max(1, -(-len(answers) // ROWS))]
+    sampled = thinned(answers, ROWS)
     now = None if basis is None else estimate(metric, basis.calibration.apply(sampled), sampled)
     if basis is None or now is None:
         return Estimate(note=f"{metric} cannot be estimated")
@@ -91,8 +92,7 @@ def _basis(subject: Subject) -> Basis | None:
         cut = reopen(subject.spec, subject.store, candidate.trained.dataset, candidate.training.boundaries)
     except DataError:  # the model file names columns that were not there then
         return None
-    frame = cut.frame("holdout")
-    frame = frame.iloc[:: max(1, -(-len(frame) // ROWS))]
+    frame = thinned(cut.frame("holdout"), ROWS)
     truth, classes = truth_of(candidate.training, frame[candidate.training.target])
     if len(classes) > len(candidate.training.classes):
         return None

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slipstream.spacing import spread
 from slipstream.spec.estimators import METRICS
 from slipstream.statistics.metrics import decide, weighed
 
@@ -105,6 +106,5 @@ def _fitted(stated: Floats, truth: NDArray[np.bool_]) -> Curve:
     from sklearn.isotonic import IsotonicRegression
 
     fitted = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(stated, truth.astype(np.float64))
-    knots = len(fitted.X_thresholds_)
-    chosen = np.unique(np.linspace(0, knots - 1, min(knots, KNOTS)).round().astype(int))
+    chosen = spread(len(fitted.X_thresholds_), KNOTS)
     return Curve(tuple(fitted.X_thresholds_[chosen].tolist()), tuple(fitted.y_thresholds_[chosen].tolist()))

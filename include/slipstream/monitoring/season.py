@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from slipstream.duck import first_row
+from slipstream.duck import evenly_spaced, first_row
 from slipstream.monitoring.reference import Subject
 from slipstream.monitoring.scored_window import SCORED_ROWS, answered
-from slipstream.monitoring.window import Window, sample
+from slipstream.monitoring.window import Window
 from slipstream.profiling.column_drift import alike, drifts
 from slipstream.profiling.profile import ANSWER, Profile
 from slipstream.spec.values import written
@@ -58,7 +58,7 @@ def seasonal(subject: Subject, window: Window, now: Profile, columns: Sequence[s
         return Season(length, count)
     answers = None
     if ANSWER in columns:
-        _, answers = answered(subject.candidate, sample(rows, count, SCORED_ROWS))
+        _, answers = answered(subject.candidate, evenly_spaced(rows, count, SCORED_ROWS).df())
     then = subject.reference.on(rows, answers)
     both = [name for name in columns if name in then.columns and name in now.columns]
     sides = [Profile({name: side.columns[name] for name in both}) for side in (then, now)]

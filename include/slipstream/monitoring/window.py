@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from slipstream.duck import literal, quoted
+from slipstream.duck import evenly_spaced, instant_before, literal, quoted
 from slipstream.spec.model import ModelSpec
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ class Window:
 
     def sample(self, at_most: int) -> pd.DataFrame:
         """At most so many evenly spaced rows."""
-        return sample(self.relation.project(", ".join(map(quoted, self.columns))), self.rows, at_most)
+        rows = self.relation.project(", ".join(map(quoted, self.columns)))
+        return evenly_spaced(rows, self.rows, at_most).df()
 
     def earlier(self, span: timedelta, length: timedelta | None) -> duckdb.DuckDBPyRelation | None:
         """The rows of a time as long as the window's that ended *span* before it; None without event time.
@@ -84,14 +85,6 @@ class Window:
         return self.history.filter(f"{CLOCK} <= {ended} AND {CLOCK} {begun}")
 
 
-def sample(rows: duckdb.DuckDBPyRelation, count: int, at_most: int) -> pd.DataFrame:
-    """At most so many evenly spaced ones of *count* rows."""
-    step = max(1, -(-count // at_most))
-    numbered = rows.project("*, row_number() OVER () AS slipstream_row")
-    frame = numbered.filter(f"(slipstream_row - 1) % {step} = 0").order("slipstream_row").df()
-    return frame.drop(columns="slipstream_row")
-
-
 def last_window(
     rows: duckdb.DuckDBPyRelation, files: Mapping[str, str], spec: ModelSpec, history: duckdb.DuckDBPyRelation
 ) -> Window:
@@ -101,7 +94,7 @@ def last_window(
     newest = max((last for *_, last in by_file.values() if last is not None), default=None)
     cut: dict[str, tuple[int, Any, Any]] = {}
     if timed and span is not None and newest is not None:
-        edge = _back(newest, span)
+        edge = instant_before(newest, span)
         edges = rows.filter(f"{CLOCK} > {edge}")
         inside = _by_file(edges, timed)
         # A file is whole if no row fell off; rows without event time fall off too.
@@ -124,10 +117,3 @@ def _by_file(rows: duckdb.DuckDBPyRelation, timed: bool) -> dict[str, tuple[int,
 
 def _interval(span: timedelta) -> str:
     return f"to_microseconds({span // timedelta(microseconds=1)})"
-
-
-def _back(newest: Any, span: timedelta) -> str:
-    try:
-        return f"TIMESTAMP '{(newest - span).isoformat()}'"
-    except OverflowError:
-        return "'-infinity'::TIMESTAMP"

@@ -19,16 +19,18 @@ from slipstream.bundle.scorer import Answers, Scorer
 from slipstream.bundle.sklearn_engine import SklearnEngine
 from slipstream.cell_reading import CellReading
 from slipstream.data.table_types import read_as, readings_of
+from slipstream.duck import evenly_spaced, quoted
 from slipstream.model_schema import MAX_CATEGORIES, Field, Schema, kind_of
 from slipstream.packaging.parity.gate import serving
 from slipstream.profiling.parquet import to_parquet
 from slipstream.profiling.profile import ANSWER, profile
 from slipstream.runs import library_versions
+from slipstream.spacing import thinned
 from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 from slipstream.store.objects import canonical_json
 from slipstream.training.candidate import Trained, Training, load_code
-from slipstream.training.split import Part, Split, quoted
+from slipstream.training.split import Part, Split
 
 if TYPE_CHECKING:
     import duckdb
@@ -155,10 +157,8 @@ def _sample(sources: Sources, relation: duckdb.DuckDBPyRelation, part: Part, at_
     names = ", ".join(quoted(name) for name in (*sources.spec.inputs, sources.spec.target))
     rows = sources.cut.rows(relation, part)
     counts = sources.training.counts
-    step = -(-(counts.train if part == "train" else counts.holdout) // at_most)
-    numbered = rows.project(f"{names}, row_number() OVER () AS slipstream_row")
-    frame: pd.DataFrame = numbered.filter(f"(slipstream_row - 1) % {step} = 0").order("slipstream_row").df()
-    return frame.drop(columns="slipstream_row")
+    count = counts.train if part == "train" else counts.holdout
+    return evenly_spaced(rows.project(names), count, at_most).df()
 
 
 def _profile(sources: Sources, scorer: Scorer, train: duckdb.DuckDBPyRelation, holdout: pd.DataFrame) -> bytes:
@@ -171,11 +171,10 @@ def _profile(sources: Sources, scorer: Scorer, train: duckdb.DuckDBPyRelation, h
 
 def _golden(scorer: Scorer, background: pd.DataFrame) -> bytes:
     """Rows with expected answers: evenly spaced ones, then one with each input at its edges, null or unseen."""
-    chosen = background.iloc[:: max(1, -(-len(background) // GOLDEN_ROWS))]
-    columns = _columns(scorer.schema, chosen)
+    columns = _columns(scorer.schema, thinned(background, GOLDEN_ROWS))
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     edges = [{**rows[0], field.name: value} for field in scorer.schema.inputs for value in _edges(field)]
-    rows += edges[:: max(1, -(-len(edges) // EDGE_ROWS))]
+    rows += thinned(edges, EDGE_ROWS)
     expected = scorer.predict({name: [row[name] for row in rows] for name in scorer.schema.names})
     return b"".join(_golden_line(row, expected, number) for number, row in enumerate(rows))
 

@@ -13,7 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from slipstream.duck import duck, quoted
 from slipstream.profiling.binning import Binned
+from slipstream.spacing import stride
 
 if TYPE_CHECKING:
     import duckdb
@@ -167,7 +169,7 @@ def _with_edges(rows: duckdb.DuckDBPyRelation, columns: Mapping[str, ColumnProfi
     values = rows.project(", ".join(f"{_finite(name)} AS {_place(at)}" for at, name in enumerate(numbers)))
     ends = ", ".join(f"min({_place(at)}), max({_place(at)})" for at in range(len(numbers)))
     total, *extremes = values.aggregate(f"count(*), {ends}").fetchall()[0]
-    step = max(1, -(-total // EDGE_ROWS))
+    step = stride(total, EDGE_ROWS)
     some = values if step == 1 else values.project("*, row_number() OVER () AS nth").filter(f"nth % {step} = 0")
     quantiles = ", ".join(f"quantile_disc({_place(at)}, {list(QUANTILES)})" for at in range(len(numbers)))
     inner_edges = some.aggregate(quantiles).fetchall()[0]
@@ -235,13 +237,12 @@ def _count_words(rows: duckdb.DuckDBPyRelation, columns: Sequence[ColumnProfile]
 
 def _answered(columns: Mapping[str, ColumnProfile], answers: Sequence[Any], *, fit: bool) -> dict[str, ColumnProfile]:
     """The profile of *answers* in the bins of the one column of *columns*, which are made to *fit* if asked."""
-    import duckdb
     import pyarrow as pa
 
     ((name, column),) = columns.items()
     number = column.kind == "number"
     cells = pa.array(answers, pa.float64()) if number else pa.array([str(answer) for answer in answers], pa.string())
-    with duckdb.connect() as connection:
+    with duck() as connection:
         rows = connection.from_arrow(pa.table({name: cells}))
         return _counted(rows, _with_edges(rows, columns) if fit else columns)
 
@@ -264,7 +265,7 @@ def _merged_moments(a: ColumnProfile, b: ColumnProfile) -> tuple[float | None, f
 
 
 def _number(name: str) -> str:
-    return f"TRY_CAST({_quoted(name)} AS DOUBLE)"
+    return f"TRY_CAST({quoted(name)} AS DOUBLE)"
 
 
 def _finite(name: str) -> str:
@@ -273,16 +274,12 @@ def _finite(name: str) -> str:
 
 def _word(name: str, kind: str) -> str:
     """The value as text; a whole number that came as DOUBLE reads as the number it is."""
-    column = _quoted(name)
+    column = quoted(name)
     text = f"CAST({column} AS VARCHAR)"
     if kind not in {"DOUBLE", "FLOAT"}:
         return text
     whole = f"CASE WHEN {column} = floor({column}) THEN TRY_CAST({column} AS BIGINT) END"
     return f"coalesce(CAST({whole} AS VARCHAR), {text})"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _place(at: int) -> str:

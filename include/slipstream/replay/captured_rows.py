@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from slipstream.duck import duck, first_row, literal, quoted
+from slipstream.duck import duck, evenly_spaced, first_row, literal, quoted
 from slipstream.model_schema import Field, Schema
 from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
@@ -90,13 +90,11 @@ def _kept(rows: duckdb.DuckDBPyRelation, needed: Sequence[str]) -> duckdb.DuckDB
 
 def _spaced(rows: duckdb.DuckDBPyRelation, count: int) -> duckdb.DuckDBPyRelation:
     """At most :data:`ROWS` evenly spaced rows; numbers as DOUBLE."""
-    numbered = rows.project("*, row_number() OVER () AS slipstream_row")
-    chosen = numbered.filter(f"(slipstream_row - 1) % {max(1, -(-count // ROWS))} = 0").order("slipstream_row")
     columns = [
         quoted(name) if str(kind) == "VARCHAR" else f"CAST({quoted(name)} AS DOUBLE) AS {quoted(name)}"
         for name, kind in zip(rows.columns, rows.types, strict=True)
     ]
-    return chosen.project(", ".join(columns))
+    return evenly_spaced(rows, count, ROWS).project(", ".join(columns))
 
 
 def _wrong(field: Field, frame: pd.DataFrame) -> tuple[str, Any]:

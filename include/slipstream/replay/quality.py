@@ -8,7 +8,7 @@ from typing import Any
 from slipstream.bundle.scorer import Answers
 from slipstream.evaluation.slices import Pair, pairs
 from slipstream.ground_truth.joined import joined
-from slipstream.label_types import label_text
+from slipstream.label_types import class_numbers, class_texts
 from slipstream.model_schema import Schema
 from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
@@ -41,22 +41,20 @@ def quality(spec: ModelSpec, schema: Schema, texts: Sequence[str], answers: Mapp
     if not known.any():
         return None
     labels = [text for text in texts if text]
-    names = [label_text(label) for label in schema.classes]
-    # A class that neither version ever saw is never answered.
-    names += sorted(set(labels) - set(names)) if schema.task == "multiclass" else []
-    arrays = {who: _array(answer, known, len(names)) for who, answer in answers.items()}
-    return pairs([spec.evaluate.metric], _truth(schema, labels, names), arrays, spec)[spec.evaluate.metric]
+    truth, classes = _truth(schema, labels)
+    arrays = {who: _array(answer, known, classes) for who, answer in answers.items()}
+    return pairs([spec.evaluate.metric], truth, arrays, spec)[spec.evaluate.metric]
 
 
-def _truth(schema: Schema, labels: Sequence[str], names: Sequence[str]) -> Any:
+def _truth(schema: Schema, labels: Sequence[str]) -> tuple[Any, int]:
+    """What is true as the metrics take it, and how many classes there are."""
     import numpy as np
 
     if schema.task == "regression":
-        return np.array(labels, dtype=np.float64)
-    if schema.positive is not None:
-        return np.array([text == label_text(schema.positive) for text in labels], dtype=np.int64)
-    numbers = {name: number for number, name in enumerate(names)}
-    return np.array([numbers[text] for text in labels], dtype=np.int64)
+        return np.array(labels, dtype=np.float64), 0
+    numbers, classes = class_numbers(labels, class_texts(schema))
+    # A class that neither version ever saw is never answered; of a binary task it is not the positive one.
+    return (numbers, len(classes)) if schema.positive is None else ((numbers == 1).astype(np.int64), 2)
 
 
 def _array(answers: Answers, known: Any, classes: int) -> Any:

@@ -29,6 +29,7 @@ from slipstream.reports.canvas import (
     text,
     ticks,
 )
+from slipstream.spacing import thinned
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -225,4 +226,4 @@ def _shares(values: Sequence[float]) -> list[float]:
 
 def _thinned(points: Sequence[Point]) -> list[Point]:
     shown = [point for point in points if math.isfinite(point[0]) and math.isfinite(point[1])]
-    return shown[:: max(1, math.ceil(len(shown) / MOST_POINTS))]
+    return thinned(shown, MOST_POINTS)

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from slipstream.spacing import thinned
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -174,8 +176,7 @@ def _ours(verdicts: Verdicts, moved: Sequence[str], rows: Sequence[int]) -> str:
 
 def _thinned(frame: pd.DataFrame, settings: DriftSettings) -> pd.DataFrame:
     """Evenly spaced rows of the columns of *settings*; a column without a value is left as missing words or NaN."""
-    step = max(1, -(-len(frame) // SAMPLE_ROWS))
-    rows = frame.iloc[::step].reset_index(drop=True)
+    rows = thinned(frame, SAMPLE_ROWS).reset_index(drop=True)
     numbers = {name: rows[name].astype("float64") for name in settings.numbers}
     words = {
         name: rows[name].astype("string").astype(object).where(rows[name].notna(), None) for name in settings.words

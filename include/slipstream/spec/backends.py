@@ -8,13 +8,14 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from slipstream.errors import shown
+from slipstream.hints import nearest
 from slipstream.spec.estimators import CLASSIFIERS, REFUSED, REGRESSORS, SETTLED
 from slipstream.spec.expectations import EXPECTATIONS
 from slipstream.spec.plain import FileValues
 from slipstream.spec.prepare import prepare_problems
 from slipstream.spec.relatives import relatives
 from slipstream.spec.signatures import table, wrong_arguments
-from slipstream.spec.values import Place, SpecProblem, as_written, nearest, unknown
+from slipstream.spec.values import Place, SpecProblem, as_written, unknown
 
 _ALONE: tuple[tuple[Place, str], ...] = (
     (("data", "source"), "source"),

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 
 from slipstream.errors import shown
+from slipstream.hints import nearest
 from slipstream.spec.plain import FileValues
-from slipstream.spec.values import PAIRS, Place, SpecProblem, nearest, unknown
+from slipstream.spec.values import PAIRS, Place, SpecProblem, unknown
 
 RESERVED = re.compile("^(file_row_number|slipstream_.*)$", re.IGNORECASE)
 """Names that our own queries use."""

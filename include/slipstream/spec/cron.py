@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import cache
 
 from slipstream.errors import shown
-from slipstream.spec.values import nearest
+from slipstream.hints import nearest
 
 _NAMES = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 _FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of the month", 1, 31), ("month", 1, 12), ("weekday", 0, 7))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from slipstream.errors import SpecError, shown
+from slipstream.hints import nearest, similar
 from slipstream.spec import strict_yaml
 from slipstream.spec.backends import backend_problems
 from slipstream.spec.columns import column_problems
@@ -17,7 +17,7 @@ from slipstream.spec.gates import gate_problems
 from slipstream.spec.messages import sentence
 from slipstream.spec.model import ModelSpec
 from slipstream.spec.plain import FileValues
-from slipstream.spec.values import Place, SpecProblem, nearest
+from slipstream.spec.values import Place, SpecProblem
 
 FILE = "model.yaml"
 
@@ -63,7 +63,7 @@ def find_spec(models: Path, name: str, *, allow_code: bool = False, pools: Seque
     """
     known = sorted(file.parent.name for file in models.glob(f"*/{FILE}"))
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
+        near = similar(name, known)
         hint = f"Did you mean {near[0]!r}? " if near else ""
         message = f"No model is called {shown(name)}. {hint}Known in {models}: {', '.join(known) or 'none'}."
         raise SpecError(message, code="spec_not_found")

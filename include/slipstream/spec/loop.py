@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from slipstream.errors import shown
+from slipstream.hints import did_you_mean
 from slipstream.spec.cron import wrong_cron
 from slipstream.spec.values import Backend, Column, Duration, SpecPart, SpecProblem
 
@@ -194,11 +194,9 @@ def _started(*words: str) -> Any:
     def checked(value: str) -> str:
         problem = "" if value in words else wrong_cron(value)
         if problem and words:
-            near = difflib.get_close_matches(value, words, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f". It may also be {' or '.join(words)}"
-            problem = (
-                f"{shown(value)} is neither {', '.join(words)} nor a cron expression{hint}" if near else problem + hint
-            )
+            hint = did_you_mean(value, words)
+            neither = f"{shown(value)} is neither {', '.join(words)} nor a cron expression; {hint}"
+            problem = neither if hint else f"{problem}. It may also be {' or '.join(words)}"
         if problem:
             raise ValueError(problem)
         return value

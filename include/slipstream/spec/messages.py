@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from slipstream.hints import near_word, nearest
 from slipstream.spec.model import ModelSpec
-from slipstream.spec.values import Place, as_written, near_word, nearest
+from slipstream.spec.values import Place, as_written
 
 _INSTEAD: dict[Place, str] = {
     ("schedule", "train"): (

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from slipstream.spec.values import Place, near_word
+from slipstream.hints import near_word
+from slipstream.spec.values import Place
 
 TASKS = ("binary", "multiclass", "regression")
 

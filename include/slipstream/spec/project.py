@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import sys
 import threading
@@ -14,6 +13,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from slipstream.errors import SlipstreamError, SpecError
+from slipstream.hints import did_you_mean
 from slipstream.spec.model import ModelSpec
 
 FILE = "features.py"
@@ -34,8 +34,7 @@ def load_function(spec: ModelSpec, name: str) -> Callable[..., Any]:
     if callable(function):
         return function  # type: ignore[no-any-return]
     own = [word for word, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
-    near = difflib.get_close_matches(name, own, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"it has: {', '.join(own) or 'none'}."
+    hint = did_you_mean(name, own, "it has")
     raise SpecError(f"{_place(spec)}: no function {name!r}; {hint}", code="features_function_unknown")
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
+
+from slipstream.hints import similar
 
 _BOOSTING = ("HistGradientBoosting",)
 _LINEAR = ("LogisticRegression", "Ridge")
@@ -36,8 +37,7 @@ def relatives(estimator: str, allowed: Sequence[str]) -> str:
     stem = _stem(estimator)
     near_estimators = [stems[stem]] if stem in stems else [stems[word] for word in _kin(stem) if word in stems]
     if not near_estimators:
-        near = difflib.get_close_matches(stem, stems, n=1, cutoff=0.7)
-        near_estimators = [stems[word] for word in near]
+        near_estimators = [stems[word] for word in similar(stem, stems, cutoff=0.7)]
     if near_estimators:
         return f"did you mean {' or '.join(near_estimators[:_MOST])}?"
     return f"known: {', '.join(allowed)}"

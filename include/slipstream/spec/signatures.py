@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from slipstream.errors import shown
-from slipstream.spec.values import Place, SpecProblem, as_written, near_word, nearest
+from slipstream.hints import near_word, nearest
+from slipstream.spec.values import Place, SpecProblem, as_written
 
 Signature = Mapping[str, Mapping[str, Any]]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Iterable
@@ -12,12 +11,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from slipstream.errors import shown
+from slipstream.hints import nearest
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _DURATION = re.compile(r"^([1-9][0-9]{0,5})\s*([smhdw])$")
-_LISTED = 400
-"""Characters of a list of known words; of a longer list only the nearest are told."""
-_LONG = 20
 _ECHO = 80
 
 
@@ -68,29 +65,6 @@ class SpecProblem(ValueError):
         super().__init__(message)
         self.code = code
         self.place = place
-
-
-def nearest(value: str, known: Iterable[str]) -> str:
-    """The hint that follows a *value* that is not among those *known*: the nearest, or which there are."""
-    words = list(known)
-    near = near_word(value, words)
-    if near:
-        return f"did you mean {near!r}?"
-    listed = ", ".join(words)
-    if len(listed) <= _LISTED:
-        return f"known: {listed}"
-    some = difflib.get_close_matches(value, words, n=3, cutoff=0.0)
-    return f"there are {len(words)}, such as {', '.join(some)}"
-
-
-def near_word(value: str, known: Iterable[str], cutoff: float = 0.5) -> str:
-    """The one of *known* that is nearest to *value*, by its parts or its letters; "" if none is near."""
-    words = list(known)
-    parts = sorted(value.lower().split("_"))
-    same = [word for word in words if sorted(word.lower().split("_")) == parts]
-    cutoff = 0.8 if len(value) > _LONG else cutoff
-    near = difflib.get_close_matches(value, words, n=1, cutoff=cutoff)
-    return next(iter((*same, *near, *difflib.get_close_matches(value.lower(), words, n=1, cutoff=cutoff))), "")
 
 
 def as_written(value: object) -> str:

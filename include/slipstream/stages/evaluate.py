@@ -14,6 +14,7 @@ from slipstream.evaluation.leaks import ROWS, LeakSide, suspected_leaks
 from slipstream.evaluation.record import Evaluated, Evaluation
 from slipstream.evaluation.slices import slice_metrics, slices
 from slipstream.runs import Stage, once, run_key
+from slipstream.spacing import thinned
 from slipstream.spec.estimators import LOWER_IS_BETTER
 from slipstream.spec.model import ModelSpec
 from slipstream.statistics import curves
@@ -101,8 +102,7 @@ def _leaks(spec: ModelSpec, cut: Split, subject: Candidate, held: tuple[Any, Any
     training, (frame, truth) = subject.training, held
     learnt = cut.sample("train", ROWS)
     known, _ = truth_of(training, learnt[training.target])
-    step = max(1, -(-len(frame) // ROWS))
-    judged = LeakSide(frame.iloc[::step], truth[::step])
+    judged = LeakSide(thinned(frame, ROWS), thinned(truth, ROWS))
     leaks = suspected_leaks(training.task, subject.inputs, LeakSide(learnt, known), judged)
     sentences = [leak.sentence(training.target) for leak in leaks]
     for sentence in sentences:
@@ -147,7 +147,7 @@ def _baseline(
     """What the mean, or the shares of the classes, of the training rows score; the least that a candidate must beat."""
     import numpy as np
 
-    from slipstream.training.split import quoted
+    from slipstream.duck import quoted
 
     target = quoted(cut.target)
     with cut.open() as relation:

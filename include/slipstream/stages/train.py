@@ -123,7 +123,7 @@ def _plain(training: Training) -> dict[str, Any]:
 
 
 def _record(spec: ModelSpec, cut: Split, counts: Counts, classes: tuple[Label, ...], doubt: str) -> Training:
-    split, warnings = cut.told(spec.data.key)
+    split, warnings = cut.description(spec.data.key)
     return Training(
         task=spec.task,
         target=spec.target,

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from slipstream.spacing import spread
 from slipstream.statistics.metrics import decide
 
 POINTS = 100
@@ -28,8 +29,7 @@ def roc(truth: Any, answer: Any) -> list[tuple[float, float]]:
     if not up[-1] or not down[-1]:
         return []
     across, above = np.append(0, down / down[-1]), np.append(0, up / up[-1])
-    chosen = np.unique(np.linspace(0, len(across) - 1, POINTS).round().astype(int))
-    return [(float(across[i]), float(above[i])) for i in chosen]
+    return [(float(across[i]), float(above[i])) for i in spread(len(across), POINTS)]
 
 
 def calibration(truth: Any, answer: Any) -> list[dict[str, float | int]]:

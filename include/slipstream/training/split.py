@@ -7,24 +7,25 @@ rows share a side.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+from slipstream.duck import HALF, duck, evenly_spaced, first_row, instant_before, quoted
 from slipstream.errors import DataError, SpecError, shown
+from slipstream.hints import did_you_mean
 from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 from slipstream.store.datasets import Dataset, load_dataset, read_dataset
-from slipstream.training.split_boundaries import Boundaries, Counts, Part, clock, quoted
-from slipstream.training.split_told import described, on_both_sides
+from slipstream.training.split_boundaries import Boundaries, Counts, Part, clock
+from slipstream.training.split_description import held_out_by, on_both_sides
 
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["Boundaries", "Counts", "Part", "Split", "quoted", "reopen", "split"]
+__all__ = ["Boundaries", "Counts", "Part", "Split", "reopen", "split"]
 
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
 _NUMBERS = (*_INTEGERS, "UBIGINT", "HUGEINT", "UHUGEINT", "FLOAT", "DOUBLE", "BOOLEAN")
@@ -58,10 +59,7 @@ class Split:
     @contextmanager
     def open(self) -> Iterator[duckdb.DuckDBPyRelation]:
         """The labelled rows, typed, as a DuckDB relation that lives as long as the context."""
-        import duckdb
-
-        with duckdb.connect() as connection:
-            connection.execute("SET TimeZone = 'UTC'")
+        with duck(HALF) as connection:
             types = dict(self.dataset.columns)
             numbers = {name for name, kind in self.inputs if _kind(kind) == "number"}
             dates = {name for name, kind in self.inputs if kind in {"DATE", "TIMESTAMP"}}
@@ -117,15 +115,12 @@ class Split:
         """At most so many evenly spaced rows of *part*, as :meth:`frame` gives them."""
         with self.open() as relation:
             rows = self.rows(relation, part)
-            step = max(1, -(-int(rows.aggregate("count(*)").fetchall()[0][0]) // at_most))
-            numbered = rows.project("*, row_number() OVER () AS slipstream_row")
-            frame = numbered.filter(f"(slipstream_row - 1) % {step} = 0").order("slipstream_row").df()
-        return frame.drop(columns="slipstream_row")
+            return evenly_spaced(rows, first_row(rows.aggregate("count(*)"))[0], at_most).df()
 
-    def told(self, key: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    def description(self, key: Sequence[str]) -> tuple[str, tuple[str, ...]]:
         """What the split does, and what stands on both sides of it that may be alike, in words."""
         bounds = self.boundaries
-        sentence = described(bounds.time, bounds.cutoff, bounds.key, bounds.group, bounds.share)
+        sentence = held_out_by(bounds.time, bounds.cutoff, bounds.key, bounds.group, bounds.share)
         if bounds.time or bounds.key != tuple(key):
             return sentence, ()
         with self.open() as relation:
@@ -209,9 +204,9 @@ def _by_time(spec: ModelSpec, whole: Split) -> Boundaries:
                 f"{spec.name}: no row has both {spec.target!r} and {spec.data.time!r}; there is nothing to train on."
             )
             raise DataError(message, code="data_split_empty")
-        inside = f"{time} > {_back(newest, spec.train.window)}" if spec.train.window else "true"
+        inside = f"{time} > {instant_before(newest, spec.train.window)}" if spec.train.window else "true"
         if isinstance(spec.train.holdout, timedelta):
-            cutoff = ask(f"min({time})", f"{inside} AND {time} > {_back(newest, spec.train.holdout)}")
+            cutoff = ask(f"min({time})", f"{inside} AND {time} > {instant_before(newest, spec.train.holdout)}")
         else:
             # Rows of one instant stay together: the cutoff is the instant at which the newest share begins (a negative
             # quantile counts from the newest).
@@ -229,18 +224,9 @@ def _grouped(spec: ModelSpec, bounds: Boundaries) -> Boundaries:
     return replace(bounds, group=spec.train.group, share=share)
 
 
-def _back(newest: Any, span: timedelta) -> str:
-    """The instant *span* before *newest*; a span that reaches before the calendar begins reaches everything."""
-    try:
-        return f"TIMESTAMP '{(newest - span).isoformat()}'"
-    except OverflowError:
-        return "'-infinity'::TIMESTAMP"
-
-
 def _check_column(spec: ModelSpec, name: str, types: dict[str, str]) -> None:
     if name not in types:
-        near = difflib.get_close_matches(name, types, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"columns: {', '.join(list(types)[:30])}."
+        hint = did_you_mean(name, types, "columns")
         raise DataError(f"{spec.name}: the dataset has no column {shown(name)}; {hint}", code="data_schema_changed")
     if name == spec.data.time and not types[name].startswith(("TIMESTAMP", "DATE")):
         message = f"{spec.name}: event time {name!r} is {types[name]}; it must be a DATE or TIMESTAMP."

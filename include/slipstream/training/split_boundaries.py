@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from slipstream.duck import quoted
+
 Part = Literal["train", "holdout"]
 
 
@@ -58,11 +60,6 @@ class Boundaries:
         if part == "holdout":
             return f"{time} >= TIMESTAMP '{self.cutoff}'{side}"
         return f"{time} >= TIMESTAMP '{self.start}' AND {time} < TIMESTAMP '{self.until}'{side}"
-
-
-def quoted(name: str) -> str:
-    """The column's name as DuckDB reads it, whatever is in it."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def clock(name: str) -> str:

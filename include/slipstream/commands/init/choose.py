@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 from slipstream.commands.init.look import ColumnLook, Look
 from slipstream.errors import SpecError, shown
 from slipstream.evaluation.leaks import LeakSide, suspected_leaks
+from slipstream.hints import did_you_mean
 
 FEW_LABELS = 10
 MOST_LABELS = 50
@@ -69,8 +69,7 @@ def choose(look: Look, target: str, options: InitOptions) -> Choice:
     """
     for name in (target, *options.key, *filter(None, [options.time])):
         if name not in look.columns:
-            near = difflib.get_close_matches(name, look.columns, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it has: {', '.join(list(look.columns)[:30])}."
+            hint = did_you_mean(name, look.columns, "it has")
             raise SpecError(f"the file has no column {shown(name)}; {hint}", code="init_column_unknown")
     task, sure = _task(look.columns[target], options)
     positive, plain = _positive(look.columns[target], options) if task == "binary" else (None, True)

@@ -13,7 +13,7 @@ from slipstream.cell_reading import CellReading
 from slipstream.data.landing import typed_rows
 from slipstream.data.notes import ColumnNote
 from slipstream.data.table_types import Base
-from slipstream.duck import columns_of, duck, first_row, quoted
+from slipstream.duck import columns_of, duck, evenly_spaced, first_row, quoted
 from slipstream.errors import SourceError
 from slipstream.slots import Delivery
 from slipstream.spec.model import ModelSpec
@@ -93,11 +93,9 @@ def look(file: Path) -> Look:
         if not count:
             raise SourceError(f"{file}: holds no rows.", code="source_no_files")
         columns = {name: _column(rows, name, kind, (readings, notes)) for name, kind in columns_of(rows)}
-        step = max(1, -(-count // SAMPLE))
-        numbered = rows.project("*, row_number() OVER () AS slipstream_row")
-        sample = numbered.filter(f"(slipstream_row - 1) % {step} = 0").order("slipstream_row").df()
+        sample = evenly_spaced(rows, count, SAMPLE).df()
     left_out = tuple(note.sentence for note in notes if note.kind == "left_out")
-    return Look(count, columns, left_out, sample.drop(columns="slipstream_row"))
+    return Look(count, columns, left_out, sample)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from slipstream.model_schema import Field, Schema
+from slipstream.spacing import stride, thinned
 
 MOST_EDGES = 256
 CHUNK = 5000
@@ -46,7 +47,7 @@ def _bases(schema: Schema, held: Mapping[str, Sequence[Any]]) -> Iterator[dict[s
     if not count:
         yield {field.name: _plain(field) for field in schema.inputs}
         return
-    for place in range(0, count, max(1, -(-count // BASES))):
+    for place in range(0, count, stride(count, BASES)):
         yield {name: held[name][place] for name in schema.names}
 
 
@@ -63,8 +64,7 @@ def values(field: Field, edges: Sequence[float]) -> list[Any]:
         return [*nothing, *_WORDS, *(field.categories or ())]
     if field.type == "boolean":
         return [*nothing, False, True]
-    step = max(1, -(-len(edges) // MOST_EDGES))
-    numbers = [near for edge in edges[::step] for near in _near(edge)] + _outside(field)
+    numbers = [near for edge in thinned(edges, MOST_EDGES) for near in _near(edge)] + _outside(field)
     typed = (_typed(field, value) for value in numbers if math.isfinite(value))
     return [*nothing, *dict.fromkeys(typed)]
 

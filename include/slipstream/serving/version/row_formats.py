@@ -6,7 +6,6 @@ msgspec refused the body, what the first mistake is and where.
 
 from __future__ import annotations
 
-import difflib
 import re
 import types
 from typing import Annotated, Any, Protocol
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Protocol
 import msgspec
 
 from slipstream.errors import RequestError, shown
+from slipstream.hints import similar
 from slipstream.model_schema import MAX_TEXT, Field, Schema, check_value, read_value
 from slipstream.serving.version.input_warnings import SMALL
 
@@ -97,7 +97,7 @@ class Inputs:
         """Refuse names that are no inputs, twice the same, and missing ones."""
         for name in names:
             if name not in self.known:
-                near = difflib.get_close_matches(name[:100], self.names, n=1)
+                near = similar(name[:100], self.names)
                 hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(self.names[:20])}"
                 place = f"{place}.{name[:80]}"
                 raise RequestError(f"{place}: unknown field; {hint}", code="field_unknown", field=place)

@@ -16,7 +16,7 @@ MANY = 0.1
 """A part of a key is told of where more than this share of its values stand on both sides."""
 
 
-def described(time: str, cutoff: str, key: Sequence[str], group: Sequence[str], share: float) -> str:
+def held_out_by(time: str, cutoff: str, key: Sequence[str], group: Sequence[str], share: float) -> str:
     """By what rows are held out, one sentence."""
     names = ", ".join(group or key)
     if not time:
