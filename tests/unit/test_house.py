@@ -98,3 +98,18 @@ def test_paths_that_the_guides_name_are_there() -> None:
         assert len(paths) > 20, guide
         places = [ROOT, ROOT / "include/slipstream", ROOT / "plugins"]
         assert [path for path in sorted(paths) if not any((place / path).exists() for place in places)] == [], guide
+
+
+OWNERS = {
+    r"\bdifflib\b": {"slipstream.hints", "slipstream.trainers.positions"},
+    r"\bduckdb\.connect\b": {"slipstream.duck"},
+    r"\b(boto3|botocore)\.?\w* import\b|\bimport boto3\b": {"slipstream.store.bucket"},
+    r"\.replace\('\"', '\"\"'\)": {"slipstream.duck"},
+    r"row_number\(\) OVER \(\) AS slipstream_row": {"slipstream.duck"},
+}
+"""What stands in these modules alone: the nearest name, DuckDB's bounds, S3 and its errors, quoting, even samples."""
+
+
+def test_each_of_these_is_done_in_one_place() -> None:
+    for pattern, owners in OWNERS.items():
+        assert {name for name, file in MODULES.items() if re.search(pattern, file.read_text())} == owners, pattern

@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from slipstream.cli.output import AsJson, Model, known_spec, open_store, out, print_rows
+from slipstream.number_formats import percent
 
 if TYPE_CHECKING:
     from slipstream.commands.history import DecisionEntry
@@ -83,7 +84,7 @@ def _production(production: Production) -> None:
         _say(f"As of {moment} version {term.version} was in production, since {_time(term.since)} UTC.")
         _term(term)
     if production.candidate is not None:
-        share = "as a shadow" if production.shadow else f"to {100 * production.weight:.3g} % of the keys"
+        share = "as a shadow" if production.shadow else f"to {percent(production.weight)} of the keys"
         _say(f"{'':13}rolling out: version {production.candidate} {share}")
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from slipstream.errors import SpecError, shown
+from slipstream.number_formats import counted
 from slipstream.retraining.facts import DECISIONS, Situation
 from slipstream.retraining.policy import Mark, Measurement, PolicyDecision, decide_on
 from slipstream.retraining.rejudge import REPLAYABLE, Judge
@@ -170,13 +171,8 @@ def _sentence(
     requests_then: int,
 ) -> str:
     with_ = ", ".join(f"{key} {value}" for key, value in changes.items()) or "the model file as it is"
-    count = f"{len(requests)} request{'' if len(requests) == 1 else 's'} instead of {requests_then}"
+    count = f"{counted(len(requests), 'request')} instead of {requests_then}"
     first = f", the first on {requests[0].time[:16].replace('T', ' ')} UTC" if requests else ""
     whys = Counter(one.why for one in decisions)
     skipped = [f"{whys[why]} skipped {how}" for why, how in _HOW.items() if whys[why]]
-    return (
-        "; ".join(
-            [f"With {with_}: {count} in {len(decisions)} window{'' if len(decisions) == 1 else 's'}{first}", *skipped]
-        )
-        + "."
-    )
+    return "; ".join([f"With {with_}: {count} in {counted(len(decisions), 'window')}{first}", *skipped]) + "."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from slipstream.number_formats import counted, percent
 from slipstream.rollout.approval import FOUR_EYES
 from slipstream.store import payloads
 from slipstream.store.state import Event
@@ -36,7 +37,7 @@ def _there(value: T | None) -> T:
 
 
 def _count(value: int | None, word: str) -> str:
-    return f"{_there(value):,} {word}{'' if value == 1 else 's'}"
+    return counted(_there(value), word)
 
 
 def _packaged(content: payloads.VersionRegistered, number: int) -> str:
@@ -113,7 +114,7 @@ def _share(content: payloads.DeploymentShifted) -> str:
     """What a version does meanwhile, said of ``is being rolled out`` or ``is now``."""
     if content.shadow:
         return " as a shadow: it answers too, to nobody"
-    return f" to {100 * content.weight:.3g} % of the keys" if content.weight < 1 else ""
+    return f" to {percent(content.weight)} of the keys" if content.weight < 1 else ""
 
 
 def _shifted(content: payloads.DeploymentShifted) -> str:

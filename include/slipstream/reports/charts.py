@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from slipstream.number_formats import percent
 from slipstream.reports.canvas import (
     NARROW,
     WIDE,
@@ -159,7 +160,7 @@ def histogram_pair(
     y, step = scale(0, top, base, 24), (NARROW - 46.0) / count
     parts = []
     for at in ticks(0, top, 4):
-        parts += [rule((left, y(at)), (NARROW - 6, y(at))), text(left - 6, y(at) + 4, f"{at * 100:.3g} %", "end")]
+        parts += [rule((left, y(at)), (NARROW - 6, y(at))), text(left - 6, y(at) + 4, percent(at), "end")]
     for place in range(count):
         x = left + place * step
         for offset, share, colour, who in (

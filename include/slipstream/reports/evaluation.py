@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from slipstream.number_formats import figure
 from slipstream.reports.page import render
 
 WORST = 3
@@ -34,9 +35,9 @@ def _headline(evaluation: Mapping[str, Any]) -> str:
     """The outcome in one sentence."""
     metric, rows = evaluation["metric"], evaluation["rows"]
     score, base = evaluation["scores"][metric]["value"], evaluation["baseline"][metric]
-    sentence = f"{metric} is {_n(score)} on {rows:,} held-out rows"
+    sentence = f"{metric} is {figure(score, missing='not defined')} on {rows:,} held-out rows"
     if base is not None:
-        sentence += f" (the same answer for every row: {_n(base)})"
+        sentence += f" (the same answer for every row: {figure(base)})"
     return f"{sentence}. {_against(evaluation)}"
 
 
@@ -52,7 +53,7 @@ def _against(evaluation: Mapping[str, Any]) -> str:
         return f"It cannot be compared with {name} by {evaluation['metric']}: that is not defined on these rows."
     how = "better" if gain["value"] > 0 else "worse"
     sure = "" if _decided(gain) else "; the interval includes no difference"
-    return f"That is {_n(abs(gain['value']))} {how} than {name} on the same {against['rows']:,} rows{sure}."
+    return f"That is {figure(abs(gain['value']))} {how} than {name} on the same {against['rows']:,} rows{sure}."
 
 
 def _tone(evaluation: Mapping[str, Any]) -> str:
@@ -134,9 +135,3 @@ def _plots(evaluation: Mapping[str, Any]) -> dict[str, Any]:
 
 def _middles(edges: Sequence[float], counts: Sequence[int]) -> list[tuple[float, float]]:
     return [((low + high) / 2, float(count)) for (low, high), count in zip(pairwise(edges), counts, strict=True)]
-
-
-def _n(value: float | None) -> str:
-    if value is None:
-        return "not defined"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

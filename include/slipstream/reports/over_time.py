@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from slipstream.number_formats import percent
 from slipstream.reports.canvas import (
     WIDE,
     Scale,
@@ -36,7 +37,7 @@ def drift_bars(points: Sequence[Mapping[str, Any]], *, limit: float, title: str)
         return nothing(title)
     top = max(limit * 1.15, *(point["share"] for point in shown))
     y = scale(0, top, _BASE, _TOP)
-    parts = [*_grid(0, top, y, percent=True), *_windows(shown)]
+    parts = [*_grid(0, top, y, shares=True), *_windows(shown)]
     for place, point in enumerate(shown):
         x, step = _place(place, len(shown))
         colour = "--two" if point["drifted"] else "--one"
@@ -86,10 +87,10 @@ def _line(points: Sequence[Mapping[str, Any]], name: str, y: Scale, colour: str)
     return parts
 
 
-def _grid(low: float, high: float, y: Scale, *, percent: bool = False) -> list[str]:
+def _grid(low: float, high: float, y: Scale, *, shares: bool = False) -> list[str]:
     parts = []
     for at in ticks(low, high, 5):
-        caption = f"{at * 100:.3g} %" if percent else number(at)
+        caption = percent(at) if shares else number(at)
         parts += [rule((_LEFT, y(at)), (WIDE - 6, y(at))), text(_LEFT - 8, y(at) + 4, caption, "end")]
     parts.append(rule((_LEFT, _BASE), (WIDE - 6, _BASE), "axis"))
     return parts

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from slipstream.number_formats import figure
 from slipstream.reports import charts
 
 if TYPE_CHECKING:
@@ -48,10 +49,8 @@ def _count(value: float) -> str:
 
 
 def _figure(value: float | None, digits: int = 4) -> str:
-    """Four significant digits, an en dash for nothing."""
-    if value is None:
-        return "\N{EN DASH}"
-    return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
+    """So many significant digits, an en dash for nothing."""
+    return figure(value, digits, "\N{EN DASH}")
 
 
 def _percent(share: float | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from slipstream.number_formats import percent
 from slipstream.retraining.cron import next_due
 from slipstream.retraining.facts import Situation
 from slipstream.retraining.policy import Facts, cooling, decide_on, in_a_row, spoken
@@ -37,12 +38,12 @@ def _drift(spec: ModelSpec, facts: Facts) -> str:
         return _OFF
     drift = spec.monitor.drift
     sentences: dict[Signal, str] = {
-        "inputs": f"{_percent(drift.share)} of {len(drift.columns or spec.inputs)} inputs drift",
+        "inputs": f"{percent(drift.share)} of {len(drift.columns or spec.inputs)} inputs drift",
         "prediction": "the answers drift",
         "target": "the target drifts",
-        "missing": f"an input misses {_percent(drift.missing)} more values",
-        "unknown": f"{_percent(drift.unknown)} of an input's words are unknown",
-        "explanations": f"{_percent(drift.explanations)} of the contributions move",
+        "missing": f"an input misses {percent(drift.missing)} more values",
+        "unknown": f"{percent(drift.unknown)} of an input's words are unknown",
+        "explanations": f"{percent(drift.explanations)} of the contributions move",
     }
     when = " or ".join(sentences[word] for word in drift.signals)
     lasted = in_a_row(facts, lambda measured: measured.drifted)
@@ -95,11 +96,7 @@ def _rollout(spec: ModelSpec) -> str:
     if spec.deploy.target["type"] == "local":
         return "at once: the target is local"
     rollout = spec.deploy.rollout
-    steps = " -> ".join(f"{_percent(share)} of the keys" for share in rollout.steps)
+    steps = " -> ".join(f"{percent(share)} of the keys" for share in rollout.steps)
     alarms = {name: limit for name, limit in rollout.alarms.model_dump().items() if limit is not None}
     watched = ", ".join(f"{name} {limit:g}" for name, limit in alarms.items())
     return f"{steps or 'no canary'} -> everything, {written(rollout.bake)} each; taken back on {watched}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"

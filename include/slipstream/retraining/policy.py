@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from slipstream.number_formats import counted
 from slipstream.spec.loop import RetrainSpec
 
 LAPSES = timedelta(days=1)
@@ -212,7 +213,7 @@ def spoken(span: timedelta) -> str:
         ("second", 1),
     )
     count = round(seconds / size)
-    return f"{count} {unit}{'' if count == 1 else 's'}"
+    return counted(count, unit)
 
 
 def _stands_open(policy: RetrainSpec, facts: Facts) -> str:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from operator import add, sub
 from typing import Any
 
+from slipstream.number_formats import percent
 from slipstream.spec.estimators import LOWER_IS_BETTER
 from slipstream.spec.loop import RolloutAlarms
 from slipstream.statistics.latency import BOUNDS, quantile, slower
@@ -144,7 +145,7 @@ def _errors(limit: float, _: VersionSide, challenger: VersionSide) -> Verdict:
     if not requests or wilson(failures, requests)[0] <= limit:
         return None
     share = failures / requests
-    text = f"could not answer {failures:,} of {requests:,} requests ({_percent(share)}; limit {_percent(limit)})"
+    text = f"could not answer {failures:,} of {requests:,} requests ({percent(share)}; limit {percent(limit)})"
     return share, f"Version {challenger.version} {text}."
 
 
@@ -169,8 +170,8 @@ def _missing(limit: float, champion: VersionSide, challenger: VersionSide) -> Ve
         return None
     ours, theirs = one.missing / one.values, other.missing / other.values
     return ours - theirs, (
-        f"{_percent(ours)} of the values of version {challenger.version} are null or unlike training, of version "
-        f"{champion.version} {_percent(theirs)} (limit: {100 * limit:.3g} points more)."
+        f"{percent(ours)} of the values of version {challenger.version} are null or unlike training, of version "
+        f"{champion.version} {percent(theirs)} (limit: {100 * limit:.3g} points more)."
     )
 
 
@@ -181,7 +182,7 @@ def _disagreement(limit: float, champion: VersionSide, challenger: VersionSide) 
     share = disagreed / compared
     return share, (
         f"Version {challenger.version} answers {disagreed:,} of {compared:,} rows otherwise than version "
-        f"{champion.version} ({_percent(share)}; limit {_percent(limit)})."
+        f"{champion.version} ({percent(share)}; limit {percent(limit)})."
     )
 
 
@@ -240,7 +241,3 @@ def _least_rise(before: Figures, after: Figures) -> float:
     old, new = before.missing / before.values, after.missing / after.values
     low, high = wilson(after.missing, after.values)[0], wilson(before.missing, before.values)[1]
     return (new - old) - math.hypot(new - low, high - old)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from slipstream.errors import DeployError, Superseded, TakenBack
+from slipstream.number_formats import counted, percent
 from slipstream.rollout.alarms import FEWEST_TIMED, Alarm, ServedFigure, VersionSide, alarm, judged
 from slipstream.rollout.attempt import Attempt, Deployed, Share
 from slipstream.rollout.rollback import await_champion
@@ -100,8 +101,8 @@ class SteppedRollout:
 
     def _shift(self, weight: float) -> None:
         done = self.steps[-1]
-        text = f"Version {self.version} went through {_share(done['weight'])} of the keys for {_while(done)}"
-        self._settle(self._shifted(weight, f"{text}: {_requests(done['requests'])}, no alarm."), weight)
+        text = f"Version {self.version} went through {percent(done['weight'])} of the keys for {_while(done)}"
+        self._settle(self._shifted(weight, f"{text}: {counted(done['requests'], 'request')}, no alarm."), weight)
 
     def _shifted(self, weight: float, reason: str) -> Event:
         note = {"reason": reason, "evidence": {"steps": self.steps}}
@@ -224,12 +225,12 @@ class SteppedRollout:
     def _passed(self) -> str:
         """Why it takes over, in one sentence."""
         requests = sum(step["requests"] for step in self.steps)
-        shares = [_share(step["weight"]) for step in self.steps]
+        shares = [percent(step["weight"]) for step in self.steps]
         listed = " and ".join([*([", ".join(shares[:-1])] if shares[1:] else []), shares[-1]])
         ours = VersionSide(self.version, self.watch.rollout(self.version), self.quality.get(self.version))
         able, unable = judged(self._rollout.alarms, self._champion_side(), ours)
         little = f" (too little to judge {', '.join(unable)})" if unable else ""
-        seen = f"{_requests(requests)}, no alarm of {', '.join(able)}{little}"
+        seen = f"{counted(requests, 'request')}, no alarm of {', '.join(able)}{little}"
         seen = seen if able else "no request came, so nothing was judged"
         each = f"{written(self._rollout.bake)}{' each' if shares[1:] else ''}"
         who = f"Version {self.version} took over from version {self.champion}"
@@ -255,8 +256,9 @@ class SteppedRollout:
         self.reported = time.monotonic()
         ours, theirs = self.watch.step(self.version), self.watch.rollout(self.champion)
         self.progress(
-            f"{_share(weight)} of the keys, {waited:.0f} s of {written(self._rollout.bake)}: {_requests(ours.asked)}, "
-            f"{ours.failures:,} failed, p95 {_ms(ours.p95_ms)} (champion {_ms(theirs.p95_ms)})"
+            f"{percent(weight)} of the keys, {waited:.0f} s of {written(self._rollout.bake)}: "
+            f"{counted(ours.asked, 'request')}, {ours.failures:,} failed, "
+            f"p95 {_ms(ours.p95_ms)} (champion {_ms(theirs.p95_ms)})"
         )
 
     def _check_mine_now(self) -> None:
@@ -284,16 +286,8 @@ class SteppedRollout:
         return self._spec.deploy.rollout
 
 
-def _share(weight: float) -> str:
-    return f"{100 * weight:.3g} %"
-
-
 def _while(step: dict[str, Any]) -> str:
     return written(timedelta(seconds=max(1, round(step["seconds"]))))
-
-
-def _requests(count: int) -> str:
-    return f"{count:,} request{'' if count == 1 else 's'}"
 
 
 def _ms(value: float | None) -> str:

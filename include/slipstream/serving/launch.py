@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slipstream.errors import BackendError, shown
+from slipstream.number_formats import counted
 from slipstream.serving.http.auth import OFF, REQUIRED, auth_mode
 from slipstream.serving.http.request_limits import host_name
 from slipstream.settings import Settings
@@ -118,7 +119,7 @@ def said(place: ListenAddress) -> str:
     """What is about to be started, in one sentence."""
     access = {OFF: "nobody needs a key", REQUIRED: "everybody needs a key"}
     usual = "open to this machine alone" if place.address.is_loopback else "keys are due, except over the loopback"
-    many = "1 worker" if place.workers == 1 else f"{place.workers} workers"
+    many = counted(place.workers, "worker")
     return f"the endpoint listens on {_url(place)}, {many}; {access.get(auth_mode(), usual)}."
 
 

@@ -8,6 +8,7 @@ from functools import cache
 
 from slipstream.errors import shown
 from slipstream.hints import nearest
+from slipstream.number_formats import counted
 
 _NAMES = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 _FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of the month", 1, 31), ("month", 1, 12), ("weekday", 0, 7))
@@ -22,7 +23,7 @@ def wrong_cron(expression: str) -> str:
         return "" if known else f"no schedule is called {shown(expression)}; {nearest(expression, _NAMES)}"
     fields = expression.split()
     if len(fields) != len(_FIELDS):
-        count = f"{len(fields)} field{'' if len(fields) == 1 else 's'}"
+        count = counted(len(fields), "field")
         names = ", ".join(name for name, *_ in _FIELDS)
         return f"{shown(expression)} is no cron expression: it has {count}, not five ({names}); {_HINT}"
     for (name, low, high), field in zip(_FIELDS, fields, strict=True):

@@ -12,6 +12,7 @@ from slipstream.evaluation.fairness import Fairness
 from slipstream.evaluation.fairness import sentence as fairness_sentence
 from slipstream.evaluation.record import Evaluation, load_evaluation
 from slipstream.evaluation.slices import Slice
+from slipstream.number_formats import figure
 from slipstream.runs import Result, Stage, once, run_key
 from slipstream.spec.estimators import LOWER_IS_BETTER
 from slipstream.spec.model import GateSpec, ModelSpec
@@ -161,8 +162,8 @@ def _metric(rule: GateSpec, subject: _Subject) -> GateVerdict:
         return GateVerdict(
             "metric", False, f"metric: {metric} is not known on the {rows}; evaluate again.", None, bound
         )
-    span = f" ({_n(score.low)} to {_n(score.high)})" if score.low is not None else ""
-    sentence = f"metric: {metric} is {_n(score.value)}{span} on {rows}; {_limit(metric, bound)}."
+    span = f" ({figure(score.low)} to {figure(score.high)})" if score.low is not None else ""
+    sentence = f"metric: {metric} is {figure(score.value)}{span} on {rows}; {_limit(metric, bound)}."
     return GateVerdict("metric", holds(metric, score.value, bound), sentence, score.value, bound)
 
 
@@ -182,9 +183,9 @@ def _champion(rule: GateSpec, subject: _Subject) -> GateVerdict:
             "champion", False, f"champion: {metric} is not known {rows}; evaluate again.", None, rule.margin
         )
     worse = -pair.gain.value
-    how = f"{_n(abs(worse))} {'worse' if worse > 0 else 'better'} than" if abs(worse) > _ROUNDING else "as good as"
-    allowed = f"at most {_n(rule.margin)} worse is allowed"
-    sentence = f"champion: {metric} {_n(pair.candidate)} is {how} {name} {rows}; {allowed}."
+    how = f"{figure(abs(worse))} {'worse' if worse > 0 else 'better'} than" if abs(worse) > _ROUNDING else "as good as"
+    allowed = f"at most {figure(rule.margin)} worse is allowed"
+    sentence = f"champion: {metric} {figure(pair.candidate)} is {how} {name} {rows}; {allowed}."
     return GateVerdict("champion", worse <= rule.margin + _ROUNDING, sentence, worse, rule.margin)
 
 
@@ -196,7 +197,7 @@ def _slice(rule: GateSpec, subject: _Subject) -> GateVerdict:
         return GateVerdict("slice", False, f"slice: {why}, so {metric} cannot be judged.", None, bound)
     value, part = (max if metric in LOWER_IS_BETTER else min)(judged, key=lambda pair: pair[0])
     sentence = (
-        f"slice: {metric} is worst, {_n(value)}, where {part.column} is {part.value} ({part.rows:,} rows), "
+        f"slice: {metric} is worst, {figure(value)}, where {part.column} is {part.value} ({part.rows:,} rows), "
         f"of {len(judged):,} slices; {_limit(metric, bound)}."
     )
     return GateVerdict("slice", holds(metric, value, bound), sentence, value, bound)
@@ -222,7 +223,7 @@ def _fairness(rule: GateSpec, subject: _Subject) -> GateVerdict:
     worst = max(judged, key=lambda part: part.differences[measure])
     value = worst.differences[measure]
     sentence = f"fairness: {fairness_sentence(worst, measure).rstrip('.')}{_left_out(worst)}"
-    return GateVerdict("fairness", value <= bound, f"{sentence}; at most {_n(bound)} is allowed.", value, bound)
+    return GateVerdict("fairness", value <= bound, f"{sentence}; at most {figure(bound)} is allowed.", value, bound)
 
 
 def _left_out(part: Fairness) -> str:
@@ -268,7 +269,7 @@ _JUDGES: dict[str, Callable[[GateSpec, _Subject], GateVerdict]] = {
 def _ceiling(name: str, what: str, value: float | None, unit: str, bound: float) -> GateVerdict:
     if value is None:
         return GateVerdict(name, False, f"{name}: it was not measured; package again.", None, bound)
-    sentence = f"{name}: {what} {_n(value)} {unit}; at most {_n(bound)} {unit} is allowed."
+    sentence = f"{name}: {what} {figure(value)} {unit}; at most {figure(bound)} {unit} is allowed."
     return GateVerdict(name, value <= bound, sentence, value, bound)
 
 
@@ -282,7 +283,7 @@ def _value(part: Slice, metric: str) -> float | None:
 
 
 def _limit(metric: str, bound: float) -> str:
-    return f"{'at most' if metric in LOWER_IS_BETTER else 'at least'} {_n(bound)} is asked for"
+    return f"{'at most' if metric in LOWER_IS_BETTER else 'at least'} {figure(bound)} is asked for"
 
 
 def _seen(against: Comparison) -> str:
@@ -291,10 +292,3 @@ def _seen(against: Comparison) -> str:
     if against.excluded:
         return f" ({against.seen:,} more, which it had trained on, were left out)"
     return f" (it had trained on {against.seen:,} of them, which flatters it)"
-
-
-def _n(value: float | None) -> str:
-    """Four significant digits, and no exponent for large numbers."""
-    if value is None:
-        return "unknown"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

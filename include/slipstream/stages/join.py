@@ -18,6 +18,7 @@ from slipstream.ground_truth.figures import (
     windows_of,
 )
 from slipstream.ground_truth.joined import EVER, SAMPLE, Measured, Truth, opened
+from slipstream.number_formats import counted, percent
 from slipstream.runs import Result, Stage, once, run_key
 from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
@@ -183,7 +184,7 @@ def _sentence(this: Joining, now: Measured, trouble: Mapping[str, Any]) -> str:
     elif not now.labelled:
         sentence = f"{metric} not known: no label for {now.predictions:,} predictions{ripe}"
     else:
-        share = f"on {100 * now.coverage:.3g} % labelled of {now.predictions:,} predictions{ripe}"
+        share = f"on {percent(now.coverage)} labelled of {now.predictions:,} predictions{ripe}"
         sentence = (
             f"{metric} not known, {now.why}, {share}"
             if figure.value is None
@@ -192,7 +193,7 @@ def _sentence(this: Joining, now: Measured, trouble: Mapping[str, Any]) -> str:
     if now.sampled:
         sentence += f", measured on the newest {SAMPLE:,}"
     kinds = {"conflicts": "conflict", "unknown": "unknown id"}
-    remarks = [f"{trouble[name]:,} {word}{'s' * (trouble[name] != 1)}" for name, word in kinds.items() if trouble[name]]
+    remarks = [counted(trouble[name], word) for name, word in kinds.items() if trouble[name]]
     remarks += [left_out(this.damaged)] if this.damaged else []
     return f"{sentence}; {', '.join(remarks)}" if remarks else sentence
 

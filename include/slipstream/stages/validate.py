@@ -28,6 +28,7 @@ from slipstream.data.schema_check import (
 from slipstream.data.validated import Validated
 from slipstream.duck import duck, quoted
 from slipstream.errors import ContractFailed, DataError
+from slipstream.number_formats import counted
 from slipstream.runs import Stage, once, run_key
 from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
@@ -119,13 +120,13 @@ def _aside(store: Store, batch: Batch, findings: Findings) -> tuple[str, ...]:
     if batch.aside_rows:
         with duck() as connection:
             rows = connection.read_parquet(str(store.objects.path(batch.aside)))
-            counted = rows.aggregate(f"{PROBLEM} AS problem, count(*) AS n", PROBLEM)
-            why += [(n, text) for text, n in counted.order("n DESC, problem").limit(_REASONS).fetchall()]
+            reasons = rows.aggregate(f"{PROBLEM} AS problem, count(*) AS n", PROBLEM)
+            why += [(n, text) for text, n in reasons.order("n DESC, problem").limit(_REASONS).fetchall()]
     if findings.rejected.rows:
         broken = [one for one in findings.judgements if one.rows]
         why += [(len(one.rows), ": e.g. ".join([one.name, *one.sample[:1]])) for one in broken]
     why.sort(key=lambda reason: -reason[0])
-    return tuple(f"{text} ({count:,} {'row' if count == 1 else 'rows'})" for count, text in why[:_REASONS])
+    return tuple(f"{text} ({counted(count, 'row')})" for count, text in why[:_REASONS])
 
 
 def judge_batch(spec: ModelSpec, store: Store, batch: Batch, table: Columns) -> Findings:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from slipstream.number_formats import counted
+
 _STEPS = ((60, "second", 1), (3600, "minute", 60), (86400, "hour", 3600), (float("inf"), "day", 86400))
 
 
@@ -12,8 +14,7 @@ def ago(time: str, now: datetime | None = None) -> str:
     """How long ago the ISO 8601 *time* was, e.g. "3 minutes ago"."""
     seconds = max(0.0, ((now or datetime.now(UTC)) - datetime.fromisoformat(time)).total_seconds())
     word, size = next((word, size) for limit, word, size in _STEPS if seconds < limit)
-    count = int(seconds // size)
-    return f"{count} {word}{'' if count == 1 else 's'} ago"
+    return f"{counted(int(seconds // size), word)} ago"
 
 
 def figure(value: Any) -> str:
