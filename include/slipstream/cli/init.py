@@ -55,25 +55,28 @@ def init(  # noqa: PLR0913 - each is an option of the command line
         raise typer.Exit(2)
     choice = choose(looked, target, InitOptions(task.value if task else "", positive, tuple(key or ()), time))
     copied = file.stat().st_size <= _COPIED
-    suffix = "".join(file.suffixes[-2:]) if file.suffix == ".gz" else file.suffix
-    text = model_file(model, f"*{suffix}" if copied else str(file.resolve()), looked, choice)
+    text = model_file(model, f"*{_suffix(file)}" if copied else str(file.resolve()), looked, choice)
     if choice.inputs:
         parse_spec(text, f"{model}/{FILE}")
     folder.mkdir(parents=True, exist_ok=True)
     if copied and file.resolve().parent != folder.resolve():
         shutil.copy2(file, folder / file.name)
     atomic_write(folder / FILE, text.encode())
-    doubts = [line for line in text.splitlines() if line.lstrip().startswith("# ?")]
     summary = f"{choice.task} of {target!r} from {len(choice.inputs)} inputs"
     _say(f"{looked.rows:,} rows, {len(looked.columns)} columns; {summary}")
-    for line in doubts:
-        _say(f"  {line.strip()}")
+    for line in text.splitlines():
+        if line.lstrip().startswith("# ?"):
+            _say(f"  {line.strip()}")
     written = f"{folder / FILE} written{f', {file.name} copied beside it' if copied else ''}."
     open_ = ([] if choice.inputs else ["inputs"]) + ([target] if undecided(looked.columns[target]) else [])
     if open_:
         _say(f"{written} It cannot run yet: decide the lines '# ? {open_[0]}: ...' in it, then slipstream run {model}")
         raise typer.Exit(2)
     _say(f"{written} Next: slipstream run {model}")
+
+
+def _suffix(file: Path) -> str:
+    return "".join(file.suffixes[-2:]) if file.suffix == ".gz" else file.suffix
 
 
 def _list(looked: object) -> None:

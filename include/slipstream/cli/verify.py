@@ -61,8 +61,8 @@ def _progress() -> Progress:
     if not sys.stderr.isatty():
         return lambda *_: None
 
-    def told(files: int, done: int, total: int) -> None:
+    def show(files: int, done: int, total: int) -> None:
         if done == total or done % _EVERY < 1 << 20:
             err.print(f"{files:,} files, {done / 1e9:.1f} of {total / 1e9:.1f} GB", end="\r")
 
-    return told
+    return show

@@ -29,7 +29,7 @@ def keep(store: Store, delivery: Delivery) -> dict[str, Any]:
 
 
 @contextmanager
-def kept(store: Store, batch: str, record: Mapping[str, Any] | None, watermark: str) -> Iterator[Delivery]:
+def delivery_of(store: Store, batch: str, record: Mapping[str, Any] | None, watermark: str) -> Iterator[Delivery]:
     """The delivery of a batch, as it came; its files live as long as the context.
 
     Raises:

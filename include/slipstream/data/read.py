@@ -69,10 +69,10 @@ def read_rows(
         remarks += [
             ColumnNote("", "reordered", f"{name}: its columns stand in another order.") for name in text.reordered
         ]
-        rows = _kept_columns(spec, text.rows)
+        rows = _without_dropped_columns(spec, text.rows)
         read = _quickly(spec, connection, rows, base, typed) or _of_text(spec, rows, base, text.delimiter)
         return replace(read, notes=(*remarks, *_worth_saying(spec, read.notes)))
-    rows = _kept_columns(spec, read_parquet(connection, delivery.files))
+    rows = _without_dropped_columns(spec, read_parquet(connection, delivery.files))
     stream_within(connection, len(rows.columns))
     refuse_bulk(rows, spec.data.max_rows)
     counted = durations(next(iter(delivery.files)))
@@ -115,7 +115,7 @@ def native_columns(
             left_out.append(notes.left_out(name, "it is the index that pandas writes"))
         elif one and name not in too_large:
             parts.append(one.projected)
-        elif name in too_large and _asked_as(spec, name) == "VARCHAR":
+        elif name in too_large and _declared_type(spec, name) == "VARCHAR":
             parts.append(f"{quoted(name)}::VARCHAR AS {quoted(name)}")
         elif whole:
             parts.append(quoted(name))
@@ -140,12 +140,12 @@ def _unsupported(name: str, kind: str, large: bool) -> DataError:
     return DataError(message, code="data_type_unsupported")
 
 
-def _asked_as(spec: ModelSpec, name: str) -> str:
+def _declared_type(spec: ModelSpec, name: str) -> str:
     column = spec.data.columns.get(name)
     return column.reading.type if column and column.reading else ""
 
 
-def _kept_columns(spec: ModelSpec, rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+def _without_dropped_columns(spec: ModelSpec, rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
     """The rows without the columns that data.schema drops."""
     for name in spec.data.columns:
         if name not in rows.columns:
@@ -163,7 +163,7 @@ def _missing(spec: ModelSpec, name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*(column.missing if column else ()), *spec.data.missing)))
 
 
-def _said(spec: ModelSpec, name: str) -> CellReading | None:
+def _declared_reading(spec: ModelSpec, name: str) -> CellReading | None:
     """What the model file says of the column."""
     column = spec.data.columns.get(name)
     reading = column.reading if column else None
@@ -186,7 +186,7 @@ def _quickly(
     typed: Path,
 ) -> BatchRead | None:
     """Text rows that are what a look at some of them suggests: written already. None if they are not."""
-    known = {name: _said(spec, name) or _before(spec, base, name) for name in rows.columns}
+    known = {name: _declared_reading(spec, name) or _before(spec, base, name) for name in rows.columns}
     new = [name for name, reading in known.items() if reading is None]
     guess = likely(rows, new, {name: _missing(spec, name) for name in new}) if new else {}
     readings = {name: reading or guess[name] for name, reading in known.items()}
@@ -200,7 +200,7 @@ def _quickly(
 
 def _of_text(spec: ModelSpec, rows: duckdb.DuckDBPyRelation, base: Base, delimiter: str) -> BatchRead:
     """Rows of which every cell is text."""
-    readings = {name: _said(spec, name) or _before(spec, base, name) for name in rows.columns}
+    readings = {name: _declared_reading(spec, name) or _before(spec, base, name) for name in rows.columns}
     new = [name for name, reading in readings.items() if reading is None]
     inferred = infer(rows, new, {name: _missing(spec, name) for name in new}, delimiter)
     known = {name: reading for name, reading in readings.items() if reading is not None}
@@ -229,11 +229,11 @@ def _of_types(spec: ModelSpec, rows: duckdb.DuckDBPyRelation, base: Base) -> Bat
     """Rows in our six types (and, for features.py to see, others)."""
     kinds = dict(columns_of(rows))
     casts, readings = [], {}
-    texts = [name for name, kind in kinds.items() if kind == "VARCHAR" and _said(spec, name) is None]
+    texts = [name for name, kind in kinds.items() if kind == "VARCHAR" and _declared_reading(spec, name) is None]
     new = [name for name in texts if _before(spec, base, name) is None]
     inferred = infer(rows, new, {name: _missing(spec, name) for name in new})
     for name, kind in kinds.items():
-        reading = _said(spec, name) or CellReading(kind, missing=_missing(spec, name))
+        reading = _declared_reading(spec, name) or CellReading(kind, missing=_missing(spec, name))
         if name in inferred.readings and not inferred.readings[name].type:
             readings[name] = replace(reading, type="")
         elif kind in TYPES:

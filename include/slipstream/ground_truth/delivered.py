@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 By = Literal["key", "prediction"]
 BATCH = 50_000
 LISTED = 20
-"""So many bad rows are told."""
+"""So many bad rows are named."""
 _FLOATS = {"DOUBLE", "FLOAT"}
 
 
 @dataclass(frozen=True)
-class Given:
+class LabelColumns:
     """What is delivered.
 
     Attributes:
@@ -69,13 +69,13 @@ class LabelsRead:
                 yield [Label(*row) for row in zip(*(column.to_pylist() for column in batch.columns), strict=True)]
 
 
-def given(
+def label_columns(
     spec: ModelSpec,
     schema: Schema,
     relation: duckdb.DuckDBPyRelation,
     by: By | None = None,
     reading: CellReading | None = None,
-) -> Given:
+) -> LabelColumns:
     """What of *relation* says which prediction, which label and since when.
 
     Args:
@@ -120,7 +120,7 @@ def given(
     label_text_sql = f"{quoted(label)}{'::DOUBLE' if kinds[label] in _FLOATS else ''}::VARCHAR"
     time = '"time"::VARCHAR' if "time" in kinds and "time" not in taken else "NULL::VARCHAR"
     columns = f"{which}, {label_text_sql}, {time}, epoch_us(TRY_CAST({time} AS TIMESTAMPTZ))"
-    return Given(spec, schema, columns, reading if kinds[label] == "VARCHAR" else None)
+    return LabelColumns(spec, schema, columns, reading if kinds[label] == "VARCHAR" else None)
 
 
 def label_reading(schema: Schema, readings: Mapping[str, CellReading]) -> CellReading | None:
@@ -134,7 +134,7 @@ def label_reading(schema: Schema, readings: Mapping[str, CellReading]) -> CellRe
     )
 
 
-def read(delivered: Given, relation: duckdb.DuckDBPyRelation, folder: Path) -> LabelsRead:
+def read(delivered: LabelColumns, relation: duckdb.DuckDBPyRelation, folder: Path) -> LabelsRead:
     """Check the rows of *relation*; *folder* takes the files."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -179,7 +179,7 @@ class _Checked:
         delivered: What is delivered.
     """
 
-    def __init__(self, delivered: Given) -> None:
+    def __init__(self, delivered: LabelColumns) -> None:
         self._delivered = delivered
         # A few labels, or numbers that seldom come again.
         self._text = lru_cache(maxsize=10_000)(self._read)

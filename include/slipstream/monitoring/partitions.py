@@ -82,9 +82,9 @@ def added_up(store: Store, reference: Profile, bins: str, window: Window, known:
             left -= files
             reused += len(partition.files)
             parts.append((partition, loaded))
-    for some in _groups(_taken(window.files, left)):
+    for some in _groups(_wanted_files(window.files, left)):
         profile = reference.on(_of(window.relation, some))
-        parts.append((_kept(store, profile, [file.sha256 for file in some], scheme), profile))
+        parts.append((_stored(store, profile, [file.sha256 for file in some], scheme), profile))
     cut = [file for file in window.files if not file.whole]
     profiles = [profile for _, profile in parts] + ([reference.on(_of(window.relation, cut))] if cut else [])
     if not profiles or any(column.other for one in profiles for column in one.columns.values()):
@@ -101,11 +101,11 @@ def _loaded(store: Store, partition: Partition) -> Profile | None:
         return None
 
 
-def _kept(store: Store, profile: Profile, files: Sequence[str], scheme: str) -> Partition:
+def _stored(store: Store, profile: Profile, files: Sequence[str], scheme: str) -> Partition:
     return Partition(tuple(sorted(files)), profile.rows, store.objects.put(to_parquet(profile)), scheme)
 
 
-def _taken(files: Iterable[FilePart], wanted: Counter[str]) -> list[FilePart]:
+def _wanted_files(files: Iterable[FilePart], wanted: Counter[str]) -> list[FilePart]:
     """As many whole files of each content as are *wanted*."""
     left, taken = Counter(wanted), []
     for file in files:
@@ -134,7 +134,7 @@ def _packed(store: Store, parts: Sequence[tuple[Partition, Profile]], scheme: st
         if packed and packed[-1][0].rows + partition.rows <= ROWS:
             before, earlier = packed.pop()
             both, files = earlier.merge(profile), [*before.files, *partition.files]
-            packed.append((_kept(store, both, files, scheme), both))
+            packed.append((_stored(store, both, files, scheme), both))
         else:
             packed.append((partition, profile))
     return tuple(partition for partition, _ in packed)

@@ -62,7 +62,7 @@ class DriftVerdict:
         """What was found, what fired first."""
         signals = self.signals
         sentences = [signals[word].sentence for word in self.fired]
-        lost, held = self._quality_said()
+        lost, held = self._quality_sentences()
         if "inputs" not in self.fired:
             sentences = [*sentences, *lost, signals["inputs"].sentence]
             lost = []
@@ -70,14 +70,14 @@ class DriftVerdict:
         whole = "; ".join(filter(None, parts)) + "."
         return whole[0].upper() + whole[1:] if self.fired else whole  # a metric's name stays as it is
 
-    def _quality_said(self) -> tuple[list[str], list[str]]:
+    def _quality_sentences(self) -> tuple[list[str], list[str]]:
         """What is said of quality: of a loss, and of what is not lost."""
-        estimate = self._estimate_said()
+        estimate = self._estimate_sentence()
         if self.quality.now is None:
             return ([estimate], []) if self._lost_by_estimate else ([], [estimate])
         return ([self.quality.sentence], []) if self.quality.lost else ([], [self.quality.sentence])
 
-    def _estimate_said(self) -> str:
+    def _estimate_sentence(self) -> str:
         value, before = self.estimate.value, self.quality.reference
         if value is None or before is None or before.value is None:
             return ""

@@ -119,7 +119,7 @@ class Captured:
             rows = read_predictions(connection, paths, filename=FILE).filter(f"role = {literal(CHAMPION)}")
             mine = rows.filter(f"version = {self.champion:d}")
             known = {path: file.sha256 for path, file in zip(paths, self.files, strict=True)}
-            with_inputs, left_out = self._kept(mine)
+            with_inputs, left_out = self._with_inputs(mine)
             everyones = rows.filter("inputs IS NOT NULL") if "inputs" in rows.columns else rows
             history = _typed(_unpacked(everyones, self.spec), profile, leave={"target", "answer"})
             own = _typed(_unpacked(with_inputs, self.spec), profile, leave={"target"}, left_out=left_out)
@@ -127,7 +127,7 @@ class Captured:
             scheme = _scheme(rows, self.champion, left_out)
             yield replace(window, left_out=left_out, scheme=scheme, damaged=self.damaged)
 
-    def _kept(self, rows: duckdb.DuckDBPyRelation) -> tuple[duckdb.DuckDBPyRelation, tuple[str, ...]]:
+    def _with_inputs(self, rows: duckdb.DuckDBPyRelation) -> tuple[duckdb.DuckDBPyRelation, tuple[str, ...]]:
         """The rows whose inputs are kept, and the inputs that are redacted in any of them."""
         with_inputs = rows.filter("inputs IS NOT NULL") if "inputs" in rows.columns else rows.filter("false")
         left_out = tuple(sorted(frozenset[str]().union(*redacted_inputs(with_inputs).values())))

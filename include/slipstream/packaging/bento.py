@@ -80,7 +80,7 @@ def _build(folder: Path, home: Path, bundle: Bundle, labels: Mapping[str, str]) 
     for place in ("bentos", "tmp"):
         (home / place).mkdir(parents=True, exist_ok=True)
     # A folder of its own, because BentoML leaves there what it has built in.
-    with tempfile.TemporaryDirectory(dir=home / "tmp") as scratch, _told(bundle.model):
+    with tempfile.TemporaryDirectory(dir=home / "tmp") as scratch, _build_errors(bundle.model):
         BentoMLContainer.tmp_bento_store_dir.set(scratch)
         bentoml.build(
             SERVICE,
@@ -98,7 +98,7 @@ def _build(folder: Path, home: Path, bundle: Bundle, labels: Mapping[str, str]) 
 
 
 @contextmanager
-def _told(model: str) -> Iterator[None]:
+def _build_errors(model: str) -> Iterator[None]:
     """What BentoML raises, as a StageError."""
     from bentoml.exceptions import BentoMLException
 

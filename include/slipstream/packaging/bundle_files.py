@@ -76,7 +76,7 @@ def bundle_files(sources: Sources, card: dict[str, Any]) -> dict[str, bytes]:
         "golden.jsonl": _golden(scorer, background),
         "profile.parquet": profile,
         "background.parquet": _parquet(background.assign(**{ANSWER: answers(scorer, background)})),
-        "card.json": canonical_json(card | {"serving": served.said()}),
+        "card.json": canonical_json(card | {"serving": served.card_entry()}),
         "lineage.json": canonical_json(lineage(sources)),
         **served.files,
         **{f"{CODE}{name}": source for name, source in code.files.items()},

@@ -101,14 +101,14 @@ def alike(then: Profile, now: Profile, methods: Methods) -> dict[str, bool]:
     That two sides cannot be told apart proves nothing where there are few rows.
     """
     pairs = {name: _judged_rows(then.columns[name], column) for name, column in now.columns.items()}
-    return {name: _found(pair, methods).closer(methods.threshold) <= ALIKE for name, pair in pairs.items()}
+    return {name: _distance(pair, methods).closer(methods.threshold) <= ALIKE for name, pair in pairs.items()}
 
 
 def _method(column: ColumnProfile, methods: Methods) -> Method:
     return methods.numeric if column.kind == "number" else methods.categorical
 
 
-def _found(pair: tuple[ColumnProfile, ColumnProfile], methods: Methods) -> Distance:
+def _distance(pair: tuple[ColumnProfile, ColumnProfile], methods: Methods) -> Distance:
     return distance(_method(pair[0], methods), *pair)
 
 
@@ -123,7 +123,7 @@ def _judged_rows(reference: ColumnProfile, window: ColumnProfile) -> tuple[Colum
 def _verdicts(pairs: Sequence[tuple[ColumnProfile, ColumnProfile]], methods: Methods) -> list[ColumnDrift]:
     """The verdicts on one family of columns."""
     chosen = [_method(before, methods) for before, _ in pairs]
-    apart = [_found(pair, methods) for pair in pairs]
+    apart = [_distance(pair, methods) for pair in pairs]
     p_values = [one.p_value for one in apart]
     proven = benjamini_hochberg(p_values, methods.false_alarms)
     levels = judged_at(p_values, methods.false_alarms)

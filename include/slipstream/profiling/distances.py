@@ -84,7 +84,7 @@ def _of_cells(
 ) -> Callable[[ColumnProfile, ColumnProfile], Distance]:
     """A distance of cells: *measure* gives a value and what is worth 1 in chi-square; shown is the *power*-th root."""
 
-    def found(reference: ColumnProfile, window: ColumnProfile) -> Distance:
+    def measured(reference: ColumnProfile, window: ColumnProfile) -> Distance:
         from scipy.special import chdtrc, chdtri, chndtr
 
         def shown(value: float) -> float:
@@ -104,7 +104,7 @@ def _of_cells(
             lambda apart: float(chndtr(value / unit, free, apart**power / unit)),
         )
 
-    return found
+    return measured
 
 
 def _pearson(before: Floats, now: Floats) -> float:
@@ -224,7 +224,7 @@ def _beside_normal(statistic: float, constant: float, scale: float, free: float 
     """A statistic that chance makes a *constant* and *scale* times the absolute value of Student's t.
 
     Args:
-        statistic: What was found.
+        statistic: What was measured.
         constant: In its unit.
         scale: In its unit; 0: chance makes the constant.
         free: Degrees of freedom; with very many it is the normal distribution.

@@ -57,7 +57,7 @@ def requests(spec: ModelSpec, store: Store, files: Sequence[TableFile], needed: 
         paths = store.tables.local_files(spec.name, TABLE, files)
         rows = read_predictions(connection, paths).filter(f"role = {literal(CHAMPION)}")
         every = first_row(rows.aggregate("count(*)"))[0]
-        usable = _kept(rows, needed)
+        usable = _usable_rows(rows, needed)
         count = first_row(usable.aggregate("count(*)"))[0] if usable else 0
         if usable is None or not count:
             return None
@@ -77,7 +77,7 @@ def refused(schema: Schema, frame: pd.DataFrame) -> Any:
     return reasons
 
 
-def _kept(rows: duckdb.DuckDBPyRelation, needed: Sequence[str]) -> duckdb.DuckDBPyRelation | None:
+def _usable_rows(rows: duckdb.DuckDBPyRelation, needed: Sequence[str]) -> duckdb.DuckDBPyRelation | None:
     """The rows with their inputs as columns, without those of which one *needed* is redacted."""
     if "inputs" not in rows.columns:
         return None

@@ -10,10 +10,10 @@ from slipstream.reports.page import render
 
 def page(result: Mapping[str, Any]) -> bytes:
     """The HTML report of the JSON result that the stage *validate* keeps."""
-    return render("validation.html", title="Validation", **{**result, **_told(result)})
+    return render("validation.html", title="Validation", **{**result, **_context(result)})
 
 
-def _told(result: Mapping[str, Any]) -> dict[str, Any]:
+def _context(result: Mapping[str, Any]) -> dict[str, Any]:
     """What the page shows beside the bare result."""
     done = result["result"]
     rows = max(int(done["rows"]), 1)
@@ -27,14 +27,14 @@ def _told(result: Mapping[str, Any]) -> dict[str, Any]:
             {
                 **item,
                 "share": item["unexpected"] / max(int(item["judged"]), 1),
-                "asked": _asked(expectations[item["number"]]),
+                "asked": _arguments(expectations[item["number"]]),
             }
             for item in result["expectations"]
         ],
     }
 
 
-def _asked(rule: Mapping[str, Any]) -> str:
+def _arguments(rule: Mapping[str, Any]) -> str:
     """The arguments of an expectation beside its columns."""
     arguments = {name: value for name, value in rule.items() if name != "type" and not name.startswith("column")}
     return ", ".join(f"{name} {value}" for name, value in arguments.items())

@@ -58,7 +58,7 @@ class Figures:
         return cls(**counts, latency=latency if len(latency) == len(_NONE) else _NONE)
 
     @property
-    def asked(self) -> int:
+    def received(self) -> int:
         """Requests that came to it."""
         return self.requests + self.failures
 
@@ -74,7 +74,7 @@ class Figures:
     def __sub__(self, other: Figures) -> Figures:
         return self._with(sub, other)
 
-    def told(self) -> dict[str, Any]:
+    def payload(self) -> dict[str, Any]:
         """Plain values for a payload."""
         return {**asdict(self), "latency": list(self.latency), "p95_ms": self.p95_ms}
 
@@ -141,7 +141,7 @@ Verdict = tuple[float, str] | None
 
 
 def _errors(limit: float, _: VersionSide, challenger: VersionSide) -> Verdict:
-    failures, requests = challenger.figures.failures, challenger.figures.asked
+    failures, requests = challenger.figures.failures, challenger.figures.received
     if not requests or wilson(failures, requests)[0] <= limit:
         return None
     share = failures / requests
@@ -218,7 +218,7 @@ def judged(limits: RolloutAlarms, champion: VersionSide, challenger: VersionSide
     ours, theirs = challenger.figures, champion.figures
     labelled = [side.quality.labelled if side.quality else 0 for side in (champion, challenger)]
     enough = {
-        "errors": ours.asked > 0,
+        "errors": ours.received > 0,
         "latency": min(sum(ours.latency), sum(theirs.latency)) >= FEWEST_TIMED,
         "missing": min(ours.values, theirs.values) > 0,
         "disagreement": ours.compared > 0,

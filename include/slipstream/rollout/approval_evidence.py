@@ -57,7 +57,7 @@ def evidence(spec: ModelSpec, store: Store, version: int, *, reason: str = "", r
     drift = model.newest("drift.measured")
     evaluated, evaluation = load_evaluation(spec, store, packaged.evaluation)
     parts = (
-        EvidencePart("Why", tuple(_why(spec, asked_because(model, packaged.candidate), reason, requester))),
+        EvidencePart("Why", tuple(_why(spec, retrain_request(model, packaged.candidate), reason, requester))),
         EvidencePart(f"Scores on {evaluation.rows:,} held-out rows", tuple(_scores(evaluation))),
         EvidencePart("Gates", tuple(_gates(model, version))),
         EvidencePart("Slices that got worse", tuple(_slices(evaluation))),
@@ -76,7 +76,7 @@ def evidence(spec: ModelSpec, store: Store, version: int, *, reason: str = "", r
     return ApprovalEvidence(version, tuple(part for part in parts if part.lines), shown)
 
 
-def asked_because(model: ModelState, candidate: str) -> Event | None:
+def retrain_request(model: ModelState, candidate: str) -> Event | None:
     """The newest request for retraining that the training of *candidate* answered."""
     trained = model.runs.get(candidate)
     if trained is None:

@@ -186,9 +186,9 @@ class Attempt:
         *still* is called meanwhile, and raises if nobody wants it any more.
         """
         target = TARGET.build(self.spec.deploy.target, allow_code=self.spec.allow_code)
-        target.roll_out(replace(self.asked(seq), still=lambda: (self.place.still(), still())))
+        target.roll_out(replace(self.as_rollout(seq), still=lambda: (self.place.still(), still())))
 
-    def asked(self, seq: int) -> Rollout:
+    def as_rollout(self, seq: int) -> Rollout:
         """What the target is asked for; *seq* is the event that does."""
         return Rollout(
             self.spec.name,

@@ -141,7 +141,7 @@ class SteppedRollout:
             self._look(began)
             if raised := self._alarm(last=waited >= bake):
                 self._take_back(weight, waited, raised)
-            requests = self.watch.step(self.version).asked
+            requests = self.watch.step(self.version).received
             self._tell(weight, waited)
             if waited >= bake and requests >= rollout.min_requests and self.looked >= began:
                 self.steps.append(self._evidence(weight, waited))
@@ -156,7 +156,7 @@ class SteppedRollout:
         self._check_mine_now()
         known = silent = None
         try:
-            known = self.target.look(self.attempt.asked(self.mine))
+            known = self.target.look(self.attempt.as_rollout(self.mine))
         except DeployError as error:
             silent = error
         if known is not None:
@@ -241,9 +241,9 @@ class SteppedRollout:
         evidence: dict[str, Any] = {
             "weight": weight,
             "seconds": round(waited, 1),
-            "requests": ours.asked,
-            "challenger": ours.told(),
-            "champion": self.watch.rollout(self.champion).told(),
+            "requests": ours.received,
+            "challenger": ours.payload(),
+            "champion": self.watch.rollout(self.champion).payload(),
         }
         for name, version in (("quality", self.version), ("champion_quality", self.champion)):
             if version in self.quality:
@@ -257,7 +257,7 @@ class SteppedRollout:
         ours, theirs = self.watch.step(self.version), self.watch.rollout(self.champion)
         self.progress(
             f"{percent(weight)} of the keys, {waited:.0f} s of {written(self._rollout.bake)}: "
-            f"{counted(ours.asked, 'request')}, {ours.failures:,} failed, "
+            f"{counted(ours.received, 'request')}, {ours.failures:,} failed, "
             f"p95 {_ms(ours.p95_ms)} (champion {_ms(theirs.p95_ms)})"
         )
 

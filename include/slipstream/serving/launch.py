@@ -81,7 +81,7 @@ def start(
 
 
 def _announce(place: ListenAddress) -> None:
-    _log.info("%s", said(place))
+    _log.info("%s", announcement(place))
 
 
 def address_of(host: str) -> Address:
@@ -115,7 +115,7 @@ def check_bind(settings: Settings, address: Address) -> None:
         raise BackendError(message, code="bind_not_allowed")
 
 
-def said(place: ListenAddress) -> str:
+def announcement(place: ListenAddress) -> str:
     """What is about to be started, in one sentence."""
     access = {OFF: "nobody needs a key", REQUIRED: "everybody needs a key"}
     usual = "open to this machine alone" if place.address.is_loopback else "keys are due, except over the loopback"

@@ -83,7 +83,7 @@ def parse_spec(text: str, name: str = FILE, **allowed: Any) -> ModelSpec:
     spec, problems = _validated(document)
     problems += _between(document, **allowed)
     if spec is None or problems or document.problems:
-        raise _told(document, problems, name)
+        raise _as_error(document, problems, name)
     return spec
 
 
@@ -130,7 +130,7 @@ def _between(
     return [(document.mark(problem.place), problem) for problem in problems]
 
 
-def _told(document: strict_yaml.Document, problems: _Found, name: str) -> SpecError:
+def _as_error(document: strict_yaml.Document, problems: _Found, name: str) -> SpecError:
     """One line for each mistake, in the order of the file; of several about one value the first."""
     unread = {problem.place for _, problem in document.problems}
     first: dict[Place, tuple[strict_yaml.Mark, SpecProblem]] = {}

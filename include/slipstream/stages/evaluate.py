@@ -54,18 +54,32 @@ def _part(spec: ModelSpec) -> dict[str, Any]:
 def _evaluate(spec: ModelSpec, store: Store, candidate: str, champion: tuple[int, str] | None) -> Evaluated:
     from slipstream.reports import evaluation as report
 
-    subject = load_candidate(spec, store, candidate)
+    evaluation = _evaluation(spec, store, load_candidate(spec, store, candidate), champion)
+    details = asdict(evaluation)
+    comparison = evaluation.comparison
+    return Evaluated(
+        candidate=candidate,
+        rows=evaluation.rows,
+        metric=spec.evaluate.metric,
+        scores={metric: score.value for metric, score in evaluation.scores.items() if score.value is not None},
+        champion=comparison.version if comparison else None,
+        gain=_gain(comparison, spec.evaluate.metric),
+        details=store.objects.put_json(details),
+        report=store.objects.put(report.page(spec.name, details)),
+    )
+
+
+def _evaluation(spec: ModelSpec, store: Store, subject: Candidate, champion: tuple[int, str] | None) -> Evaluation:
+    """All that is measured of the candidate on the held-out rows."""
     _check_unchanged(spec, subject)
     cut = reopen(spec, store, subject.trained.dataset, subject.training.boundaries, spec.evaluate.sensitive)
     metrics = _metrics(spec)
     frame = cut.frame("holdout")
     truth, classes = truth_of(subject.training, frame[spec.target])
     answer = subject.answer(frame, classes)
-    _log.info("%s: judging %s on %s held-out rows", spec.name, candidate, f"{len(frame):,}")
-    scores = figures(metrics, truth, answer)
-    comparison = compare(spec, store, champion, subject, metrics) if champion else None
-    evaluation = Evaluation(
-        candidate=candidate,
+    _log.info("%s: judging %s on %s held-out rows", spec.name, subject.trained.candidate, f"{len(frame):,}")
+    return Evaluation(
+        candidate=subject.trained.candidate,
         dataset=subject.trained.dataset,
         task=spec.task,
         target=spec.target,
@@ -75,25 +89,14 @@ def _evaluate(spec: ModelSpec, store: Store, candidate: str, champion: tuple[int
         cutoff=subject.trained.cutoff,
         classes=classes,
         positive=subject.training.positive,
-        scores=scores,
+        scores=figures(metrics, truth, answer),
         baseline=_baseline(cut, subject, truth, classes, metrics),
-        comparison=comparison,
+        comparison=compare(spec, store, champion, subject, metrics) if champion else None,
         slices=tuple(slices(spec, frame, truth, answer)),
         plots=_plots(spec.task, truth, answer, len(classes)),
         fairness=fairness(spec, frame, truth, answer),
         split=subject.training.split,
         warnings=(*subject.training.warnings, *_leaks(spec, cut, subject, (frame, truth))),
-    )
-    details = asdict(evaluation)
-    return Evaluated(
-        candidate=candidate,
-        rows=len(frame),
-        metric=spec.evaluate.metric,
-        scores={metric: score.value for metric, score in scores.items() if score.value is not None},
-        champion=comparison.version if comparison else None,
-        gain=_gain(comparison, spec.evaluate.metric),
-        details=store.objects.put_json(details),
-        report=store.objects.put(report.page(spec.name, details)),
     )
 
 

@@ -177,7 +177,7 @@ def _champion(rule: GateSpec, subject: _Subject) -> GateVerdict:
         sentence = f"champion: not comparable with {name}: {against.refused.rstrip('.')}."
         return GateVerdict("champion", False, sentence, None, rule.margin)
     pair = against.figures.get(metric)
-    rows = f"on the same {against.rows:,} rows{_seen(against)}"
+    rows = f"on the same {against.rows:,} rows{_overlap(against)}"
     if pair is None or pair.candidate is None or pair.gain.value is None:
         return GateVerdict(
             "champion", False, f"champion: {metric} is not known {rows}; evaluate again.", None, rule.margin
@@ -286,7 +286,7 @@ def _limit(metric: str, bound: float) -> str:
     return f"{'at most' if metric in LOWER_IS_BETTER else 'at least'} {figure(bound)} is asked for"
 
 
-def _seen(against: Comparison) -> str:
+def _overlap(against: Comparison) -> str:
     if not against.seen:
         return ""
     if against.excluded:

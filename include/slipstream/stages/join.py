@@ -111,7 +111,7 @@ def join(spec: ModelSpec, store: Store, *, actor: str = "", now: datetime | None
             spec,
             store,
             run_key(STAGE, spec.part(*READS), inputs),
-            lambda _: _worked(this, store, truth),
+            lambda _: _measure(this, store, truth),
             result=Joined,
             actor=actor,
             record=lambda joined, _: {"version": joined.version, "sentence": f"Labels were joined: {joined.sentence}."},
@@ -127,16 +127,21 @@ def _join(spec: ModelSpec, store: Store, now: datetime | None) -> Joining:
     return Joining(spec, champion, (spec.monitor.window or WINDOW) // MICROSECOND, until, words)
 
 
-def _worked(this: Joining, store: Store, truth: Truth) -> Joined:
-    from slipstream.reports.labels import page
-
-    truth.resolve()
+def _known_windows(this: Joining, store: Store) -> dict[tuple[int, str], Any]:
+    """Version and start -> what the last join measured of that window."""
     spec = this.spec
     last = store.ledger.state().model(spec.name).latest.get(STAGE.name)
     before = store.objects.get_json(last.content.result.details) if last is not None else {"windows": []}
     # What was measured by other settings cannot be compared.
     comparable = before["windows"] if before.get("settings") == spec.part(*READS) else []
-    known = {(one["version"], one["start"]): one for one in comparable}
+    return {(one["version"], one["start"]): one for one in comparable}
+
+
+def _measure(this: Joining, store: Store, truth: Truth) -> Joined:
+    from slipstream.reports.labels import page
+
+    truth.resolve()
+    spec, known = this.spec, _known_windows(this, store)
     windows = windows_of(this, truth, known)
     now = current(this, truth)
     trouble = trouble_of(truth)

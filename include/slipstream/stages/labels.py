@@ -14,7 +14,7 @@ from slipstream.cell_reading import CellReading
 from slipstream.data.table_types import readings_of
 from slipstream.duck import columns_of, duck, literal
 from slipstream.errors import DataError, SpecError, shown
-from slipstream.ground_truth.delivered import By, LabelsRead, given, label_reading, read
+from slipstream.ground_truth.delivered import By, LabelsRead, label_columns, label_reading, read
 from slipstream.ground_truth.joined import schema_of
 from slipstream.model_schema import Schema
 from slipstream.newest import champion_of
@@ -85,20 +85,16 @@ def labels(
             row is usable.
         StageError: ``key_not_kept``: captured predictions do not hold the key.
     """
-    by = said_by(by)
+    by = parsed_by(by)
     number, _ = champion_of(store, spec)
     schema = schema_of(spec, store, number)
     with TemporaryDirectory(prefix="slipstream-") as folder, _relation(spec, rows, Path(folder)) as relation:
-        labels_read = read(given(spec, schema, relation, by, _reading(spec, store, schema)), relation, Path(folder))
-        if labels_read.rows and not labels_read.good:
-            message = (
-                f"{spec.name}: none of {labels_read.rows:,} labels is usable: {'; '.join(labels_read.problems[:3])}."
-            )
-            if "id" in spec.data.key and by is None:
-                message += " Column 'id' was read as the id of the prediction; by: key reads it as the model's key."
-            raise DataError(message, code="labels_all_bad")
+        columns = label_columns(spec, schema, relation, by, _reading(spec, store, schema))
+        labels_read = read(columns, relation, Path(folder))
         if not labels_read.rows:
             return Labelled(0)
+        if not labels_read.good:
+            raise _all_bad(spec, labels_read, by)
         inputs = {
             "labels": digest(labels_read),
             "rows": labels_read.rows,
@@ -119,12 +115,19 @@ def labels(
         )
 
 
+def _all_bad(spec: ModelSpec, labels_read: LabelsRead, by: By | None) -> DataError:
+    message = f"{spec.name}: none of {labels_read.rows:,} labels is usable: {'; '.join(labels_read.problems[:3])}."
+    if "id" in spec.data.key and by is None:
+        message += " Column 'id' was read as the id of the prediction; by: key reads it as the model's key."
+    return DataError(message, code="labels_all_bad")
+
+
 def _reading(spec: ModelSpec, store: Store, schema: Schema) -> CellReading | None:
     newest = store.ledger.state().model(spec.name).dataset
     return label_reading(schema, readings_of(store, spec.name, newest)) if newest else None
 
 
-def said_by(word: str | None) -> By | None:
+def parsed_by(word: str | None) -> By | None:
     """How predictions are told, as a template or a form says it; raises SpecError ``labels_by`` for another word."""
     if word in {"key", "prediction"}:
         return word  # type: ignore[return-value]

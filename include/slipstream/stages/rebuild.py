@@ -112,7 +112,7 @@ def _derive(spec: ModelSpec, store: Store, batch: str, table: _Table, folder: Pa
     old = load_batch(store, spec.name, batch)
     folder.mkdir()
     base = table.base(spec)
-    with delivered.kept(store, batch, old.delivered, old.watermark) as delivery:
+    with delivered.delivery_of(store, batch, old.delivered, old.watermark) as delivery:
         ledger_fields = {"after": old.after, "watermark": old.watermark, "table": ""}
         landed = load_batch(store, spec.name, land(spec, store, delivery, base, ledger_fields, folder).batch)
     try:

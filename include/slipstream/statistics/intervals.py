@@ -130,11 +130,11 @@ def _logit(value: float, error: float, quantile: float) -> Ends:
 def _share(chosen: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[[Any, Floats], _Found]:
     """*chosen* takes truth and what was decided, and gives which rows are right and which count."""
 
-    def found(truth: Any, answer: Floats) -> _Found:
+    def interval(truth: Any, answer: Floats) -> _Found:
         right, among = chosen(truth, decide(answer))
         return _wilson(float(np.sum(right & among)), float(np.sum(among))), 0.0
 
-    return found
+    return interval
 
 
 def _f1(truth: Any, answer: Floats) -> _Found:

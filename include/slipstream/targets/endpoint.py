@@ -36,7 +36,7 @@ class EndpointTarget:
         pause, seen = _FIRST, "it has not answered"
         with httpx.Client(timeout=_ANSWER, trust_env=False, headers=key_header(rollout.endpoint_key)) as client:
             while time.monotonic() < deadline:
-                known = _asked(client, rollout)
+                known = _model_status(client, rollout)
                 if known is None:
                     seen = "the endpoint does not know the model yet"
                 elif _serves(known, rollout):
@@ -60,7 +60,7 @@ class EndpointTarget:
         import httpx
 
         with httpx.Client(timeout=_ANSWER, trust_env=False, headers=key_header(rollout.endpoint_key)) as client:
-            known = _asked(client, rollout)
+            known = _model_status(client, rollout)
         return known if known and "traffic" in known else None
 
 
@@ -128,7 +128,7 @@ def _check_refusal(known: dict[str, Any], rollout: Rollout) -> None:
         raise DeployError(message, code="version_refused")
 
 
-def _asked(client: Any, rollout: Rollout) -> dict[str, Any] | None:
+def _model_status(client: Any, rollout: Rollout) -> dict[str, Any] | None:
     """What the endpoint says of the model; None if it does not know it, or has no time.
 
     Raises:

@@ -23,10 +23,10 @@ class LabelsOperator(SlipstreamOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """How many labels are new, and what is wrong with the bad ones."""
-        from slipstream.stages.labels import labels, said_by
+        from slipstream.stages.labels import labels, parsed_by
 
         with self.job(context) as job:
-            result = labels(job.spec, job.store, self.path, by=said_by(self.by), actor=job.actor)
+            result = labels(job.spec, job.store, self.path, by=parsed_by(self.by), actor=job.actor)
         for problem in result.problems:
             self.log.warning("left out: %s", problem)
         return result.figures()

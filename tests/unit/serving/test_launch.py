@@ -22,10 +22,10 @@ from slipstream.errors import BackendError
 from slipstream.serving.launch import (
     ListenAddress,
     address_of,
+    announcement,
     check_bind,
     environment,
     fresh_run_folder,
-    said,
     worker_count,
 )
 from slipstream.settings import Settings
@@ -161,7 +161,7 @@ class TestTheSettings:
     )
     def test_what_it_says(self, monkeypatch: pytest.MonkeyPatch, host: str, auth: str, words: str) -> None:
         monkeypatch.setenv("SLIPSTREAM_AUTH", auth)
-        assert said(place(host)).endswith(words)
+        assert announcement(place(host)).endswith(words)
 
 
 def serve(settings: Settings, *words: str, **env: str) -> Any:

@@ -100,13 +100,13 @@ def from_xgboost(model: Any) -> Ensemble:
         raise NotCompiled(f"XGBoost takes {model.missing} for missing, not NaN")
     inside = booster["model"]
     scores = max(1, int(learner["learner_model_param"]["num_class"]))
-    count = _kept(model, inside, len(inside["trees"]))
+    count = _answering_trees(model, inside, len(inside["trees"]))
     trees = tuple(_gradient_tree(inside["trees"][place], inside["tree_info"][place]) for place in range(count))
     base = _base(learner["learner_model_param"]["base_score"], scores, link)
     return Ensemble(trees, base, link=link, strict=True, tolerance=SINGLE)
 
 
-def _kept(model: Any, inside: Any, trees: int) -> int:
+def _answering_trees(model: Any, inside: Any, trees: int) -> int:
     """How many of the trees answer: up to the best round, if it stopped early."""
     best = getattr(model, "best_iteration", None) if model.early_stopping_rounds else None
     return trees if best is None else int(inside["iteration_indptr"][best + 1])

@@ -86,7 +86,7 @@ def check(
             return Parity(rows, math.inf, flips, "The compiled answers have another shape.")
         worst = max(worst, _difference(got, expected))
         flips += 0 if expected.ndim == 1 else int((decided(schema, got) != decided(schema, expected)).sum())
-    return Parity(rows, _told(worst), flips, _reason(rows, worst, flips))
+    return Parity(rows, _rounded(worst), flips, _reason(rows, worst, flips))
 
 
 def _difference(got: Floats, expected: Floats) -> float:
@@ -100,7 +100,7 @@ def _difference(got: Floats, expected: Floats) -> float:
     return float(np.max(np.where(np.isnan(distance), np.inf, distance)))
 
 
-def _told(worst: float) -> float:
+def _rounded(worst: float) -> float:
     return 0.0 if worst < _NOISE else float(f"{worst:.1e}")
 
 

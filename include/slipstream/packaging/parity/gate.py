@@ -32,7 +32,7 @@ class Serving:
     parity: Parity | None
     files: Mapping[str, bytes]
 
-    def said(self) -> dict[str, Any]:
+    def card_entry(self) -> dict[str, Any]:
         """What the card says of it, as JSON values."""
         measured = self.parity
         # An infinite difference (another shape, no number) is no JSON.

@@ -169,7 +169,7 @@ def as_table(piece: CaptureBatch) -> pa.Table:
         "caller": spread([entry.caller for entry in entries], pa.string()),
         "latency_ms": spread([entry.latency * 1e3 for entry in entries], pa.float64()),
         **_inputs(piece),
-        **_said(served, piece.answers),
+        **_answer_columns(served, piece.answers),
     }
     return pa.table(columns)
 
@@ -179,7 +179,7 @@ def as_shadow(table: pa.Table, shadow: LoadedVersion, answers: Answers) -> pa.Ta
     import pyarrow as pa
 
     rows = len(table)
-    columns = _said(shadow, answers) | {
+    columns = _answer_columns(shadow, answers) | {
         "version": _constant(shadow.version, pa.int64(), rows),
         "role": _constant(SHADOW, pa.string(), rows),
         "latency_ms": _constant(None, pa.float64(), rows),
@@ -245,7 +245,7 @@ def _inputs(piece: CaptureBatch) -> dict[str, Any]:
     import pyarrow as pa
 
     policy, schema = piece.served.policy, piece.served.scorer.schema
-    names = policy.kept(schema.names)
+    names = policy.captured(schema.names)
     fields = [field for field in schema.inputs if field.name in names]
     left_out = [name for name in schema.names if name in policy.redact]
     # Text: a column of lists would cost as much as ten others.
@@ -274,7 +274,7 @@ def _digests(fields: Sequence[Field], columns: dict[str, Any]) -> list[str]:
     return [sha256(names + encode(row)).hexdigest() for row in zip(*plain, strict=True)]
 
 
-def _said(served: LoadedVersion, answers: Answers) -> dict[str, Any]:
+def _answer_columns(served: LoadedVersion, answers: Answers) -> dict[str, Any]:
     import pyarrow as pa
 
     schema = served.scorer.schema

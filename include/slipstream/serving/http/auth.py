@@ -79,7 +79,7 @@ class Access:
         Raises:
             RequestError: ``key_missing`` or ``key_invalid`` (401), ``scope_missing`` (403), ``keys_stale`` (503).
         """
-        key = _given(request.headers)
+        key = _presented_key(request.headers)
         if key[:11] != _MARK:
             if self.mode != REQUIRED and (self.mode == OFF or _is_loopback(request.scope)):
                 return ANONYMOUS
@@ -132,7 +132,7 @@ def auth_mode() -> str:
     return mode
 
 
-def _given(headers: Mapping[bytes, bytes]) -> bytes:
+def _presented_key(headers: Mapping[bytes, bytes]) -> bytes:
     """What the request shows as its key: ours, or else whatever it is; b"" if nothing. Other schemes are not ours."""
     authorization = headers.get(b"authorization", b"")
     token = authorization[7:].strip() if authorization[:7].lower() == b"bearer " else b""

@@ -45,6 +45,20 @@ class Metrics:
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
+        self._declare_requests()
+        self._declare_models()
+        self.versions = VersionMetrics(self._counter)
+        # Looking up a child takes locks and string work; the same few are asked for with every request.
+        self._request = cache(self.requests.labels)
+        self._second = cache(self.seconds.labels)
+        self._prediction = cache(self.predictions.labels)
+        self._work = cache(self.versions.work)
+        self._values = cache(self.versions.values.labels)
+        self._missing = cache(self.versions.missing.labels)
+        self._tally: dict[tuple[Any, ...], int] = defaultdict(int)
+        self._ages: Ages = dict
+
+    def _declare_requests(self) -> None:
         self.requests = self._counter("requests", "Requests answered.", "route", "status")
         self.seconds = Histogram(
             "slipstream_request_seconds", "Time to answer.", ["route"], buckets=BOUNDS, registry=self.registry
@@ -59,6 +73,8 @@ class Metrics:
             "feature",
         )
         self.nulls = self._counter("input_nulls", "Nulls among the values asked about.", "model", "feature")
+
+    def _declare_models(self) -> None:
         self.swaps = self._counter("swaps", "Versions taken into service.", "model")
         self.refusals = self._counter("refusals", "Versions refused.", "model")
         self.captured = self._counter("captured", "Predictions written to the store.", "model")
@@ -77,16 +93,6 @@ class Metrics:
             "model",
             "version",
         )
-        self.versions = VersionMetrics(self._counter)
-        # Looking up a child takes locks and string work; the same few are asked for with every request.
-        self._request = cache(self.requests.labels)
-        self._second = cache(self.seconds.labels)
-        self._prediction = cache(self.predictions.labels)
-        self._work = cache(self.versions.work)
-        self._values = cache(self.versions.values.labels)
-        self._missing = cache(self.versions.missing.labels)
-        self._tally: dict[tuple[Any, ...], int] = defaultdict(int)
-        self._ages: Ages = dict
 
     def watch_ages(self, ages: Ages) -> None:
         """Report what *ages* returns: (model, version) -> seconds since the version was registered."""

@@ -31,7 +31,7 @@ _log = logging.getLogger("slipstream")
 _Key = tuple[str, int]
 
 
-class _Kept(msgspec.Struct):
+class _StoredVerdict(msgspec.Struct):
     """A verdict as workers share it; *attempt* is the event that asked for the version."""
 
     attempt: int
@@ -83,13 +83,13 @@ class Preflight:
             return self._prove(bundle)
         try:
             with _locked(self.shared, bundle) as file:
-                stored = _kept(file)
+                stored = _stored_verdict(file)
                 if stored is not None and (not stored.verdict.code or stored.attempt == attempt):
                     return stored.verdict
                 verdict = self._prove(bundle)
                 if verdict.code != "again":
                     os.ftruncate(file, 0)
-                    os.pwrite(file, msgspec.json.encode(_Kept(attempt, verdict)), 0)
+                    os.pwrite(file, msgspec.json.encode(_StoredVerdict(attempt, verdict)), 0)
                 return verdict
         except OSError as error:  # a full disk: each worker proves for itself
             _log.warning("verdicts cannot be shared: %s", error)
@@ -170,8 +170,8 @@ def _locked(folder: Path, bundle: str) -> Iterator[int]:
         os.close(file)
 
 
-def _kept(file: int) -> _Kept | None:
+def _stored_verdict(file: int) -> _StoredVerdict | None:
     try:
-        return msgspec.json.decode(os.pread(file, 1 << 16, 0), type=_Kept)
+        return msgspec.json.decode(os.pread(file, 1 << 16, 0), type=_StoredVerdict)
     except msgspec.DecodeError:
         return None

@@ -38,7 +38,7 @@ class Policy:
         """Whether the request is kept whose first prediction has the id *first*: for the same id the same answer."""
         return self.sample >= 1 or int(first[_FROM:_TO], 16) < self.sample * _SPAN
 
-    def kept(self, names: tuple[str, ...]) -> tuple[str, ...]:
+    def captured(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """Those of the inputs *names* of which anything may be kept."""
         return tuple(name for name in names if name not in self.redact) if self.inputs != "none" else ()
 
