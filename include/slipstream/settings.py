@@ -1,4 +1,8 @@
-"""The process's settings, read from the environment at the edges (CLI, endpoint, Airflow) and passed down as values."""
+"""The process's settings, read from the environment at the edges (CLI, endpoint, Airflow) and passed down as values.
+
+Not by pydantic-settings: to import it takes three times as long as to import pydantic itself
+(``python -X importtime``), in every process that parses a DAG file or starts a command.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from slipstream.errors import BackendError, shown
 
 ENDPOINT_FILE = "endpoint.url"
 """Below ``var``: the URL of the endpoint that the stack there started last."""
@@ -52,6 +58,30 @@ class Settings:
             pools=tuple((env.get("SLIPSTREAM_POOLS") or "default_pool").replace(",", " ").split()),
             endpoint_key=(env.get("SLIPSTREAM_ENDPOINT_KEY") or "").strip(),
         )
+
+
+def number(name: str, usual: float, *, above_zero: bool = False) -> float:
+    """What the variable *name* says, *usual* without it.
+
+    Raises:
+        BackendError: ``setting_invalid``: it is no number, or too small a one.
+    """
+    text = os.environ.get(name) or ""
+    if not text:
+        return usual
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1e15 or (above_zero and not value):
+        least = "above 0" if above_zero else "from 0 on"
+        raise BackendError(f"{name}: {shown(text)} is no number {least}; mend it.", code="setting_invalid")
+    return value
+
+
+def words(name: str) -> tuple[str, ...]:
+    """The words that the variable *name* lists, with commas between them."""
+    return tuple(filter(None, map(str.strip, (os.environ.get(name) or "").split(","))))
 
 
 def serve_command(endpoint: str) -> str:

@@ -16,6 +16,7 @@ from slipstream.number_formats import percent
 from slipstream.spec.estimators import LOWER_IS_BETTER
 from slipstream.spec.loop import RolloutAlarms
 from slipstream.statistics.latency import BOUNDS, quantile, slower
+from slipstream.statistics.shares import wilson
 
 Z = 2.5758293035489004
 """Standard normal quantile of a two-sided level of 99 %."""
@@ -142,7 +143,7 @@ Verdict = tuple[float, str] | None
 
 def _errors(limit: float, _: VersionSide, challenger: VersionSide) -> Verdict:
     failures, requests = challenger.figures.failures, challenger.figures.received
-    if not requests or wilson(failures, requests)[0] <= limit:
+    if not requests or wilson(failures, requests, Z)[0] <= limit:
         return None
     share = failures / requests
     text = f"could not answer {failures:,} of {requests:,} requests ({percent(share)}; limit {percent(limit)})"
@@ -156,7 +157,7 @@ def _latency(limit: float, champion: VersionSide, challenger: VersionSide) -> Ve
         return None
     # Its 95th percentile lies above the threshold when more than 5 % of its answers do.
     threshold = max(limit * usual, usual + FLOOR_SECONDS)
-    if own <= threshold or wilson(slower(ours, threshold), sum(ours))[0] <= 0.05:
+    if own <= threshold or wilson(slower(ours, threshold), sum(ours), Z)[0] <= 0.05:
         return None
     text = f"needs {own * 1e3:.3g} ms for 95 % of its answers, {own / usual:.3g} times as long as version"
     return own / usual, (
@@ -177,7 +178,7 @@ def _missing(limit: float, champion: VersionSide, challenger: VersionSide) -> Ve
 
 def _disagreement(limit: float, champion: VersionSide, challenger: VersionSide) -> Verdict:
     compared, disagreed = challenger.figures.compared, challenger.figures.disagreed
-    if not compared or wilson(disagreed, compared)[0] <= limit:
+    if not compared or wilson(disagreed, compared, Z)[0] <= limit:
         return None
     share = disagreed / compared
     return share, (
@@ -228,16 +229,8 @@ def judged(limits: RolloutAlarms, champion: VersionSide, challenger: VersionSide
     return [name for name in watched if enough[name]], [name for name in watched if not enough[name]]
 
 
-def wilson(count: int, total: int) -> tuple[float, float]:
-    """The interval of a share at 99 % (Wilson 1927)."""
-    share, square = count / total, Z * Z
-    middle = share + square / (2 * total)
-    half = Z * math.sqrt(share * (1 - share) / total + square / (4 * total * total))
-    return max(0.0, (middle - half) / (1 + square / total)), min(1.0, (middle + half) / (1 + square / total))
-
-
 def _least_rise(before: Figures, after: Figures) -> float:
     """By how much the share of missing values rose at least, at 99 % (Newcombe 1998, method 10)."""
     old, new = before.missing / before.values, after.missing / after.values
-    low, high = wilson(after.missing, after.values)[0], wilson(before.missing, before.values)[1]
+    low, high = wilson(after.missing, after.values, Z)[0], wilson(before.missing, before.values, Z)[1]
     return (new - old) - math.hypot(new - low, high - old)

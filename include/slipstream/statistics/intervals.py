@@ -34,6 +34,7 @@ from typing import Any
 import numpy as np
 
 from slipstream.statistics.metrics import Figure, Floats, decide, measure, row_losses, squares, ties
+from slipstream.statistics.shares import wilson
 
 LEVEL = 0.95
 FEW = "a few rows decide it: its true range may be wider"
@@ -71,15 +72,6 @@ def _student(level: float, free: float) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(max(free, 1.0), level))
-
-
-def _wilson(hits: float, rows: float) -> Ends:
-    """Of a share."""
-    if not rows:
-        return 0.0, 1.0
-    share, spread = hits / rows, _Z**2 / rows
-    middle, half = share + spread / 2, _Z * math.sqrt(share * (1 - share) / rows + spread / rows / 4)
-    return max((middle - half) / (1 + spread), 0.0), min((middle + half) / (1 + spread), 1.0)
 
 
 def _unskewed(value: float, error: float, skew: float, quantile: float) -> Ends:
@@ -132,7 +124,7 @@ def _share(chosen: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[[Any, Floa
 
     def interval(truth: Any, answer: Floats) -> _Found:
         right, among = chosen(truth, decide(answer))
-        return _wilson(float(np.sum(right & among)), float(np.sum(among))), 0.0
+        return wilson(float(np.sum(right & among)), float(np.sum(among)), _Z), 0.0
 
     return interval
 
@@ -140,7 +132,7 @@ def _share(chosen: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[[Any, Floa
 def _f1(truth: Any, answer: Floats) -> _Found:
     decided = decide(answer)
     right, among = (truth == 1) & (decided == 1), (truth == 1) | (decided == 1)
-    low, high = _wilson(float(right.sum()), float(among.sum()))
+    low, high = wilson(float(right.sum()), float(among.sum()), _Z)
     return (2 * low / (1 + low), 2 * high / (1 + high)), 0.0
 
 
@@ -148,7 +140,7 @@ def _balanced_accuracy(truth: Any, answer: Floats) -> _Found:
     right = decide(answer) == truth
     by_class = [right[truth == label] for label in np.unique(truth)]
     shares = np.array([part.mean() for part in by_class])
-    ends = np.array([_wilson(float(part.sum()), len(part)) for part in by_class])
+    ends = np.array([wilson(float(part.sum()), len(part), _Z) for part in by_class])
     lower, upper = (math.sqrt(np.sum((shares - ends[:, end]) ** 2)) / len(by_class) for end in (0, 1))
     return (float(shares.mean()) - lower, float(shares.mean()) + upper), 0.0
 
@@ -165,7 +157,7 @@ def _f1_macro(truth: Any, answer: Floats) -> _Found:
         influence += (right - one * among) * rows / among.sum() / len(labels)
     error = float(influence.std(ddof=1)) / math.sqrt(rows)
     if not error or not 0 < value < 1:  # every row is right, or none
-        return _wilson(value * rows, rows), 0.0
+        return wilson(value * rows, rows, _Z), 0.0
     return _logit(value, error, _student((1 + LEVEL) / 2, rows - 1)), 0.0
 
 
@@ -221,7 +213,7 @@ def _average_precision(truth: Any, answer: Floats) -> _Found:
         sum(float(np.sum(n * f**k)) / rows for n, f in zip((up, each - up), influence, strict=True)) for k in (2, 3)
     ]
     if moments[0] <= 1e-18:  # every positive stands above every negative
-        return _wilson(value * ups, ups), 0.0
+        return wilson(value * ups, ups, _Z), 0.0
     # Each positive is one of the rows of which it is the precision: that is too much by so much.
     bias = float(np.sum(up * (1 - precision) / every) / ups)
     skew = moments[1] / moments[0] ** 1.5 / math.sqrt(rows)

@@ -1,4 +1,8 @@
-"""Many tests at once: which p-values are still small when so many were looked at."""
+"""Many tests at once: which p-values are still small when so many were looked at.
+
+scipy's ``false_discovery_control`` answers the first question alone: a verdict also shows the level that its column had
+to reach, and dry runs judge every window that was kept, where this takes a tenth of the time.
+"""
 
 from __future__ import annotations
 

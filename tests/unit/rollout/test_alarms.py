@@ -8,10 +8,11 @@ from bisect import bisect_left
 import numpy as np
 import pytest
 
-from slipstream.rollout.alarms import Figures, ServedFigure, VersionSide, alarm, wilson
+from slipstream.rollout.alarms import Figures, ServedFigure, VersionSide, Z, alarm
 from slipstream.rollout.traffic import TrafficWatch
 from slipstream.spec.loop import RolloutAlarms
 from slipstream.statistics.latency import BOUNDS, quantile, slower
+from slipstream.statistics.shares import wilson
 
 ALL = RolloutAlarms(disagreement=0.2, quality=0.02)
 
@@ -89,7 +90,7 @@ class TestShares:
     def test_intervals_are_those_of_wilson(self) -> None:
         # Brown, Cai, DasGupta (2001) write the same interval; here by its defining equation.
         for count, total in ((1, 1), (3, 40), (250, 1000)):
-            for end in wilson(count, total):
+            for end in wilson(count, total, Z):
                 share = count / total
                 assert abs(share - end) == pytest.approx(2.5758293035489004 * math.sqrt(end * (1 - end) / total))
 

@@ -12,8 +12,8 @@ from hashlib import sha256
 from hmac import compare_digest
 
 from slipstream.errors import BackendError, RequestError, shown
-from slipstream.serving.http.request_limits import number
 from slipstream.serving.message import ANONYMOUS, Caller, Request, Scope
+from slipstream.settings import number
 from slipstream.store.state import IssuedKey
 
 AUTO, REQUIRED, OFF = "auto", "required", "off"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
 import time
 from dataclasses import dataclass
 
-from slipstream.errors import BackendError, RequestError, shown
+from slipstream.errors import RequestError
+from slipstream.settings import number, words
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 MOST_CALLERS = 10_000
@@ -47,13 +47,12 @@ class RequestLimits:
             BackendError: ``setting_invalid``.
         """
         usual = cls()
-        hosts = os.environ.get("SLIPSTREAM_HOSTS") or ""
         return cls(
             body=int(number("SLIPSTREAM_MAX_BODY", usual.body)),
             rows=int(number("SLIPSTREAM_MAX_ROWS", usual.rows)),
             concurrency=int(number("SLIPSTREAM_CONCURRENCY", usual.concurrency)),
             rate=number("SLIPSTREAM_RATE", usual.rate),
-            hosts=LOOPBACK_NAMES | {host_name(name) for name in hosts.split(",") if name.strip()},
+            hosts=LOOPBACK_NAMES | set(map(host_name, words("SLIPSTREAM_HOSTS"))),
         )
 
 
@@ -65,24 +64,6 @@ def host_name(text: str) -> str:
     except ValueError:
         return _PORT.sub("", name)
     return f"[{address}]" if address.version == 6 else str(address)
-
-
-def number(name: str, usual: float) -> float:
-    """What the setting *name* of the environment says, *usual* without it.
-
-    Raises:
-        BackendError: ``setting_invalid``.
-    """
-    text = os.environ.get(name) or ""
-    if not text:
-        return usual
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1e15:
-        raise BackendError(f"{name}: {shown(text)} is no number from 0 on; mend it.", code="setting_invalid")
-    return value
 
 
 class Rate:

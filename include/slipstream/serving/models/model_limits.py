@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
-from slipstream.errors import BackendError, shown
+from slipstream.settings import number, words
 
 
 @dataclass(frozen=True)
@@ -35,24 +34,12 @@ class ModelLimits:
         """
         usual = cls()
         return cls(
-            size=int(_positive("SLIPSTREAM_MAX_MODEL", usual.size)),
-            latency=_positive("SLIPSTREAM_MAX_LATENCY_MS", usual.latency),
+            size=int(number("SLIPSTREAM_MAX_MODEL", usual.size, above_zero=True)),
+            latency=number("SLIPSTREAM_MAX_LATENCY_MS", usual.latency, above_zero=True),
             trusted=pinned_keys(),
         )
 
 
 def pinned_keys() -> frozenset[str]:
     """The names of the only signing keys to believe, by ``SLIPSTREAM_TRUSTED_KEYS``."""
-    keys = os.environ.get("SLIPSTREAM_TRUSTED_KEYS") or ""
-    return frozenset(filter(None, (name.strip() for name in keys.split(","))))
-
-
-def _positive(name: str, usual: float) -> float:
-    text = os.environ.get(name) or ""
-    try:
-        value = float(text) if text else float(usual)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1e15:
-        raise BackendError(f"{name}: {shown(text)} is no number above 0; mend it.", code="setting_invalid")
-    return value
+    return frozenset(words("SLIPSTREAM_TRUSTED_KEYS"))
