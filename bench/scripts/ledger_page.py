@@ -23,8 +23,8 @@ from deltalake import write_deltalake
 
 from slipstream.settings import Settings
 from slipstream.store import Store
+from slipstream.store.delta.heads import LogHead, write_head
 from slipstream.store.events import Event
-from slipstream.store.heads import LogHead, write_head
 from slipstream.store.ledger import _COLUMNS, _hash, _schema
 from slipstream.store.objects import canonical_json
 from slipstream_airflow.ui.reading import StoreReader

@@ -16,7 +16,7 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from slipstream.errors import SlipstreamError
 
 if TYPE_CHECKING:
-    from slipstream.store.stream import Stream
+    from slipstream.store.delta.stream import Stream
 
 LOOKS = 5.0
 """Seconds from one look to the next."""

@@ -15,8 +15,8 @@ import pytest
 
 from slipstream.errors import StoreError
 from slipstream.store import Store
+from slipstream.store.delta.heads import FILE
 from slipstream.store.faultpoints import arrivals
-from slipstream.store.heads import FILE
 
 POINT = "store.io"
 

@@ -15,7 +15,7 @@ from slipstream.commands.verify.check import Verified, verify
 from slipstream.commands.verify.mend import mend
 from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
-from slipstream.store.heads import FILE
+from slipstream.store.delta.heads import FILE
 
 PREDICTIONS = pa.table({"prediction_id": [f"{number:032x}" for number in range(500)], "version": [1] * 500})
 

@@ -16,9 +16,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 from slipstream.duck import duck
+from slipstream.store.delta.stream import Stream
 from slipstream.store.faultpoints import faultpoint
 from slipstream.store.objects import canonical_json
-from slipstream.store.stream import Stream
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -3,7 +3,7 @@
 An append is a compare-and-swap on the version of the table that was read: the writer folds what is new, checks its
 precondition, and commits the next event with no retry below; who loses reads again and decides again. Order is the
 event's ``seq``; times are for people. The chain is checked as it is read, and its end against the table's head
-(:mod:`slipstream.store.heads`).
+(:mod:`slipstream.store.delta.heads`).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from slipstream.errors import Conflict, StoreError
-from slipstream.store.delta import back_off, lost_race, open_table, readable
+from slipstream.store.delta.access import back_off, lost_race, open_table, readable
+from slipstream.store.delta.heads import LogHead, read_head, write_head
 from slipstream.store.events import RUN, events_of
 from slipstream.store.faultpoints import faultpoint
-from slipstream.store.heads import LogHead, read_head, write_head
 from slipstream.store.location import Location
 from slipstream.store.objects import canonical_json
 from slipstream.store.state import Event, State, fold, position

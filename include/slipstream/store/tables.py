@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipstream.errors import ChecksumMismatch, Conflict, NotFound
-from slipstream.store.checked import CHECKSUMS, named_digest
-from slipstream.store.delta import back_off, lost_race, open_table, readable
-from slipstream.store.delta_files import add_file, replace_files
+from slipstream.store.delta.access import back_off, lost_race, open_table, readable
+from slipstream.store.delta.add_files import add_file, replace_files
+from slipstream.store.delta.checksums import CHECKSUMS, named_digest
+from slipstream.store.delta.data_files import TablePlaces
+from slipstream.store.delta.heads import check_table_head, read_head, write_table_head
+from slipstream.store.delta.stream import Stream
 from slipstream.store.faultpoints import faultpoint
-from slipstream.store.heads import check_table_head, read_head, write_table_head
 from slipstream.store.objects import sha256_file
-from slipstream.store.stream import Stream
-from slipstream.store.table_places import TablePlaces
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,7 +9,7 @@ from pathlib import Path
 from slipstream.errors import SlipstreamError
 from slipstream.store import Store
 from slipstream.store.bucket import Listed
-from slipstream.store.checked import named_digest
+from slipstream.store.delta.checksums import named_digest
 
 LEDGER, OBJECTS, TABLES, VERSIONS, BENTOS = "ledger", "objects", "tables", "versions", "bentos"
 

@@ -11,7 +11,7 @@ from slipstream.commands.verify.check import Finding, Verified
 from slipstream.commands.verify.items import LEDGER, OBJECTS, TABLES
 from slipstream.errors import SlipstreamError
 from slipstream.store import Store
-from slipstream.store.checked import named_digest
+from slipstream.store.delta.checksums import named_digest
 from slipstream.store.objects import sha256_file
 
 HEAD = "head_damaged"

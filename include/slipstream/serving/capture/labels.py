@@ -18,8 +18,8 @@ from slipstream.serving.capture.rows import warm
 from slipstream.serving.version.json_body import parse
 from slipstream.serving.version.loaded import LoadedVersion
 from slipstream.store import Store
+from slipstream.store.delta.stream import Stream
 from slipstream.store.labels import TABLE, Label, deliver_newest, in_order
-from slipstream.store.stream import Stream
 
 _ID = re.compile(r"^[0-9a-f]{32}$", re.ASCII)
 _FIELDS = ("id", "label", "time")

@@ -32,8 +32,8 @@ from slipstream.serving.version.answer import Answered
 from slipstream.serving.version.input_warnings import SMALL
 from slipstream.serving.version.loaded import LoadedVersion
 from slipstream.store import Store
+from slipstream.store.delta.stream import Stream
 from slipstream.store.predictions import TABLE
-from slipstream.store.stream import Stream
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from slipstream.errors import Conflict, StoreError
-from slipstream.store.delta import back_off, lost_race, open_table, readable
-from slipstream.store.delta_files import add_file, file_name
-from slipstream.store.heads import check_table_head, read_head, write_table_head
+from slipstream.store.delta.access import back_off, lost_race, open_table, readable
+from slipstream.store.delta.add_files import add_file, file_name
+from slipstream.store.delta.heads import check_table_head, read_head, write_table_head
 from slipstream.store.location import Location
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slipstream.store.checked import DIGITS
+from slipstream.store.delta.checksums import DIGITS
 from slipstream.store.faultpoints import faultpoint
 from slipstream.store.files import atomic_copy
 from slipstream.store.location import Location

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slipstream.errors import NotFound, StoreError
-from slipstream.store.delta import open_table
+from slipstream.store.delta.access import open_table
 from slipstream.store.faultpoints import faultpoint
 from slipstream.store.files import atomic_write
 from slipstream.store.location import Location

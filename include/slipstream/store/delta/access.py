@@ -66,5 +66,9 @@ def lost_race(error: Exception, uri: str) -> bool:
 
 
 def back_off(attempt: int) -> None:
-    """Wait a random time that doubles in mean with each attempt, at most 0.64 s."""
+    """Wait a random time that doubles in mean with each attempt, at most 0.64 s.
+
+    Its callers look again at what is there before each attempt and may end with an answer, so they are no mere retries,
+    which a library could make.
+    """
     time.sleep(random.uniform(0, 0.01 * 2 ** min(attempt, 6)))  # noqa: S311 - spreads writers, keeps no secret

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from slipstream.errors import NotFound
 from slipstream.store.bucket import Listed
-from slipstream.store.checked import CHECKSUMS, Checksums, named_digest
-from slipstream.store.delta import readable
-from slipstream.store.delta_files import place_file
+from slipstream.store.delta.access import readable
+from slipstream.store.delta.add_files import place_file
+from slipstream.store.delta.checksums import CHECKSUMS, Checksums, named_digest
 from slipstream.store.files import atomic_copy
 from slipstream.store.location import Location
 
