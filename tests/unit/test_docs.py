@@ -31,7 +31,7 @@ CODE = [*(ROOT / "include/slipstream").rglob("*.py"), *(ROOT / "plugins").rglob(
 _EVENT = re.compile(
     r'(?<!faultpoint\()"((?:dataset|validation|run|version|approval|deployment|drift|labels|retrain|reproduction|key|model)\.[a-z_]+)"'
 )
-FILES = (".yaml", ".json", ".jsonl", ".skops", ".parquet", ".html")
+FILES = (".py", ".yaml", ".json", ".jsonl", ".skops", ".parquet", ".html")
 
 
 def anchors(text: str) -> set[str]:
@@ -52,7 +52,7 @@ def test_a_stale_page_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "stale" not in text
     assert text.startswith("before\n")
     assert text.endswith("<!-- end -->\nafter\n")
-    assert "| trainer | `sklearn` |" in text
+    assert "| trainer | `sklearn`, `python` |" in text
 
 
 def test_every_spec_key_is_documented() -> None:
@@ -165,7 +165,7 @@ def test_the_site_is_complete_and_takes_nothing_from_elsewhere() -> None:
     config = (ROOT / "mkdocs.yml").read_text()
     listed = {page for entry in yaml.safe_load(config)["nav"] for page in entry.values()}
     assert listed == set(PAGES)
-    assert len(listed) <= 15
+    assert len(listed) <= 18
     assert "font: false" in config
     assert not re.search(r"https?://", config)
 
@@ -188,3 +188,9 @@ def test_the_picture_is_plain() -> None:
         "retrain",
     ]:
         assert word in text
+
+
+@pytest.mark.parametrize("file", ["model.py", "ratio.py"])
+def test_the_shown_model_is_the_one_that_is_there(file: str) -> None:
+    name = f"include/models/credit/{file}"
+    assert f"```python\n# {name}\n{(ROOT / name).read_text()}```" in PAGES["own-model.md"]

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from slipstream.errors import shown
+from slipstream.hints import nearest
 from slipstream.spec.plain import FileValues
 from slipstream.spec.signatures import table, wrong_arguments
-from slipstream.spec.values import Place, SpecProblem, as_written, nearest, unknown
+from slipstream.spec.values import Place, SpecProblem, as_written, unknown
 
 Takes = Literal["number", "word", "any"]
 KINDS = ("numbers", "words", "dates")

@@ -8,7 +8,6 @@ source that defines them (:mod:`slipstream.bundle.project_code`).
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Any
 
 from slipstream.bundle.project_code import FILE, ProjectCode, read_code
 from slipstream.errors import SlipstreamError, SpecError, StageError, shown
+from slipstream.hints import did_you_mean
 from slipstream.spec.model import ModelSpec
 from slipstream.trainers.fitting import fitted
 
@@ -86,8 +86,7 @@ class PythonTrainer:
         function: Callable[..., Any] | None = getattr(module, self.function, None)
         if function is None or not callable(function):
             own = [word for word, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
-            near = difflib.get_close_matches(self.function, own, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it has: {', '.join(own) or 'none'}."
+            hint = did_you_mean(self.function, own, "it has")
             message = f"{spec.name}/{FILE}: no function {self.function!r}; {hint}"
             raise SpecError(message, code="code_function_unknown")
         try:

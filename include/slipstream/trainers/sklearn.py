@@ -102,10 +102,9 @@ class SklearnTrainer:
             raise SpecError(message, code="spec_estimator_unknown")
         module, _, name = self.estimator.rpartition(".")
         kind = getattr(importlib.import_module(module), name)
+        given = {key: value for key, value in self.parameters.items() if key not in POINTING}
         try:
-            estimator = kind(
-                **_SET.get(name, {}) | {key: value for key, value in self.parameters.items() if key not in POINTING}
-            )
+            estimator = kind(**{**_SET.get(name, {}), **given})
         except TypeError as error:
             message = f"{spec.name}: train.trainer.parameters: {error}; take it out."
             raise SpecError(message, code="spec_parameter_unknown") from error
