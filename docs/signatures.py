@@ -23,6 +23,10 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from signatures_boosters import boosters
+
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "include/slipstream/spec/signatures.json"
 _SIDES = {"left": "[)", "right": "(]", "both": "[]", "neither": "()"}
@@ -45,7 +49,7 @@ _PLAIN = {str: "text", bool: "flag", int: "whole", float: "number", list: "list"
 
 
 def signatures() -> dict[str, Any]:
-    """The whole table: slot -> word -> arguments, and the same of estimators and expectations."""
+    """The whole table: slot -> word -> arguments, and the same of estimators, boosters and expectations."""
     from slipstream.slots import SLOTS
     from slipstream_airflow.notifiers import ALERT
 
@@ -56,6 +60,7 @@ def signatures() -> dict[str, Any]:
         },
         "estimators": _estimators(),
         "steps": _steps(),
+        "boosters": boosters(),
         "expectations": _expectations(),
     }
 
@@ -215,7 +220,7 @@ def text() -> str:
     """The table as it is kept: one argument a line."""
     lines = []
     for part, kinds in signatures().items():
-        lines.append(f" {json.dumps(part)}: {_block(kinds, 2, 3 if part == 'slots' else 2)}")
+        lines.append(f" {json.dumps(part)}: {_block(kinds, 2, 3 if part in ('slots', 'boosters') else 2)}")
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 

@@ -24,13 +24,13 @@ class Slot(Generic[T]):
         name: The word for it in model.yaml, in errors and in the entry-point group.
         contract: The protocol that each back end keeps.
         builtin: Word -> ``module:Class``, imported only when chosen.
-        extras: Word -> the module that must be installed first; the extra has the same name as the word.
+        extras: Word -> the extra that must be installed first, and the module by which that is seen.
     """
 
     name: str
     contract: type[T]
     builtin: Mapping[str, str]
-    extras: Mapping[str, str] = field(default_factory=dict)
+    extras: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def build(self, config: Mapping[str, Any], *, allow_code: bool = False) -> T:
         """The back end that ``config["type"]`` names, made with the other keys as arguments.
@@ -74,9 +74,9 @@ class Slot(Generic[T]):
         return sorted({*self.builtin, *(point.name for point in entry_points(group=f"slipstream.{self.name}"))})
 
     def _check_extra(self, word: str) -> None:
-        needs = self.extras.get(word)
+        extra, needs = self.extras.get(word, ("", ""))
         if needs and find_spec(needs) is None:
-            hint = f"pip install --require-hashes -r requirements-{word}.txt"
+            hint = f"pip install --require-hashes -r requirements-{extra}.txt"
             message = f"{self.name} {word!r} needs {needs!r}, which is not installed; {hint}."
             raise BackendError(message, code="missing_extra")
 

@@ -190,7 +190,11 @@ TRAINER: Slot[Trainer] = Slot(
     {
         "sklearn": "slipstream.trainers.sklearn:SklearnTrainer",
         "python": "slipstream.trainers.python:PythonTrainer",
+        "lightgbm": "slipstream.trainers.lightgbm:LightgbmTrainer",
+        "xgboost": "slipstream.trainers.xgboost:XgboostTrainer",
+        "catboost": "slipstream.trainers.catboost:CatboostTrainer",
     },
+    {word: ("boosting", word) for word in ("lightgbm", "xgboost", "catboost")},
 )
 EXPLAINER: Slot[Explainer] = Slot(
     "explainer",
@@ -199,7 +203,7 @@ EXPLAINER: Slot[Explainer] = Slot(
         "permutation": "slipstream.explainers.permutation:PermutationExplainer",
         "shap": "slipstream.explainers.shap:ShapExplainer",
     },
-    {"shap": "shap"},
+    {"shap": ("shap", "shap")},
 )
 TARGET: Slot[Target] = Slot(
     "target",

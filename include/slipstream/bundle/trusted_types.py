@@ -64,6 +64,18 @@ _IMBALANCED: Mapping[str, str] = {
 }
 
 
+_BOOSTERS = (
+    "catboost.core.CatBoostClassifier",
+    "catboost.core.CatBoostRegressor",
+    "lightgbm.basic.Booster",
+    "lightgbm.sklearn.LGBMClassifier",
+    "lightgbm.sklearn.LGBMRegressor",
+    "xgboost.core.Booster",
+    "xgboost.sklearn.XGBClassifier",
+    "xgboost.sklearn.XGBRegressor",
+)
+
+
 def _paths(library: str, names: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(f"{library}.{module}.{name}" for module, listed in names.items() for name in listed.split())
 
@@ -77,7 +89,10 @@ TRUSTED: tuple[str, ...] = (
     "scipy._lib.array_api_compat.numpy._aliases.asarray",
     "scipy.interpolate._bsplines.BSpline",
     "slipstream.trainers.date_parts.DateParts",
+    "slipstream.trainers.catboost_labels.FlatCatBoostClassifier",
     "slipstream.trainers.texts.Texts",
+    "slipstream.trainers.xgboost_labels.LabelXGBClassifier",
+    *_BOOSTERS,
     *_paths("sklearn", _SKLEARN),
     *_paths("imblearn", _IMBALANCED),
 )

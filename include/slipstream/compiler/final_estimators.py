@@ -12,6 +12,7 @@ from slipstream.compiler.features import Columns, through
 from slipstream.compiler.program import Floats, Link, NotCompiled
 from slipstream.compiler.trees import boosting as trees_boosting
 from slipstream.compiler.trees import sklearn as trees
+from slipstream.compiler.trees.catboost import from_catboost
 from slipstream.compiler.trees.sklearn import Ensemble
 
 
@@ -39,6 +40,8 @@ def head(model: Any, columns: Columns) -> tuple[Ensemble | Weights, Columns]:
         columns = through(model._preprocessor, columns)
     if library == "lightgbm":
         columns = trees_boosting.whole_categories(model, columns)
+    if known is trees_boosting.from_xgboost:
+        columns = trees_boosting.known_categories(model, columns)
     return known(model), columns
 
 
@@ -73,4 +76,8 @@ _HEADS: dict[str, Callable[[Any], Ensemble | Weights]] = {
     "lightgbm.LGBMRegressor": trees_boosting.from_lightgbm,
     "xgboost.XGBClassifier": trees_boosting.from_xgboost,
     "xgboost.XGBRegressor": trees_boosting.from_xgboost,
+    "slipstream.LabelXGBClassifier": trees_boosting.from_xgboost,
+    "catboost.CatBoostClassifier": from_catboost,
+    "catboost.CatBoostRegressor": from_catboost,
+    "slipstream.FlatCatBoostClassifier": from_catboost,
 }

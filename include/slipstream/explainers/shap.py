@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from slipstream.errors import BackendError
+from slipstream.explainers.boosters import booster_contributions, booster_scores, library_of
 from slipstream.explainers.sample import MOST_ROWS, SHOWN_POINTS, answers, case_rows, plain, ranked, sample
 from slipstream.slots import Explanation
 from slipstream.spec.model import ModelSpec
@@ -82,9 +83,12 @@ def _contributions(spec: ModelSpec, estimator: Any, inputs: Any) -> tuple[Any, A
         )
         raise BackendError(message, code="explainer_unsuitable")
     model, prepare = steps["model"], steps["prepare"]
-    prepared = np.asarray(prepare.transform(inputs), dtype=np.float64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        prepared = prepare.transform(inputs)
+        if library_of(model):
+            return _summed(spec, *booster_contributions(model, prepared), estimator, inputs)
+        prepared = np.asarray(prepared, dtype=np.float64)
         try:
             if hasattr(model, "coef_"):
                 background = prepared[:: max(1, len(prepared) // BACKGROUND)]
@@ -95,13 +99,19 @@ def _contributions(spec: ModelSpec, estimator: Any, inputs: Any) -> tuple[Any, A
             name = type(model).__name__
             message = f"explain: SHAP has no exact method for {name} ({error}); use explain: {{type: permutation}}."
             raise BackendError(message, code="explainer_unsuitable") from error
-    values, bases = np.asarray(explanation.values), np.asarray(explanation.base_values)
+    return _summed(spec, np.asarray(explanation.values), np.asarray(explanation.base_values), estimator, inputs)
+
+
+def _summed(spec: ModelSpec, values: Any, bases: Any, estimator: Any, inputs: Any) -> tuple[Any, Any]:
+    """The contributions of the class that is explained, summed back to the inputs."""
+    import numpy as np
+
     if values.ndim == 3:
         values, bases = _of_class(
             spec, values, np.broadcast_to(bases, (len(values), values.shape[2])), estimator, inputs
         )
     bases = np.broadcast_to(bases.reshape(len(bases), -1)[:, 0] if bases.ndim else bases, (len(values),))
-    return _by_input(values, _origins(prepare, spec.inputs), len(spec.inputs)), bases
+    return _by_input(values, _origins(estimator.named_steps["prepare"], spec.inputs), len(spec.inputs)), bases
 
 
 def _of_class(spec: ModelSpec, values: Any, bases: Any, estimator: Any, inputs: Any) -> tuple[Any, Any]:
@@ -161,8 +171,8 @@ def _scale(spec: ModelSpec, estimator: Any, inputs: Any, totals: Any) -> str:
             reached = {spec.target: (totals, predicted), f"log of {spec.target}": (np.exp(totals), predicted)}
         else:
             reached = {"probability": (totals, predicted), "log-odds": (1 / (1 + np.exp(-totals)), predicted)}
-    if spec.task == "multiclass" and hasattr(estimator, "decision_function"):
-        reached["score of the likeliest class"] = (totals, estimator.decision_function(inputs).max(axis=1))
+    if spec.task == "multiclass" and (scores := _scores(estimator, inputs)) is not None:
+        reached["score of the likeliest class"] = (totals, scores.max(axis=1))
     missed = {
         unit: float(np.max(np.abs(got - wanted) / (1 + np.abs(wanted)))) for unit, (got, wanted) in reached.items()
     }
@@ -174,3 +184,11 @@ def _scale(spec: ModelSpec, estimator: Any, inputs: Any, totals: Any) -> str:
         )
         raise BackendError(message, code="explainer_unsuitable")
     return unit
+
+
+def _scores(estimator: Any, inputs: Any) -> Any:
+    """The scores behind the probabilities, shape ``(n, classes)``; None where the model tells none."""
+    model = estimator.named_steps["model"]
+    if library_of(model):
+        return booster_scores(model, estimator.named_steps["prepare"].transform(inputs))
+    return estimator.decision_function(inputs) if hasattr(estimator, "decision_function") else None

@@ -96,7 +96,7 @@ def lineage(sources: Sources) -> dict[str, Any]:
         "boundaries": msgspec.to_builtins(sources.training.boundaries),
         "seed": sources.training.seed,
         "threads": sources.training.threads,
-        "libraries": library_versions(),
+        "libraries": sources.training.libraries | library_versions(),
         "machine": _machine(),
     }
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from slipstream.errors import shown
 from slipstream.hints import nearest
+from slipstream.spec.boosters import BOOSTERS, booster_problems
 from slipstream.spec.estimators import CLASSIFIERS, REFUSED, REGRESSORS, SETTLED
 from slipstream.spec.expectations import EXPECTATIONS
 from slipstream.spec.plain import FileValues
@@ -41,9 +42,13 @@ def backend_problems(values: FileValues, allow_code: bool) -> Iterator[SpecProbl
     for place, slot, config in chosen:
         if isinstance(config, Mapping):
             yield from _backend(place, slot, config, allow_code)
-    if values.text("train", "trainer", "type") == "sklearn":
+    word = values.text("train", "trainer", "type")
+    if word == "sklearn":
         yield from _estimator(values)
         yield from prepare_problems(values)
+    elif word in BOOSTERS:
+        trainer = values.value("train", "trainer")
+        yield from booster_problems(word, values.task, tuple(values.inputs), trainer, ("train", "trainer"))
     for place, rule in values.parts("contract", "expectations"):
         yield from _expectation(place, rule)
 

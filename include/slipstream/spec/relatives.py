@@ -21,13 +21,18 @@ _RELATIVES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
         ("lasso", "elasticnet", "huber", "poisson", "gamma", "tweedie"), ("LogisticRegression", "PoissonRegressor")
     ),
-    **dict.fromkeys(("xgb", "xgboost", "lgbm", "lightgbm", "catboost"), _BOOSTING),
     **dict.fromkeys(("naivebayes", "nb"), ("GaussianNB", "BernoulliNB")),
     **dict.fromkeys(("gaussiannb", "multinomialnb", "bernoullinb", "complementnb"), ("GaussianNB", "Ridge")),
     **dict.fromkeys(("knn",), ("KNeighbors",)),
     **dict.fromkeys(("isolationforest", "randomtrees"), ("RandomForest",)),
 }
 """Stem of a name, in small letters -> stems of those that do the same in another way, nearest first."""
+_TRAINERS = {
+    **dict.fromkeys(("lgbm", "lightgbm"), "lightgbm"),
+    **dict.fromkeys(("xgb", "xgboost", "xgbrf"), "xgboost"),
+    "catboost": "catboost",
+}
+"""Stem of a name -> the trainer that fits it."""
 _MOST = 3
 
 
@@ -35,6 +40,8 @@ def relatives(estimator: str, allowed: Sequence[str]) -> str:
     """The hint that follows an estimator that is not among those *allowed* for the task."""
     stems = {_stem(path): path for path in allowed}
     stem = _stem(estimator)
+    if stem in _TRAINERS:
+        return f"it has a trainer of its own, write trainer: {{type: {_TRAINERS[stem]}}}"
     near_estimators = [stems[stem]] if stem in stems else [stems[word] for word in _kin(stem) if word in stems]
     if not near_estimators:
         near_estimators = [stems[word] for word in similar(stem, stems, cutoff=0.7)]

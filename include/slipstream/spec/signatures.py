@@ -23,7 +23,7 @@ Signature = Mapping[str, Mapping[str, Any]]
 
 @cache
 def table() -> dict[str, Any]:
-    """The whole table: ``slots``, ``estimators`` and ``expectations``."""
+    """The whole table: ``slots``, ``estimators``, ``boosters`` and ``expectations``."""
     signatures: dict[str, Any] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
     return signatures
 
@@ -110,6 +110,7 @@ def span(kind: Sequence[Any]) -> str:
 
 
 _FITS: dict[str, Callable[[Sequence[Any], Any], bool]] = {
+    "any": lambda _, value: True,
     "text": lambda _, value: isinstance(value, str),
     "filled": lambda _, value: isinstance(value, str) and bool(value),
     "column": lambda _, value: isinstance(value, str) and bool(value),
@@ -125,6 +126,7 @@ _FITS: dict[str, Callable[[Sequence[Any], Any], bool]] = {
     "mapping": lambda _, value: isinstance(value, dict),
 }
 _TOLD: dict[str, Callable[[Sequence[Any]], str]] = {
+    "any": lambda _: "anything",
     "text": lambda _: "a text",
     "filled": lambda _: "a text",
     "column": lambda _: "the name of a column",

@@ -13,6 +13,7 @@ from slipstream.slots import TRAINER, Coded
 from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 from slipstream.store.state import State
+from slipstream.training.aside import fit_candidate
 from slipstream.training.candidate import Trained, Training
 from slipstream.training.labels import Label, classes_of, coded, weighed
 from slipstream.training.split import Split, split
@@ -46,9 +47,9 @@ def train(spec: ModelSpec, store: Store, dataset: str, *, actor: str = "", reaso
             ``code_changed``: a Python file that makes the model was edited meanwhile.
     """
     doubt = refuse_otherwise(spec, store, dataset)
-    code, libraries = _made_with(spec)
-    made_with = {"code": code.digest, "libraries": libraries} if code.files or libraries else {}
-    key = run_key(STAGE, spec.part(*READS), {"dataset": dataset} | made_with)
+    made_with = code, libraries = _made_with(spec)
+    inputs = {"code": code.digest, "libraries": libraries} if code.files or libraries else {}
+    key = run_key(STAGE, spec.part(*READS), {"dataset": dataset} | inputs)
 
     def why(_: Trained, state: State) -> dict[str, str]:
         request = state.model(spec.name).retrain
@@ -60,7 +61,7 @@ def train(spec: ModelSpec, store: Store, dataset: str, *, actor: str = "", reaso
         spec,
         store,
         key,
-        lambda run: _train(spec, store, dataset, run, doubt, code),
+        lambda run: _train(spec, store, dataset, run, doubt, made_with),
         result=Trained,
         actor=actor,
         record=why,
@@ -76,13 +77,16 @@ def _made_with(spec: ModelSpec) -> tuple[ProjectCode, dict[str, str]]:
 
     trainer = TRAINER.build(spec.train.trainer, allow_code=spec.allow_code)
     code = ProjectCode(trainer.code(spec)) if isinstance(trainer, Coded) else NO_CODE
-    needs = TRAINER.extras.get(spec.train.trainer["type"])
+    _, needs = TRAINER.extras.get(spec.train.trainer["type"], ("", ""))
     return code, versions_of({*code.imports, *filter(None, [needs])})
 
 
-def _train(spec: ModelSpec, store: Store, dataset: str, run: str, doubt: str, code: ProjectCode) -> Trained:
+def _train(
+    spec: ModelSpec, store: Store, dataset: str, run: str, doubt: str, made_with: tuple[ProjectCode, dict[str, str]]
+) -> Trained:
     from slipstream.bundle import skops_file
 
+    code, libraries = made_with
     cut = split(spec, store, dataset)
     counts = cut.counts()
     frame = cut.frame("train")
@@ -93,14 +97,15 @@ def _train(spec: ModelSpec, store: Store, dataset: str, run: str, doubt: str, co
     trainer = TRAINER.build(weighed(spec, spec.train.trainer, classes), allow_code=spec.allow_code)
     rows = frame[[*spec.inputs, spec.target]].copy()
     rows[spec.target] = coded(spec, frame[spec.target], classes)
-    estimator = trainer.fit(spec, rows, spec.seed)
-    if _made_with(spec)[0] != code:
+    estimator = fit_candidate(spec, trainer, frame, rows)
+    if _made_with(spec) != made_with:
         message = f"{spec.name}: its Python files changed while it was trained; train again."
         raise StageError(message, code="code_changed")
     model = store.objects.put(skops_file.dump(estimator, code))
     _log.info("%s: fitted candidate %s", spec.name, run)
     training = _record(spec, cut, counts, classes, doubt)
-    training = replace(training, code={name: store.objects.put(source) for name, source in code.files.items()})
+    sources = {name: store.objects.put(source) for name, source in code.files.items()}
+    training = replace(training, code=sources, libraries=training.libraries | libraries)
     _log.info("%s: %s", spec.name, training.split)
     for warning in training.warnings:
         _log.warning("%s: %s", spec.name, warning)

@@ -7,11 +7,8 @@ from typing import Any
 from slipstream.errors import SpecError, StageError
 from slipstream.label_types import label_values
 from slipstream.spec.model import ModelSpec
+from slipstream.trainers.threads import threads_for
 from slipstream.trainers.traces import forget_traces
-
-CELLS_PER_THREAD = 2_000_000
-"""Histogram boosting gets one thread for so many cells: with less to do, threads that wait for each other on a busy
-machine cost more than they bring (1M cells on 2 cores: 1.2 s by one thread, 1.0 s by two, 9 s by two under load)."""
 
 
 def fitted(spec: ModelSpec, what: str, estimator: Any, frame: Any) -> Any:
@@ -32,7 +29,7 @@ def fitted(spec: ModelSpec, what: str, estimator: Any, frame: Any) -> Any:
     from threadpoolctl import threadpool_limits
 
     inputs = frame[list(spec.inputs)]
-    threads = max(1, min(cpu_count(), inputs.size // CELLS_PER_THREAD))
+    threads = threads_for(inputs.size)
     try:
         # Sums in BLAS come out differently on another number of threads, so it gets one; trees do not depend on it.
         with threadpool_limits({"blas": 1, "openmp": threads}), parallel_config("threading", n_jobs=cpu_count()):

@@ -5,12 +5,20 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from slipstream.errors import SpecError, shown
 from slipstream.spec.model import ModelSpec
 
 _WORDS = {"interaction_cst": ("pairwise", "no_interactions")}
+Meaning = Literal["signs", "groups", "categories"]
+SKLEARN: Mapping[str, Meaning] = {
+    "monotonic_cst": "signs",
+    "interaction_cst": "groups",
+    "categorical_features": "categories",
+}
+POINTING = frozenset(SKLEARN)
+"""The parameters of scikit-learn that point at columns."""
 
 
 @dataclass(frozen=True)
@@ -35,17 +43,28 @@ class Prepared:
         return sum(map(len, self.places.values()))
 
 
-def placed(spec: ModelSpec, parameters: Mapping[str, Any], prepared: Prepared) -> dict[str, Any]:
+def placed(
+    spec: ModelSpec,
+    parameters: Mapping[str, Any],
+    prepared: Prepared,
+    meanings: Mapping[str, Meaning] = SKLEARN,
+) -> dict[str, Any]:
     """The parameters, with those that point at columns put to where the columns stand.
+
+    Args:
+        spec: The model.
+        parameters: As the model file has them.
+        prepared: Where the columns stand.
+        meanings: Which parameters point at columns, and how.
 
     Raises:
         SpecError: ``spec_parameter_invalid``: no such input, or a constraint on what is no number.
     """
     settled = dict(parameters)
-    for name, change in _CHANGES.items():
+    for name, meaning in meanings.items():
         value = settled.get(name)
         if value is not None and value not in _WORDS.get(name, ()):
-            settled[name] = change(_Pointer(spec, name), value, prepared)
+            settled[name] = _CHANGES[meaning](_Pointer(spec, name), value, prepared)
     _apart(spec, settled, prepared)
     return settled
 
@@ -59,6 +78,15 @@ def _apart(spec: ModelSpec, parameters: Mapping[str, Any], prepared: Prepared) -
         if any(signs[place] and place in categories for place in places):
             text = f"input {name!r} stands in categorical_features too; categories neither rise nor fall, take one out"
             raise _Pointer(spec, "monotonic_cst").refuse(text)
+
+
+def categories_of(spec: ModelSpec, parameter: str, value: Any) -> list[str]:
+    """The inputs that *parameter* names as categories, before anything is prepared; none without a value.
+
+    Raises:
+        SpecError: ``spec_parameter_invalid``: no list of inputs.
+    """
+    return [] if value is None else _category_names(_Pointer(spec, parameter), value)
 
 
 @dataclass(frozen=True)
@@ -114,7 +142,7 @@ def _interactions(point: _Pointer, value: Any, prepared: Prepared) -> list[list[
     return [[place for pointed in group for place in prepared.places[point.input(pointed)]] for group in value]
 
 
-def _categorical(point: _Pointer, value: Any, prepared: Prepared) -> list[int]:
+def _category_names(point: _Pointer, value: Any) -> list[str]:
     """Inputs whose values are categories."""
     if not isinstance(value, list):
         raise point.refuse(f"{shown(value)}; write a list of inputs such as [city]")
@@ -122,7 +150,11 @@ def _categorical(point: _Pointer, value: Any, prepared: Prepared) -> list[int]:
         if len(value) != len(point.spec.inputs):
             raise point.refuse(f"{len(value)} truth values for {len(point.spec.inputs)} inputs")
         value = [name for name, chosen in zip(point.spec.inputs, value, strict=True) if chosen]
-    names = [point.input(pointed) for pointed in value]
+    return [point.input(pointed) for pointed in value]
+
+
+def _categorical(point: _Pointer, value: Any, prepared: Prepared) -> list[int]:
+    names = _category_names(point, value)
     for name in names:
         if len(prepared.places[name]) > 1:
             raise point.refuse(f"input {name!r} is a date, whose parts are numbers")
@@ -134,6 +166,8 @@ def _categorical(point: _Pointer, value: Any, prepared: Prepared) -> list[int]:
     return [place for name in names for place in prepared.places[name]]
 
 
-_CHANGES = {"monotonic_cst": _monotonic, "interaction_cst": _interactions, "categorical_features": _categorical}
-POINTING = frozenset(_CHANGES)
-"""The parameters that point at columns."""
+_CHANGES: Mapping[Meaning, Callable[[_Pointer, Any, Prepared], Any]] = {
+    "signs": _monotonic,
+    "groups": _interactions,
+    "categories": _categorical,
+}

@@ -14,12 +14,9 @@ from slipstream.errors import SpecError, shown
 from slipstream.spec.estimators import CALIBRATED, ESTIMATORS
 from slipstream.spec.model import ModelSpec
 from slipstream.trainers.fitting import fitted
-from slipstream.trainers.positions import POINTING, Prepared, placed
+from slipstream.trainers.positions import POINTING, placed
+from slipstream.trainers.preparation import Needs, places_of, preparation
 from slipstream.trainers.prepare_steps import kinds_of, preparation_of
-
-MOST_CATEGORIES = 30
-"""With one-hot encoding: the rarest values of a column beyond so many share one indicator."""
-
 
 _SET: Mapping[str, Mapping[str, Any]] = {
     # Indicators of which one follows from the rest have no covariance that can be inverted.
@@ -73,21 +70,24 @@ class SklearnTrainer:
             message = f"{spec.name}: train.trainer.parameters.{next(iter(points))}: not beside prepare; take one out."
             raise SpecError(message, code="spec_parameter_invalid")
         if points:
-            model.set_params(**placed(spec, points, _prepared(before[0][1], inputs, model)))
+            # Histogram boosting keeps a bin for each category.
+            most = getattr(model, "max_bins", len(inputs))
+            model.set_params(**placed(spec, points, places_of(before[0][1], inputs, most)))
         if self.estimator in CALIBRATED:
             model = _calibrated(model)
         return fitted(spec, self.estimator, Pipeline([*before, ("model", model)]), frame)
 
     def _before(self, spec: ModelSpec, inputs: Any, model: Any) -> list[tuple[str, Any]]:
         """The steps of the pipeline that stand before the model."""
+        needs = _needs(model, self.estimator)
         if not self.prepare:
-            return [("prepare", _preparation(inputs, model, self.estimator))]
+            return [("prepare", preparation(inputs, needs))]
         from sklearn.compose import ColumnTransformer
         from sklearn.pipeline import Pipeline
 
         branches, behind = preparation_of(spec, self.prepare, kinds_of(inputs))
         named = {name for branch in branches for name in branch.columns}
-        rest = _preparation(inputs.drop(columns=list(named)), model, self.estimator)
+        rest = preparation(inputs.drop(columns=list(named)), needs)
         parts = [
             (f"steps_{number}", Pipeline(list(branch.steps)), list(branch.columns))
             for number, branch in enumerate(branches)
@@ -119,70 +119,13 @@ def _calibrated(model: Any) -> Any:
     return CalibratedClassifierCV(model, method="sigmoid", cv=5, ensemble=False)
 
 
-def _prepared(prepare: Any, inputs: Any, model: Any) -> Prepared:
-    """Where each input stands behind the preparation, which makes of a date its parts."""
-    from slipstream.compiler.dates import PARTS
-
-    places: dict[str, list[int]] = {}
-    for part, _, names in prepare.transformers:
-        for name in names:
-            first = sum(map(len, places.values()))
-            places[name] = list(range(first, first + (len(PARTS) if part == "dates" else 1)))
-    numbers = frozenset(name for part, _, names in prepare.transformers if part == "numbers" for name in names)
-    most = getattr(model, "max_bins", len(inputs))  # histogram boosting keeps a bin for each category
-    return Prepared(places, numbers, lambda name: int(inputs[name].nunique()), most)
-
-
-def _preparation(inputs: Any, model: Any, path: str) -> Any:
+def _needs(model: Any, path: str) -> Needs:
     """Scaling for what measures distances, numbers for words in trees, imputation for what cannot miss a value."""
-    from sklearn.compose import ColumnTransformer
     from sklearn.utils import get_tags
 
-    from slipstream.trainers.date_parts import DateParts, holds_dates
-
-    texts = [name for name in inputs.columns if inputs[name].dtype == object]
-    dates = [name for name in texts if holds_dates(inputs[name])]
-    words = [name for name in texts if name not in dates]
-    numbers = [name for name in inputs.columns if name not in texts]
-    takes_missing = get_tags(model).input_tags.allow_nan
-    parts = []
-    if numbers:
-        parts.append(("numbers", _numbers(takes_missing, path), numbers))
-    if words:
-        parts.append(("words", _words(takes_missing, path), words))
-    if dates:
-        after = _numbers(takes_missing, path)
-        parts.append(("dates", DateParts() if after == "passthrough" else _behind(DateParts(), after), dates))
-    return ColumnTransformer(parts, verbose_feature_names_out=False)
-
-
-def _numbers(takes_missing: bool, path: str) -> Any:
-    from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import MinMaxScaler, StandardScaler
-
-    steps: list[tuple[str, Any]] = []
-    if not takes_missing:
-        steps.append(("impute", SimpleImputer(strategy="median", keep_empty_features=True)))
-    if path in _COUNTING:
-        steps.append(("scale", MinMaxScaler(clip=True)))
-    elif not path.startswith(_UNSCALED):
-        steps.append(("scale", StandardScaler()))
-    return Pipeline(steps) if steps else "passthrough"
-
-
-def _behind(first: Any, rest: Any) -> Any:
-    from sklearn.pipeline import Pipeline
-
-    return Pipeline([("parts", first), *rest.steps])
-
-
-def _words(takes_missing: bool, path: str) -> Any:
-    """Encodes words; a word not seen in training counts as missing, or as the rare words' indicator."""
-    import numpy as np
-    from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
-
-    if not path.startswith(_TREES):
-        return OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MOST_CATEGORIES, sparse_output=False)
-    absent = np.nan if takes_missing else -1
-    return OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=absent, encoded_missing_value=absent)
+    return Needs(
+        takes_missing=get_tags(model).input_tags.allow_nan,
+        scaled=not path.startswith(_UNSCALED),
+        counts=path in _COUNTING,
+        indicators=not path.startswith(_TREES),
+    )

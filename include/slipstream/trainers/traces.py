@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -52,4 +53,41 @@ def _hist_boosting(model: Any) -> None:
         before.transformers = before.transformers_[:2]
 
 
-_TRACES: dict[str, Callable[[Any], None]] = {"sklearn.BaseHistGradientBoosting": _hist_boosting}
+def _lightgbm(model: Any) -> None:
+    """How many threads it was fitted with, which its text tells."""
+    booster = getattr(model, "_Booster", None)
+    if booster is None:
+        return
+    for name in [name for name in booster.params if name in _LIGHTGBM_THREADS]:
+        booster.params[name] = 1
+    state = booster.__getstate__()
+    state["_handle"] = re.sub(r"(?m)^\[num_threads: -?\d+\]$", "[num_threads: 1]", state["_handle"])
+    booster.free_dataset()
+    booster.__setstate__(state)
+
+
+_LIGHTGBM_THREADS = ("num_threads", "n_jobs", "nthread", "nthreads", "num_thread")
+
+
+def _xgboost(model: Any) -> None:
+    """How many threads it was fitted with."""
+    if hasattr(model, "_Booster"):
+        model.get_booster().set_param({"nthread": 1})
+
+
+def _catboost(model: Any) -> None:
+    """A random name, the hour, and how many threads it was fitted with."""
+    model._init_params.pop("thread_count", None)
+    if not model.is_fitted():
+        return
+    metadata = model.get_metadata()
+    metadata["model_guid"] = metadata["train_finish_time"] = ""
+    metadata["params"] = re.sub(r'"thread_count":-?\d+', '"thread_count":1', metadata["params"])
+
+
+_TRACES: dict[str, Callable[[Any], None]] = {
+    "sklearn.BaseHistGradientBoosting": _hist_boosting,
+    "lightgbm.LGBMModel": _lightgbm,
+    "xgboost.XGBModel": _xgboost,
+    "catboost.CatBoost": _catboost,
+}

@@ -61,16 +61,21 @@ def coded(spec: ModelSpec, target: Any, classes: tuple[Label, ...]) -> Any:
 
 
 def weighed(spec: ModelSpec, trainer: Mapping[str, Any], classes: tuple[Label, ...]) -> dict[str, Any]:
-    """The trainer's configuration with the labels of ``class_weight`` as the estimator sees them.
+    """The trainer's configuration with the labels of ``class_weight`` or ``class_weights`` as they are fitted.
 
     Raises:
         SpecError: ``spec_parameter_invalid``: a label that is none, or one named twice.
     """
     parameters = dict(trainer.get("parameters") or {})
-    weights = parameters.get("class_weight")
-    if not isinstance(weights, Mapping):
-        return dict(trainer)
-    place = f"{spec.name}: train.trainer.parameters.class_weight"
+    for name in ("class_weight", "class_weights"):
+        if isinstance(parameters.get(name), Mapping):
+            parameters[name] = _by_code(spec, name, parameters[name], classes)
+    return {**trainer, "parameters": parameters} if "parameters" in trainer else dict(trainer)
+
+
+def _by_code(spec: ModelSpec, name: str, weights: Mapping[Any, Any], classes: tuple[Label, ...]) -> dict[Any, Any]:
+    """The weights of all labels, by what stands for each when it is fitted."""
+    place = f"{spec.name}: train.trainer.parameters.{name}"
     listed = ", ".join(map(shown, classes))
     by_label: dict[Label, Any] = {}
     for key, weight in weights.items():
@@ -84,8 +89,7 @@ def weighed(spec: ModelSpec, trainer: Mapping[str, Any], classes: tuple[Label, .
         by_label[label] = weight
     codes = dict(zip(classes, (0, 1), strict=True)) if spec.task == "binary" else {label: label for label in classes}
     # As scikit-learn has it, a label that is not named weighs 1.
-    parameters["class_weight"] = {codes[label]: by_label.get(label, 1) for label in classes}
-    return {**trainer, "parameters": parameters}
+    return {codes[label]: by_label.get(label, 1) for label in classes}
 
 
 def match_label(written_label: Any, classes: tuple[Label, ...]) -> Label | None:

@@ -25,6 +25,9 @@ _XGBOOST: dict[str, Link] = {
     **dict.fromkeys(("count:poisson", "reg:gamma", "reg:tweedie"), "exp"),
 }
 
+_LIGHT_ZERO = float(np.float32(1e-35))
+_LIGHT_INFINITY = 1e300
+
 
 def from_lightgbm(model: Any) -> Ensemble:
     """The trees of a LightGBM classifier or regressor."""
@@ -39,6 +42,16 @@ def from_lightgbm(model: Any) -> Ensemble:
     trees = tuple(_light_tree(tree["tree_structure"], tree["tree_index"] % scores) for tree in dump["tree_info"])
     divide = float(max(1, len(trees) // scores)) if dump["average_output"] else 1.0
     return Ensemble(trees, (0.0,) * scores, divide=divide, link=link, gain=gain, single=False)
+
+
+def known_categories(model: Any, columns: Columns) -> Columns:
+    """The columns, of which those that XGBoost splits by categories come from an encoder."""
+    types = model.get_booster().feature_types or []
+    for kind, column in zip(types, columns, strict=False):
+        # It takes fractions between -1 and 0 for no category, and cuts others.
+        if kind == "c" and not column.finite:
+            raise NotCompiled(f"XGBoost's categories of input {column.source!r} come from no encoder")
+    return columns
 
 
 def whole_categories(model: Any, columns: Columns) -> Columns:
@@ -75,9 +88,21 @@ def _light_tree(root: Any, target: int) -> Tree:
         if node["decision_type"] == "==":
             members[at] = tuple(sorted(map(float, node["threshold"].split("||"))))
         else:
-            tree.threshold[at] = node["threshold"]
+            tree.threshold[at] = _light_threshold(node["threshold"])
             tree.missing_left[at] = _light_missing(node)
     return Tree(**{**vars(tree), "members": members})
+
+
+def _light_threshold(threshold: float) -> float:
+    """The threshold for values as they are.
+
+    LightGBM takes values next to zero for zero before it compares, and writes 1e300 for the bound that nothing exceeds.
+    """
+    if threshold >= _LIGHT_INFINITY:
+        return math.inf
+    if -_LIGHT_ZERO <= threshold < 0:
+        return math.nextafter(-_LIGHT_ZERO, -math.inf)
+    return _LIGHT_ZERO if 0 <= threshold < _LIGHT_ZERO else threshold
 
 
 def _light_missing(node: Any) -> bool:
@@ -121,23 +146,37 @@ def _base(text: str, scores: int, link: Link) -> tuple[float, ...]:
 
 
 def _gradient_tree(tree: Any, target: int) -> Tree:
-    if any(tree["split_type"]):
-        raise NotCompiled("XGBoost's categorical splits are not compiled")
     if int(tree["tree_param"]["size_leaf_vector"]) > 1:
         raise NotCompiled("XGBoost's vector leaves are not compiled")
-    left = np.array(tree["left_children"], dtype=np.int64)
+    left, right = (np.array(tree[f"{side}_children"], dtype=np.int64) for side in ("left", "right"))
+    missing_left = np.array(tree["default_left"], dtype=bool)
+    members = _gradient_members(tree)
+    # The categories of a split go right; members of a node of ours go left.
+    for node in members:
+        left[node], right[node], missing_left[node] = right[node], left[node], not missing_left[node]
     # Thresholds are doubles of single-precision numbers; leaves keep their value in the same place.
     conditions = np.array(tree["split_conditions"], dtype=np.float32).astype(np.float64)
     return Tree(
         feature=np.array(tree["split_indices"], dtype=np.int64),
         threshold=conditions,
         left=left,
-        right=np.array(tree["right_children"], dtype=np.int64),
-        missing_left=np.array(tree["default_left"], dtype=bool),
+        right=right,
+        missing_left=missing_left,
         leaf=left == -1,
         value=conditions,
         target=target,
+        members=members,
     )
+
+
+def _gradient_members(tree: Any) -> dict[int, tuple[float, ...]]:
+    """Node -> its categories."""
+    found = {}
+    for node, first, count in zip(
+        tree["categories_nodes"], tree["categories_segments"], tree["categories_sizes"], strict=True
+    ):
+        found[int(node)] = tuple(sorted(map(float, tree["categories"][first : first + count])))
+    return found
 
 
 def _blank(nodes: int, target: int) -> Tree:

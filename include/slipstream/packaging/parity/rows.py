@@ -73,7 +73,7 @@ def _near(edge: float) -> list[float]:
     """The threshold, its neighbours in double and in single precision, and the whole numbers around it."""
     with np.errstate(over="ignore"):
         single = np.float32(edge)
-    singles = [float(single), *(float(np.nextafter(single, np.float32(side))) for side in (-np.inf, np.inf))]
+        singles = [float(single), *(float(np.nextafter(single, np.float32(side))) for side in (-np.inf, np.inf))]
     doubles = [edge, math.nextafter(edge, -math.inf), math.nextafter(edge, math.inf)]
     return [*doubles, *singles, float(math.floor(edge)), float(math.ceil(edge))]
 
