@@ -6,20 +6,26 @@ Only what is understood exactly is compiled; :mod:`slipstream.packaging.parity.c
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from slipstream.compiler.features import UNSEEN, Columns, FeatureColumn, Op, through
-from slipstream.compiler.final_estimators import Weights, head
+from slipstream.compiler.answers import answer, no_sparse_for_xgboost, prepare, steps
+from slipstream.compiler.feature_column import UNSEEN, Columns, FeatureColumn, Node, Op
+from slipstream.compiler.final_estimators import Weights, head, is_head
+from slipstream.compiler.layers.written import walked, written
 from slipstream.compiler.program import (
+    EXACT,
     FORMAT,
+    LAYERED,
     PLAN,
     TREES,
     Dates,
+    LayeredProgram,
     NotCompiled,
     Number,
     Program,
@@ -58,32 +64,41 @@ def compile_pipeline(pipeline: Any, schema: Schema) -> Compiled:
     if schema.task != "regression" and len(schema.classes) < 2:
         raise NotCompiled("training held a single class")
     columns: Columns = [FeatureColumn(field.name, word=field.type == "string") for field in schema.inputs]
-    *prepared, model = _steps(pipeline)
-    for step in prepared:
-        columns = through(step, columns)
-    if type(model).__module__.startswith("xgboost") and any(
-        getattr(step, "sparse_output_", False) for step in prepared
-    ):
-        raise NotCompiled("XGBoost takes the zeros of a sparse matrix for missing values; set sparse_output to false")
-    compiled_head, columns = head(model, columns)
+    *prepared, model = steps(pipeline)
+    columns = prepare(prepared, columns)
+    no_sparse_for_xgboost(prepared, model)
+    if is_head(model):
+        compiled_head, behind = head(model, columns)
+        if not any(column.node for column in behind):
+            return _plain(compiled_head, behind, schema)
+    return _layered(answer(model, columns, "predict" if schema.task == "regression" else "predict_proba"), schema)
+
+
+def _plain(compiled_head: Ensemble | Weights, columns: Columns, schema: Schema) -> Compiled:
+    """One model of trees or weights over the vector: format 1."""
     if any(column.word for column in columns):
         raise NotCompiled("a word reaches the model without an encoder")
     order = _order(columns)
     ordered = [columns[place] for place in order]
     places = [order.index(place) for place in range(len(columns))]
-    plan = _plan(ordered, schema, _head(compiled_head, order))
+    plan = Program(**_vector(FORMAT, ordered, schema), head=_head(compiled_head, order))
     files = {PLAN: canonical_json(msgspec.to_builtins(plan))}
     if isinstance(compiled_head, Weights):
         return Compiled(files, {})
-    return Compiled(files | {TREES: to_onnx(compiled_head, places, plan.width)}, _edges(compiled_head, columns))
+    return Compiled(
+        files | {TREES: to_onnx(compiled_head, places, plan.width)}, _carried_back(_thresholds(compiled_head, columns))
+    )
 
 
-def _steps(estimator: Any) -> list[Any]:
-    """The steps of a pipeline, with those of a pipeline at its end; a model alone is one step."""
-    if type(estimator).__name__ != "Pipeline":
-        return [estimator]
-    *first, last = (step for _, step in estimator.steps)
-    return [*first, *_steps(last)]
+def _layered(answer_node: Node, schema: Schema) -> Compiled:
+    """Layers over the vector: format 2."""
+    nodes = list(walked(answer_node))
+    columns: Columns = list(dict.fromkeys(column for node in nodes if node.op == "vector" for column in node.columns))
+    ordered = [columns[place] for place in _order(columns)]
+    layers = written(answer_node, {column: place for place, column in enumerate(ordered)})
+    tolerance = max((node.ensemble.tolerance for node in nodes if node.op == "trees"), default=EXACT)
+    plan = LayeredProgram(**_vector(LAYERED, ordered, schema), layers=layers, tolerance=tolerance)
+    return Compiled({PLAN: canonical_json(msgspec.to_builtins(plan))}, _carried_back(chain(*map(_decided, nodes))))
 
 
 def _kind(column: FeatureColumn) -> int:
@@ -102,19 +117,19 @@ def _order(columns: Columns) -> list[int]:
     return sorted(range(len(columns)), key=key)
 
 
-def _plan(columns: Columns, schema: Schema, program_head: ProgramHead) -> Program:
+def _vector(number: int, columns: Columns, schema: Schema) -> dict[str, Any]:
+    """The fields of :class:`slipstream.compiler.program.Vector` that fill it with *columns*, in their order."""
     words = {field.name: field.type == "string" for field in schema.inputs}
     groups: tuple[dict[str, Columns], ...] = ({}, {}, {})
     for column in columns:
         groups[_kind(column)].setdefault(column.source, []).append(column)
-    return Program(
-        format=FORMAT,
-        numbers=[Number(column.source) for column in columns if _kind(column) == 0],
-        tables=[_table(name, group, words[name]) for name, group in groups[1].items()],
-        dates=[Dates(name, [int(column.part or 0) for column in group]) for name, group in groups[2].items()],
-        steps=_program({place: column.ops for place, column in enumerate(columns) if _kind(column) != 1}),
-        head=program_head,
-    )
+    return {
+        "format": number,
+        "numbers": [Number(column.source) for column in columns if _kind(column) == 0],
+        "tables": [_table(name, group, words[name]) for name, group in groups[1].items()],
+        "dates": [Dates(name, [int(column.part or 0) for column in group]) for name, group in groups[2].items()],
+        "steps": _program({place: column.ops for place, column in enumerate(columns) if _kind(column) != 1}),
+    }
 
 
 def _table(name: str, columns: Columns, word: bool) -> Table:
@@ -155,15 +170,29 @@ def _head(fitted: Ensemble | Weights, order: Sequence[int]) -> ProgramHead:
     )
 
 
-def _edges(ensemble: Ensemble, columns: Columns) -> dict[str, tuple[float, ...]]:
-    """The thresholds of each number, carried back through its operations."""
-    thresholds: dict[str, set[float]] = {}
+def _thresholds(ensemble: Ensemble, columns: Sequence[FeatureColumn]) -> Iterator[tuple[FeatureColumn, float]]:
+    """Each feature that trees look at, with each number at which they do."""
     for tree in ensemble.trees:
         inner = ~tree.leaf
         for place, threshold in zip(tree.feature[inner].tolist(), tree.threshold[inner].tolist(), strict=True):
-            column = columns[place]
-            if _kind(column) == 0 and math.isfinite(threshold):
-                thresholds.setdefault(column.source, set()).add(_before(column.ops, threshold))
+            yield columns[place], threshold
+
+
+def _decided(node: Node) -> Iterator[tuple[FeatureColumn, float]]:
+    """The features on which a layer decides by a threshold, with it."""
+    if node.op == "trees":
+        yield from _thresholds(node.ensemble, node.columns)
+    elif node.op == "bins":
+        for column, edges in zip(node.of[0].columns, node.by[0], strict=False):
+            yield from ((column, edge) for edge in edges.tolist())
+
+
+def _carried_back(decided: Iterable[tuple[FeatureColumn, float]]) -> dict[str, tuple[float, ...]]:
+    """The thresholds of each number, carried back through its operations."""
+    thresholds: dict[str, set[float]] = {}
+    for column, threshold in decided:
+        if column.node is None and _kind(column) == 0 and math.isfinite(threshold):
+            thresholds.setdefault(column.source, set()).add(_before(column.ops, threshold))
     return {name: tuple(sorted(filter(math.isfinite, values))) for name, values in sorted(thresholds.items())}
 
 

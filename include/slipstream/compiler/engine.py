@@ -11,7 +11,21 @@ import msgspec
 import numpy as np
 
 from slipstream.compiler.dates import date_parts
-from slipstream.compiler.program import FORMAT, NEUTRAL, PLAN, TREES, Floats, Program, ProgramStep, Table, apply
+from slipstream.compiler.layers.operations import single
+from slipstream.compiler.layers.runner import Layers
+from slipstream.compiler.program import (
+    FORMAT,
+    LAYERED,
+    NEUTRAL,
+    PLAN,
+    TREES,
+    Floats,
+    LayeredProgram,
+    Program,
+    ProgramStep,
+    Table,
+    apply,
+)
 from slipstream.errors import BundleError
 
 Columns = Mapping[str, Sequence[Any]]
@@ -36,11 +50,16 @@ class CompiledEngine:
             BundleError: ``scorer_invalid``.
         """
         self.plan = plan = _read(files)
-        self.tolerance = plan.head.tolerance
         self._numbers = [number.name for number in plan.numbers]
         self._tables = [_Lookup(table) for table in plan.tables]
         self._dates = [(date.name, date.parts) for date in plan.dates]
         self._steps = [_step(step, plan.width) for step in plan.steps]
+        self._layers: Layers | None = None
+        if isinstance(plan, LayeredProgram):
+            self._layers, self.tolerance = Layers(plan, _trees), plan.tolerance
+            return
+        self.tolerance = plan.head.tolerance
+        self._head = plan.head
         self._scores = _linear(plan) if plan.head.weights is not None else _trees(files[TREES])
         self._base = np.array(plan.head.base)
         self._link = _LINKS[plan.head.link]
@@ -56,9 +75,11 @@ class CompiledEngine:
         vector = np.array((self._row(columns),), dtype=np.float64) if rows == 1 else self._matrix(columns, rows)
         for step in self._steps:
             vector = step(vector)
-        head = self.plan.head
+        if self._layers is not None:
+            return self._layers.run(vector)
+        head = self._head
         if head.single:
-            vector = _rounded(vector)
+            vector = single(vector)
         scores = self._scores(vector)
         if rows == 1 and self._plain:
             chance = _logistic((scores.item() + head.base[0]) * head.gain)
@@ -125,17 +146,25 @@ def _number(value: Any) -> float | None:
     return None if value is None or value != value else float(value)
 
 
-def _read(files: Mapping[str, bytes]) -> Program:
+class _Format(msgspec.Struct):
+    format: int
+
+
+def _read(files: Mapping[str, bytes]) -> Program | LayeredProgram:
     try:
-        plan = msgspec.json.decode(files[PLAN], type=Program)
+        written = msgspec.json.decode(files[PLAN], type=_Format).format
+        plan: Program | LayeredProgram = msgspec.json.decode(files[PLAN], type=_KINDS.get(written, Program))
     except (KeyError, msgspec.DecodeError) as error:
         raise BundleError(f"{PLAN}: {error}; package the model again.", code="scorer_invalid") from error
-    if plan.format != FORMAT:
-        message = f"{PLAN}: format {plan.format}, but {FORMAT} is read here; package the model again."
+    if written not in _KINDS:
+        message = f"{PLAN}: format {written}, but {FORMAT} and {LAYERED} are read here; package the model again."
         raise BundleError(message, code="scorer_invalid")
-    if plan.head.weights is None and TREES not in files:
+    if isinstance(plan, Program) and plan.head.weights is None and TREES not in files:
         raise BundleError(f"{TREES}: missing from the bundle; package the model again.", code="scorer_invalid")
     return plan
+
+
+_KINDS: dict[int, Any] = {FORMAT: Program, LAYERED: LayeredProgram}
 
 
 def _step(step: ProgramStep, width: int) -> Callable[[Floats], Floats]:
@@ -172,11 +201,6 @@ def _trees(data: bytes) -> Callable[[Floats], Any]:
         raise BundleError(f"{TREES}: cannot be loaded: {error}.", code="scorer_invalid") from error
     run, wanted = session.run, ["Y"]
     return lambda vector: run(wanted, {"X": vector})[0]
-
-
-def _rounded(vector: Floats) -> Floats:
-    with np.errstate(over="ignore"):
-        return vector.astype(np.float32).astype(np.float64)
 
 
 def _logistic(score: float) -> float:

@@ -7,65 +7,17 @@ matter, so its features are tabulated; other numbers keep a list of operations.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from slipstream.compiler.program import Floats, Kind, NotCompiled, apply
-
-Values = Sequence[Any]
-UNSEEN = "\x00 never seen"
-
-
-@dataclass(frozen=True)
-class Op:
-    """One operation of :func:`slipstream.compiler.program.apply`."""
-
-    kind: Kind
-    by: float = 0.0
-    to: float = 0.0
-
-
-@dataclass(frozen=True)
-class FeatureColumn:
-    """One feature.
-
-    Attributes:
-        source: The input.
-        word: Whether its values are words; else they are numbers.
-        ops: What is done to the number, in order.
-        part: For a part of a date: which.
-        known: The values of the input that matter, once an encoder has been met.
-        evaluate: What stands before *ops*, as a function on values of the input.
-        finite: Whether an encoder has been met.
-    """
-
-    source: str
-    word: bool
-    ops: tuple[Op, ...] = ()
-    part: int | None = None
-    known: frozenset[Any] = frozenset()
-    evaluate: Callable[[Values], Any] | None = None
-    finite: bool = False
-
-    def then(self, kind: Kind, by: Any = 0.0, to: Any = 0.0) -> FeatureColumn:
-        """The column with one operation more."""
-        if self.word:
-            raise NotCompiled(f"input {self.source!r} is a word where a number is needed")
-        return replace(self, ops=(*self.ops, Op(kind, float(by), float(to))))
-
-    def values(self, raw: Values) -> Any:
-        """Its values for values of the input; words as an object array."""
-        values = self.evaluate(raw) if self.evaluate else _array(raw, self.word)
-        for op in self.ops:
-            values = apply(op.kind, values, op.by, op.to)
-        return values
-
-
-Columns = list[FeatureColumn]
+from slipstream.compiler.feature_column import Columns as Columns
+from slipstream.compiler.feature_column import FeatureColumn, Values, as_array
+from slipstream.compiler.program import Floats, Kind, NotCompiled
+from slipstream.compiler.transformers import curves, mixed
 
 
 def through(step: Any, columns: Columns) -> Columns:
@@ -115,9 +67,7 @@ def _weighted(step: Any, parts: Iterable[tuple[str, Columns]]) -> Columns:
 def _function(step: Any, columns: Columns) -> Columns:
     # Histogram boosting's own preparation checks its numbers with a bound `check_array`, which changes none of them.
     checks = isinstance(step.func, partial) and step.func.func.__module__ == "sklearn.utils.validation"
-    if step.func is not None and not checks:
-        raise NotCompiled("FunctionTransformer calls a function of its own")
-    return columns
+    return columns if step.func is None or checks else curves.function(step, columns)
 
 
 def _each(columns: Columns, kind: Kind, by: Any, to: Any = None) -> Columns:
@@ -177,7 +127,7 @@ def _filled(column: FeatureColumn, value: Any, missing: Any) -> FeatureColumn:
     if missing is not None:
         return column
     return replace(
-        column, evaluate=lambda raw: _array([value if word is None else word for word in column.values(raw)])
+        column, evaluate=lambda raw: as_array([value if word is None else word for word in column.values(raw)])
     )
 
 
@@ -211,7 +161,11 @@ def _encoder(step: Any, columns: Columns) -> Columns:
     """The columns behind an encoder, each tabulated by the encoder itself."""
     encoded: Columns = []
     for place, column in enumerate(columns):
-        if column.part is not None or any(op.kind != "fill" for op in column.ops if not column.finite):
+        if (
+            column.part is not None
+            or column.node is not None
+            or any(op.kind != "fill" for op in column.ops if not column.finite)
+        ):
             raise NotCompiled(f"input {column.source!r} is scaled or taken apart before it is encoded")
         categories = step.categories_[place].tolist()
         new = frozenset() if column.finite else frozenset(value for value in categories if value == value) - {None}
@@ -272,15 +226,6 @@ def _transformed(step: Any, place: int, memo: dict[tuple[Any, ...], Floats], raw
     return memo[values]
 
 
-def _array(values: Iterable[Any], word: bool = True) -> Any:
-    listed = list(values)
-    if not word:
-        return np.array(listed, dtype=np.float64)
-    array = np.empty(len(listed), dtype=object)
-    array[:] = listed
-    return array
-
-
 _TRANSFORMERS: dict[str, Callable[[Any, Columns], Columns]] = {
     "Pipeline": _pipeline,
     "FeatureUnion": _union,
@@ -296,4 +241,6 @@ _TRANSFORMERS: dict[str, Callable[[Any, Columns], Columns]] = {
     "OrdinalEncoder": _encoder,
     "TargetEncoder": _encoder,
     "DateParts": _dates,
+    **curves.CURVED,
+    **mixed.MIXED,
 }

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-FORMAT = 1
+FORMAT, LAYERED = 1, 2
 PLAN, TREES = "scorer/plan.json", "scorer/trees.onnx"
 EXACT, SINGLE = 1e-9, 1e-6
 """How far a compiled answer may be from the model's own: rounding of doubles, or of XGBoost's single precision."""
@@ -89,21 +89,61 @@ class ProgramHead(msgspec.Struct, frozen=True):
     tolerance: float = EXACT
 
 
-class Program(msgspec.Struct, frozen=True):
-    """All of ``scorer/plan.json``; places are filled by numbers, then tables, then dates, in this order."""
+class Vector(msgspec.Struct, frozen=True):
+    """How a row becomes a vector; places are filled by numbers, then tables, then dates, in this order."""
 
     format: int
     numbers: list[Number]
     tables: list[Table]
     dates: list[Dates]
     steps: list[ProgramStep]
-    head: ProgramHead
 
     @property
     def width(self) -> int:
         """How many places the vector has."""
         filled = sum(len(table.missing) for table in self.tables) + sum(len(date.parts) for date in self.dates)
         return len(self.numbers) + filled
+
+
+class Program(Vector, frozen=True):
+    """All of ``scorer/plan.json``: a vector and one model of trees or weights."""
+
+    head: ProgramHead
+
+
+class Constant(msgspec.Struct, frozen=True):
+    """Numbers of a layer: doubles, little-endian, row by row."""
+
+    shape: list[int]
+    data: bytes
+
+
+class Layer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A matrix that is computed from others.
+
+    Attributes:
+        op: A word of :data:`slipstream.compiler.layers.operations.OPERATIONS`; ``trees`` and ``text`` are the runner's.
+        of: What it is computed from: 0 is the vector, 1 the first layer.
+        by: The numbers of the operation.
+        trees: An ONNX file, as :mod:`slipstream.compiler.trees.onnx` writes it.
+    """
+
+    op: str
+    of: list[int]
+    by: list[Constant] = []
+    trees: bytes | None = None
+
+
+class LayeredProgram(Vector, frozen=True):
+    """All of ``scorer/plan.json`` of format 2: a vector and layers, of which the last one is the answer.
+
+    Attributes:
+        layers: One after the other.
+        tolerance: How far answers may be from the model's own.
+    """
+
+    layers: list[Layer]
+    tolerance: float = EXACT
 
 
 def apply(kind: Kind, values: Floats, by: Any, to: Any = 0.0) -> Floats:

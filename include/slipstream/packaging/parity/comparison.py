@@ -77,7 +77,8 @@ def check(
     for columns in batches:
         try:
             expected = model.run(columns)
-        except ValueError as error:
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            # A category that training did not hold, or null where a text is read, is no ValueError everywhere.
             why = str(error).partition("\n")[0].rstrip(".")
             return Parity(rows, worst, flips, f"The model refuses rows that the compiled one would answer: {why}.")
         got = compiled.run(columns)

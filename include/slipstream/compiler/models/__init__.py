@@ -1,0 +1,1 @@
+"""What each kind of fitted model computes, as matrices."""
