@@ -76,7 +76,7 @@ class CompiledEngine:
         for step in self._steps:
             vector = step(vector)
         if self._layers is not None:
-            return self._layers.run(vector)
+            return self._layers.run(vector, columns)
         head = self._head
         if head.single:
             vector = single(vector)

@@ -17,7 +17,7 @@ import numpy as np
 from slipstream.compiler.feature_column import Columns as Columns
 from slipstream.compiler.feature_column import FeatureColumn, Values, as_array
 from slipstream.compiler.program import Floats, Kind, NotCompiled
-from slipstream.compiler.transformers import curves, mixed
+from slipstream.compiler.transformers import curves, mixed, texts
 
 
 def through(step: Any, columns: Columns) -> Columns:
@@ -243,4 +243,5 @@ _TRANSFORMERS: dict[str, Callable[[Any, Columns], Columns]] = {
     "DateParts": _dates,
     **curves.CURVED,
     **mixed.MIXED,
+    **texts.TEXTS,
 }

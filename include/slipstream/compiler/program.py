@@ -118,6 +118,34 @@ class Constant(msgspec.Struct, frozen=True):
     data: bytes
 
 
+class Text(msgspec.Struct, frozen=True):
+    """An input that is read as a text, and the words or runs of characters that are counted.
+
+    Attributes:
+        name: The input.
+        words: What is counted, in the order of the columns.
+        analyzer: ``word``, ``char`` or ``char_wb``.
+        pattern: Regular expression of a word.
+        stopped: Words that are passed over.
+        low: The fewest words or characters of a run.
+        high: The most.
+        lower: Whether capitals are taken for small letters.
+        accents: ``ascii``, ``unicode`` or None: how accents are taken off.
+        binary: Whether words are marked, not counted.
+    """
+
+    name: str
+    words: list[str]
+    analyzer: Literal["word", "char", "char_wb"]
+    pattern: str
+    stopped: list[str]
+    low: int
+    high: int
+    lower: bool
+    accents: Literal["ascii", "unicode"] | None
+    binary: bool
+
+
 class Layer(msgspec.Struct, frozen=True, omit_defaults=True):
     """A matrix that is computed from others.
 
@@ -126,12 +154,14 @@ class Layer(msgspec.Struct, frozen=True, omit_defaults=True):
         of: What it is computed from: 0 is the vector, 1 the first layer.
         by: The numbers of the operation.
         trees: An ONNX file, as :mod:`slipstream.compiler.trees.onnx` writes it.
+        text: What is read as a text.
     """
 
     op: str
     of: list[int]
     by: list[Constant] = []
     trees: bytes | None = None
+    text: Text | None = None
 
 
 class LayeredProgram(Vector, frozen=True):

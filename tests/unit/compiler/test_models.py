@@ -34,7 +34,9 @@ from sklearn.impute import SimpleImputer
 from sklearn.metrics.pairwise import linear_kernel
 
 from slipstream.compiler.compile import compile_pipeline
+from slipstream.compiler.engine import CompiledEngine
 from slipstream.compiler.program import PLAN, TREES, NotCompiled
+from slipstream.errors import BundleError
 from tests.unit.compiler.test_compile import NUMBERS, WORDS, dense, fitted, one_hot, proved
 
 FORMAT_2 = b'"format":2'
@@ -311,3 +313,17 @@ def test_models_within_models_have_a_bound() -> None:
     made, schema, _ = fitted(dense(), model, "binary", 120)
     with pytest.raises(NotCompiled, match="deep"):
         compile_pipeline(made, schema)
+
+
+def test_damaged_layers_are_a_named_error() -> None:
+    made, schema, _ = fitted(dense(), naive_bayes.GaussianNB(), "binary", 120)
+    plan = compile_pipeline(made, schema).files[PLAN]
+    for changed in (
+        plan.replace(b'"op":"gaussian"', b'"op":"gauss"'),
+        plan.replace(b'"of":[0]', b'"of":[7]'),
+        plan.replace(b'"shape":[2]', b'"shape":[3]'),
+    ):
+        assert changed != plan
+        with pytest.raises(BundleError) as caught:
+            CompiledEngine({PLAN: changed})
+        assert caught.value.code == "scorer_invalid"

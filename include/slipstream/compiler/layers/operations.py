@@ -71,6 +71,10 @@ def single(values: Floats) -> Floats:
         return values.astype(np.float32).astype(np.float64)
 
 
+def _sublinear(counts: Floats) -> Floats:
+    return np.where(counts > 0, np.log(np.maximum(counts, 1e-300)) + 1.0, counts)
+
+
 def _gaussian(means: Floats, variances: Floats, base: Floats) -> Prepared:
     """The logarithm of a class's density, but for its constant, added to *base*."""
     classes = list(zip(means, variances, strict=True))
@@ -141,6 +145,7 @@ OPERATIONS: dict[str, Callable[..., Prepared]] = {
     "pair": _plain(_pair),
     "above": _by(lambda values, by: (values > by).astype(np.float64)),
     "single": _plain(single),
+    "sublinear": _plain(_sublinear),
     "gaussian": _gaussian,
     "categories": _categories,
     "products": _products,

@@ -42,7 +42,13 @@ def written(answer: Node, places: Mapping[FeatureColumn, int]) -> list[Layer]:
         if layer is None:
             numbers[id(node)] = 0
             continue
-        key = (layer.op, *layer.of, *((tuple(one.shape), one.data) for one in layer.by), layer.trees)
+        key = (
+            layer.op,
+            *layer.of,
+            *((tuple(one.shape), one.data) for one in layer.by),
+            layer.trees,
+            id(layer.text) if layer.text else None,
+        )
         if key not in known:
             layers.append(layer)
             known[key] = len(layers)
@@ -60,6 +66,8 @@ def _layer(node: Node, of: list[int], places: Mapping[FeatureColumn, int]) -> La
         return None if at == list(range(len(places))) else Layer("take", [0], [_constant(np.array(at, dtype=float))])
     if node.op == "trees":
         return Layer("trees", of, trees=to_onnx(node.ensemble, range(node.of[0].width), node.of[0].width))
+    if node.op == "text":
+        return Layer("text", of, text=node.text)
     return Layer(node.op, of, [_constant(one) for one in node.by])
 
 
