@@ -22,12 +22,14 @@ def newest_batch(store: Store, spec: ModelSpec) -> str:
 
 
 def newest_run(store: Store, spec: ModelSpec, stage: str) -> str:
-    """The id of the newest finished run of *stage*; of ``train`` that is the candidate.
+    """The id of the newest finished run of *stage*; of ``train`` that is the candidate, which may be imported.
 
     Raises:
         StageError: ``run_not_found``: the stage has never finished.
     """
-    event = store.ledger.state().model(spec.name).latest.get(stage)
+    latest = store.ledger.state().model(spec.name).latest
+    runs = [latest[one] for one in (("train", "import") if stage == "train" else (stage,)) if one in latest]
+    event = max(runs, key=lambda event: event.seq, default=None)
     return _there(spec, stage, event.content.run if event is not None else "")
 
 

@@ -84,6 +84,7 @@ def spec(make_spec: Any) -> ModelSpec:
 def test_every_stage_keys_its_runs_by_what_it_reads() -> None:
     reading = {name: parts for name, module in MODULES.items() if (parts := keyed_by(module) - {"{}"})}
     assert reading.pop("rebuild") == {"spec.part(*READS)"}  # works anew when asked to only; reads what validate does
+    assert reading.pop("import_model") == {"spec.part(*READS)"}  # no change of the model file brings the file again
     assert reading.pop("evaluate") == {"_part(spec)"}
     assert set(map(frozenset, reading.values())) == {frozenset({"spec.part(*READS)"})}
     assert stage_reads() == {name: MODULES[name].READS for name in (*reading, "evaluate")}

@@ -16,6 +16,7 @@ import typer
 
 from slipstream.cli.endpoint import endpoint
 from slipstream.cli.history import past
+from slipstream.cli.import_model import taking_in
 from slipstream.cli.init import beginning
 from slipstream.cli.keys import keys
 from slipstream.cli.loop import loop
@@ -66,6 +67,7 @@ app.add_typer(past)
 app.add_typer(endpoint)
 app.add_typer(beginning)
 app.add_typer(whole)
+app.add_typer(taking_in)
 app.add_typer(asking)
 app.add_typer(looking)
 
@@ -185,7 +187,7 @@ def train(
     show(stage(spec, store, dataset or newest_dataset(store, spec), actor=ACTOR), json_)
 
 
-Candidate = Annotated[str | None, typer.Option(help="Id of a training run; default: the newest.")]
+Candidate = Annotated[str | None, typer.Option(help="Id of a training or an import; default: the newest.")]
 
 
 @app.command()

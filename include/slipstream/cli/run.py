@@ -28,6 +28,10 @@ def run(
             "--rebuild", help="First derive the data table anew, after an edit of features.py or data.schema."
         ),
     ] = False,
+    candidate: Annotated[
+        str | None,
+        typer.Option(help="Go on from this training or import: evaluate, explain, package, gate and deploy."),
+    ] = None,
     json_: AsJson = False,
 ) -> None:
     """Ingest, validate, train, evaluate, explain, package, gate and deploy; each step that is done already is reused.
@@ -39,7 +43,7 @@ def run(
     spec, store = spec_of(model), open_store()
     way = _Way(spec, store, settings_now(), rebuild=rebuild, quiet=json_)
     try:
-        code = way.go()
+        code = way.go(candidate or way.trained())
     finally:
         # What was done before a stage failed is done: it is told beside the error.
         if json_:
@@ -55,10 +59,12 @@ class _Way:
         self.rebuild, self.quiet = rebuild, quiet
         self.told: dict[str, Any] = {}
 
-    def go(self) -> int:
-        """Run all stages; returns the exit code."""
-        dataset = self._data()
-        candidate = self._candidate(dataset)
+    def trained(self) -> str:
+        """The candidate of what the source has now."""
+        return self._candidate(self._data())
+
+    def go(self, candidate: str) -> int:
+        """Run the stages from that candidate on; returns the exit code."""
         if candidate == self._served():
             unchanged = "Nothing has changed: this candidate serves already."
             self._say(

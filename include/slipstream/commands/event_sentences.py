@@ -126,6 +126,11 @@ def _rolled_back(content: payloads.DeploymentRolledBack) -> str:
     return f"Version {content.version} {how}: {_there(content.reason)}"
 
 
+def _imported(content: payloads.ImportFinished) -> str:
+    evidence = content.evidence or {}
+    return f"A candidate was imported from {evidence.get('file', 'a file')}{_because(content)}"
+
+
 def _skipped(content: payloads.RetrainDecided) -> str:
     reason = _there(content.reason)
     return reason if content.result.why == "quiet" else f"No retraining: {reason}"
@@ -136,6 +141,7 @@ _SENTENCES: dict[str | type[payloads.Payload], Callable[[Any], str]] = {
     payloads.TrainFinished: lambda content: (
         f"A candidate was trained on {_count(content.result.rows_train, 'row')}{_because(content)}"
     ),
+    payloads.ImportFinished: _imported,
     payloads.EvaluateFinished: _evaluation,
     payloads.ExplainFinished: _explained,
     payloads.ReplayFinished: lambda content: _there(content.result.sentence),

@@ -9,6 +9,7 @@ from typing import Any
 from slipstream.compiler.feature_column import Columns, Node, matrix
 from slipstream.compiler.features import through
 from slipstream.compiler.final_estimators import head, is_head
+from slipstream.compiler.imported import taken
 from slipstream.compiler.models import bayes, discriminant, ensembles, linear, neighbours, neural, plain, vectors
 from slipstream.compiler.models.methods import Method, Rule, can
 from slipstream.compiler.program import NotCompiled
@@ -60,13 +61,15 @@ def answer(model: Any, columns: Columns, method: Method, depth: int = 0) -> Node
 def prepare(prepared: Iterable[Any], columns: Columns) -> Columns:
     """The columns behind fitted transformers."""
     for step in prepared:
-        columns = through(step, columns)
+        columns = taken(step, columns) if _is_adapter(step) else through(step, columns)
     return columns
 
 
 def steps(estimator: Any) -> list[Any]:
     """The steps of a pipeline, with those of a pipeline at its end; a model alone is one step."""
     library, name = type(estimator).__module__.partition(".")[0], type(estimator).__name__
+    if _is_adapter(estimator):
+        return [estimator, *steps(estimator.estimator)]
     if library == "sklearn" and name in _AROUND:
         return steps(getattr(estimator, _AROUND[name]))
     if name != "Pipeline" or library not in {"sklearn", "imblearn"}:
@@ -74,6 +77,11 @@ def steps(estimator: Any) -> list[Any]:
     # What only resamples the rows of training does nothing to those that are answered.
     *first, last = (step for _, step in estimator.steps if not hasattr(step, "fit_resample"))
     return [*first, *steps(last)]
+
+
+def _is_adapter(step: Any) -> bool:
+    """Whether it stands around an imported estimator of scikit-learn, whose inputs it puts into order."""
+    return type(step).__module__ == "slipstream.adapters.sklearn"
 
 
 _AROUND = {

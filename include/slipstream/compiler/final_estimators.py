@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from slipstream.compiler.features import Columns, through
+from slipstream.compiler.imported import taken
 from slipstream.compiler.program import Floats, Link, NotCompiled
 from slipstream.compiler.trees import boosting as trees_boosting
 from slipstream.compiler.trees import sklearn as trees
@@ -46,7 +47,9 @@ def head(model: Any, columns: Columns) -> tuple[Ensemble | Weights, Columns]:
     known = _HEADS[_name(model)]
     if name.startswith("HistGradientBoosting") and model._preprocessor is not None:
         columns = through(model._preprocessor, columns)
-    if library == "lightgbm":
+    if library == "slipstream":
+        columns = taken(model, columns)
+    if library == "lightgbm" or name == "LightgbmModel":
         columns = trees_boosting.whole_categories(model, columns)
     if known is trees_boosting.from_xgboost:
         columns = trees_boosting.known_categories(model, columns)
@@ -105,6 +108,8 @@ _HEADS: dict[str, Callable[[Any], Ensemble | Weights]] = {
     **{f"sklearn.{name}": _projected for name in ("PLSRegression", "PLSCanonical", "CCA")},
     "lightgbm.LGBMClassifier": trees_boosting.from_lightgbm,
     "lightgbm.LGBMRegressor": trees_boosting.from_lightgbm,
+    "slipstream.LightgbmModel": trees_boosting.from_lightgbm,
+    "slipstream.XgboostModel": trees_boosting.from_xgboost,
     "xgboost.XGBClassifier": trees_boosting.from_xgboost,
     "xgboost.XGBRegressor": trees_boosting.from_xgboost,
     "slipstream.LabelXGBClassifier": trees_boosting.from_xgboost,

@@ -101,6 +101,8 @@ def _decides(spec: ModelSpec, store: Store, candidate: Candidate, other: Candida
 
 def _unseen(spec: ModelSpec, cut: Split, other: Candidate, rows: int) -> tuple[Any, int, str]:
     """Mask of the rows to use (None: all), how many the champion had seen, and what to say of it."""
+    if other.training.imported:
+        return None, 0, "The champion was fitted elsewhere; it may have been fitted on these rows, which flatters it."
     mask = cut.seen(other.training.boundaries)
     if mask is None:
         return None, 0, "The champion was split by other columns, so it may have trained on some of these rows."

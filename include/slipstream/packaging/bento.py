@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from slipstream.bundle.bundle import Bundle
+from slipstream.compiler.program import PLAN
 from slipstream.errors import StageError
 from slipstream.store.files import atomic_write
 
@@ -90,11 +91,18 @@ def _build(folder: Path, home: Path, bundle: Bundle, labels: Mapping[str, str]) 
             include=["slipstream/**", "bundle/**"],
             build_ctx=str(folder),
             python={
-                "packages": [f"{package}=={version(package)}" for package in _NEEDS],
+                "packages": [f"{package}=={version(package)}" for package in _needs(bundle)],
                 "lock_packages": False,
             },
             _bento_store=BentoStore(str(home / "bentos")),
         )
+
+
+def _needs(bundle: Bundle) -> list[str]:
+    """What the service imports: of an imported model that is not compiled also the library that answers."""
+    imported = bundle.json("lineage.json").get("imported", {})
+    answers = "" if PLAN in bundle.files else str(imported.get("library", "")).partition(" ")[0]
+    return list(dict.fromkeys((*_NEEDS, *filter(None, [answers]))))
 
 
 @contextmanager

@@ -93,6 +93,7 @@ def lineage(sources: Sources) -> dict[str, Any]:
         "spec": hashlib.sha256(canonical_json(sources.spec.part(*TELLS_OF))).hexdigest(),
         "features": features_digest(sources.spec),
         **({"code": sources.training.code} if sources.training.code else {}),
+        **({"imported": sources.training.imported} if sources.training.imported else {}),
         "boundaries": msgspec.to_builtins(sources.training.boundaries),
         "seed": sources.training.seed,
         "threads": sources.training.threads,

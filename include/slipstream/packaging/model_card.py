@@ -66,7 +66,12 @@ def _limits(training: Training, evaluation: Evaluation) -> list[str]:
     """What a user must know before relying on it, as sentences that follow from the runs."""
     sentences = []
     bounds = training.boundaries
-    if bounds.time:
+    if training.imported:
+        sentences.append(
+            f"It was fitted elsewhere and imported ({training.imported['format']}); from which rows and how it learnt "
+            "is not known here. What is said of training rows is of those that a training here would have taken."
+        )
+    elif bounds.time:
         sentences.append(
             f"It learnt from {bounds.time} {bounds.start} up to {bounds.until} and was judged on rows from "
             f"{bounds.cutoff} on; about later times it only assumes that they are alike."

@@ -79,7 +79,7 @@ def evidence(spec: ModelSpec, store: Store, version: int, *, reason: str = "", r
 def retrain_request(model: ModelState, candidate: str) -> Event | None:
     """The newest request for retraining that the training of *candidate* answered."""
     trained = model.runs.get(candidate)
-    if trained is None:
+    if trained is None or trained.topic != "train":
         return None
     request = _last_before(model.on("retrain.requested"), trained)
     earlier = _last_before(model.on("train"), trained)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from slipstream.data.derived import refuse_otherwise
@@ -113,18 +113,12 @@ def _train(
         candidate=run,
         model=model,
         dataset=dataset,
-        details=store.objects.put_json(_plain(training)),
+        details=store.objects.put_json(training.plain()),
         rows_train=counts.train,
         rows_holdout=counts.holdout,
         rows_unlabelled=counts.unlabelled,
         cutoff=cut.boundaries.cutoff,
     )
-
-
-def _plain(training: Training) -> dict[str, Any]:
-    """The record as JSON values; without code as it was before there was any, so that equal records are one object."""
-    plain = asdict(training)
-    return plain if training.code else {key: value for key, value in plain.items() if key != "code"}
 
 
 def _record(spec: ModelSpec, cut: Split, counts: Counts, classes: tuple[Label, ...], doubt: str) -> Training:

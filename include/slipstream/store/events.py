@@ -28,6 +28,7 @@ from slipstream.store.payloads import (
     EvaluateFinished,
     ExplainFinished,
     GateFinished,
+    ImportFinished,
     IngestFinished,
     KeyIssued,
     KeyPublished,
@@ -51,6 +52,7 @@ RUN = "run.finished"
 _BY_STAGE: dict[str, type[Payload]] = {
     "ingest": IngestFinished,
     "train": TrainFinished,
+    "import": ImportFinished,
     "evaluate": EvaluateFinished,
     "explain": ExplainFinished,
     "gate": GateFinished,

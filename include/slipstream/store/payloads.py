@@ -62,6 +62,12 @@ class TrainFinished(Payload, frozen=True, kw_only=True):
     result: TrainFigures = TrainFigures()
 
 
+class ImportFinished(Payload, frozen=True, kw_only=True):
+    """A model that was fitted elsewhere became a candidate; the evidence names its file."""
+
+    result: TrainFigures = TrainFigures()
+
+
 class EvaluateFinished(Payload, frozen=True, kw_only=True):
     """A candidate was evaluated."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import msgspec
@@ -19,9 +19,9 @@ class Trained(Result):
     """A candidate.
 
     Attributes:
-        candidate: Its id, which is the run's.
+        candidate: Its id, which is the run's: ``train-...``, or ``import-...`` of a model that was fitted elsewhere.
         model: Digest of the fitted estimator (skops, canonical bytes).
-        dataset: The dataset version that it was trained on.
+        dataset: The dataset version that it was trained on; an imported one is judged on its held-out rows.
         details: Digest of the :class:`Training` record.
         cutoff: Where the held-out rows begin (ISO 8601); empty for data without event time.
     """
@@ -45,12 +45,14 @@ class Training:
         classes: The labels in the order of ``predict_proba``, of a binary task the positive one last; empty for
             regression.
         positive: For a binary task the label whose probability is meant.
-        trainer: The spec's trainer.
+        trainer: The spec's trainer; of an imported model what it is, in the same form.
         threads: OpenMP threads that there were; a trainer may use fewer.
         libraries: Versions of the libraries that decide the result.
         split: By what rows are held out, in words.
         warnings: What makes the figures on them doubtful.
         code: Of a model with code of its own: file -> digest of the object that holds its source.
+        imported: Of a model that was fitted elsewhere: the format and sha256 of the file, and the library that
+            answers.
     """
 
     task: str
@@ -67,6 +69,12 @@ class Training:
     split: str = ""
     warnings: tuple[str, ...] = ()
     code: dict[str, str] = field(default_factory=dict)
+    imported: dict[str, str] = field(default_factory=dict)
+
+    def plain(self) -> dict[str, Any]:
+        """JSON values; without code and origin as before there were any, so that equal records are one object."""
+        later = {"code": self.code, "imported": self.imported}
+        return {name: value for name, value in asdict(self).items() if later.get(name, True)}
 
 
 def load_training(spec: ModelSpec, store: Store, candidate: str) -> tuple[Trained, Training]:

@@ -1,0 +1,1 @@
+"""Models that other libraries fitted, as estimators that take a frame; their import paths stand in stored bundles."""
