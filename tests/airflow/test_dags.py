@@ -31,7 +31,7 @@ def test_the_repositorys_dags_load(monkeypatch: pytest.MonkeyPatch) -> None:
     bag = bag_of(REPO / "dags")
     assert not bag.import_errors
     verbs = ("ingest", "train", "monitor", "rollback")
-    expected = {f"{model}__{verb}" for model in ("bikes", "credit", "flights") for verb in verbs}
+    expected = {f"{model}__{verb}" for model in ("bikes", "credit", "flights", "juice", "wages") for verb in verbs}
     assert set(bag.dags) == expected | {"example_flow"}
 
 
