@@ -52,7 +52,7 @@ def test_a_stale_page_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "stale" not in text
     assert text.startswith("before\n")
     assert text.endswith("<!-- end -->\nafter\n")
-    assert "| trainer | `sklearn`, `python` |" in text
+    assert "| trainer | `sklearn`, `python`, `lightgbm`, `xgboost`, `catboost` |" in text
 
 
 def test_every_spec_key_is_documented() -> None:

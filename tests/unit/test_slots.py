@@ -33,8 +33,8 @@ def test_what_is_wrong_is_named(config: dict[str, str], code: str, text: str) ->
 
 
 def test_a_missing_extra_says_how_to_install_it() -> None:
-    slot: Slot[Tracker] = Slot("tracker", Tracker, {"comet": "nowhere:Tracker"}, {"comet": "not_installed_anywhere"})
-    with pytest.raises(BackendError, match=r"pip install --require-hashes -r requirements-comet\.txt") as caught:
+    slot: Slot[Tracker] = Slot("tracker", Tracker, {"comet": "nowhere:Tracker"}, {"comet": ("cloud", "nowhere_at_all")})
+    with pytest.raises(BackendError, match=r"pip install --require-hashes -r requirements-cloud\.txt") as caught:
         slot.build({"type": "comet"})
     assert caught.value.code == "missing_extra"
 

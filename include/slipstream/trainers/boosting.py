@@ -157,12 +157,12 @@ class BoosterTrainer(ABC):
                     message = f"{spec.name}: train.trainer.parameters.{signs}: {text}."
                     raise SpecError(message, code="spec_parameter_invalid")
         meanings: dict[str, Meaning] = {signs: "signs", **({groups: "groups"} if groups else {})}
-        found = placed(spec, written, prepared, meanings)
-        if groups and isinstance(found.get(groups), list):
+        settled = placed(spec, written, prepared, meanings)
+        if groups and isinstance(settled.get(groups), list):
             # What no group names may act with what else none names: the libraries would leave it out, or let it free.
-            rest = set(range(prepared.width)).difference(*found[groups])
-            found[groups] = [*found[groups], *([sorted(rest)] if rest else [])]
-        return found
+            rest = set(range(prepared.width)).difference(*settled[groups])
+            settled[groups] = [*settled[groups], *([sorted(rest)] if rest else [])]
+        return settled
 
     def _stopped(self, spec: ModelSpec, plan: BoosterPlan, rows: BoosterRows, watched: BoosterRows) -> BoosterPlan:
         """The plan with the number of rounds that the rows set aside are answered best after."""

@@ -344,6 +344,40 @@ def test_categories_of_lightgbm() -> None:
     assert found.passed, found
 
 
+def test_lightgbm_takes_the_smallest_numbers_for_zero_and_1e300_for_no_bound() -> None:
+    values = np.array([-1.0, 0.0, 1.0, np.nan] * 100)
+    pipeline = Pipeline([("prepare", ColumnTransformer([("n", "passthrough", ["a"])])),
+                         ("model", lightgbm.LGBMRegressor(min_child_samples=5, **LIGHT))])  # fmt: skip
+    pipeline.fit(pd.DataFrame({"a": values}), np.nan_to_num(values, nan=7.0))
+    schema = Schema("regression", "y", (Field("a", "number", True),))
+    engine = CompiledEngine(compile_pipeline(pipeline, schema).files)
+    tiny = float(np.float32(1e-35))
+    odd = [sign * value for value in (0.0, tiny, tiny / 2, tiny * 2, 1e300, 1.1e300) for sign in (1, -1)]
+    np.testing.assert_allclose(
+        engine.run({"a": odd}), SklearnEngine(schema, pipeline).run({"a": odd}), rtol=1e-12, atol=1e-12
+    )
+
+
+def test_categories_of_xgboost_come_from_an_encoder() -> None:
+    inputs = frame()
+    options = {"n_estimators": 5, "n_jobs": 1, "enable_categorical": True, "max_cat_to_onehot": 1}
+    model = xgboost.XGBClassifier(feature_types=["q", "c"], **options)
+    for words, refused in ((["w"], ""), (["b"], "come from no encoder")):
+        encoder = ordinal() if words == ["w"] else "passthrough"
+        prepare = ColumnTransformer([("n", "passthrough", ["a"]), ("c", encoder, words)])
+        pipeline = Pipeline([("prepare", prepare), ("model", model)]).fit(inputs, truth(inputs, "binary"))
+        schema = schema_of(pipeline, inputs, "binary")
+        if refused:
+            with pytest.raises(NotCompiled, match=refused):
+                compile_pipeline(pipeline, schema)
+            continue
+        compiled = compile_pipeline(pipeline, schema)
+        assert b"membership_values" in compiled.files[TREES]
+        held = [columns_of(frame(200, seed=5))]
+        engine = CompiledEngine(compiled.files)
+        assert check(engine, SklearnEngine(schema, pipeline), schema, held, compiled.edges).passed
+
+
 def test_xgboost_of_several_classes_and_stopped_early() -> None:
     inputs = frame()
     target = np.digitize(inputs.a.fillna(0), [-5, 5])

@@ -31,7 +31,13 @@ def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_examples_are_right() -> None:
     found = list(load_specs(ROOT / "include" / "models", pools=("default_pool",)))
-    assert {spec.name for spec in found if isinstance(spec, ModelSpec)} == {"bikes", "credit", "flights", "juice", "wages"}
+    assert {spec.name for spec in found if isinstance(spec, ModelSpec)} == {
+        "bikes",
+        "credit",
+        "flights",
+        "juice",
+        "wages",
+    }
     assert [str(error) for error in found if isinstance(error, SpecError)] == []
 
 

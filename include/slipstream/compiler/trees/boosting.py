@@ -171,12 +171,12 @@ def _gradient_tree(tree: Any, target: int) -> Tree:
 
 def _gradient_members(tree: Any) -> dict[int, tuple[float, ...]]:
     """Node -> its categories."""
-    found = {}
+    categories = {}
     for node, first, count in zip(
         tree["categories_nodes"], tree["categories_segments"], tree["categories_sizes"], strict=True
     ):
-        found[int(node)] = tuple(sorted(map(float, tree["categories"][first : first + count])))
-    return found
+        categories[int(node)] = tuple(sorted(map(float, tree["categories"][first : first + count])))
+    return categories
 
 
 def _blank(nodes: int, target: int) -> Tree:

@@ -92,10 +92,10 @@ def _codes(model: Any, features: Any, wanted: set[int]) -> dict[int, float]:
         rows = np.zeros((count, len(columns)), dtype=object)
         rows[:, places] = np.arange(-1, count - 1)[:, None]
         pool = catboost.Pool(rows, cat_features=places, feature_names=list(model.feature_names_))
-        told = _saved(model, pool)["features_info"].get("cat_features_hash", ())
-        found = {one["hash"] & 0xFFFFFFFF: float(one["value"]) for one in told}
-        if wanted <= found.keys():
-            return found
+        digests = _saved(model, pool)["features_info"].get("cat_features_hash", ())
+        codes = {one["hash"] & 0xFFFFFFFF: float(one["value"]) for one in digests}
+        if wanted <= codes.keys():
+            return codes
         count *= 8
     raise NotCompiled("CatBoost's categories are no whole numbers of an encoder")
 
@@ -109,20 +109,20 @@ def _trees(
     levels = np.repeat(np.arange(depth + 1), 1 << np.arange(depth + 1))
     answers = _answers(depth)
     values = np.asarray(tree["leaf_values"], dtype=np.float64).reshape(-1, scores) * scale
-    asked = [*questions, (0, 0.0, False, ())]
-    members = {node: asked[levels[node]][3] for node in range(inner) if asked[levels[node]][3]}
+    at_level = [*questions, (0, 0.0, False, ())]
+    members = {node: at_level[levels[node]][3] for node in range(inner) if at_level[levels[node]][3]}
     flipped = np.array([node in members for node in range(len(levels))])
     first, second = 2 * np.arange(len(levels)) + 1, 2 * np.arange(len(levels)) + 2
     leaves = np.zeros((len(levels), scores))
     leaves[inner:] = values[answers]
     return [
         Tree(
-            feature=np.array([asked[level][0] for level in levels], dtype=np.int64),
-            threshold=np.array([asked[level][1] for level in levels], dtype=np.float64),
+            feature=np.array([at_level[level][0] for level in levels], dtype=np.int64),
+            threshold=np.array([at_level[level][1] for level in levels], dtype=np.float64),
             # Left is the answer no, and for members, who go left, yes.
             left=np.where(flipped, second, first),
             right=np.where(flipped, first, second),
-            missing_left=np.array([asked[level][2] for level in levels], dtype=bool),
+            missing_left=np.array([at_level[level][2] for level in levels], dtype=bool),
             leaf=np.arange(len(levels)) >= inner,
             value=leaves[:, score].copy(),
             target=score,
