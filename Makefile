@@ -29,14 +29,14 @@ status: ## show what runs and how well; fails unless all is healthy
 
 test: ## the tests: unit, contract, airflow, then end to end with a real Airflow and a real endpoint
 	@.ci/install dev
-	$(BIN)/pytest tests/unit tests/contract -n auto --dist loadfile -m "$(TESTS)" --durations=25
+	$(BIN)/pytest tests/unit tests/contract -n auto --dist worksteal -m "$(TESTS)" --durations=25
 	$(BIN)/pytest tests/airflow -m "$(TESTS)"
 	$(BIN)/pytest tests/e2e -m "$(TESTS)"
 
 coverage: ## the lines and branches that the unit and contract tests run, of each file that has gaps
 	@.ci/install dev
 	@rm -rf var/coverage
-	-$(BIN)/pytest tests/unit tests/contract -n auto --dist loadfile -m "$(TESTS)" -q --cov --cov-report=
+	-$(BIN)/pytest tests/unit tests/contract -n auto --dist worksteal -m "$(TESTS)" -q --cov --cov-report=
 	@$(BIN)/coverage report
 
 test-all: ## the same, and those that take minutes

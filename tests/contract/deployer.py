@@ -20,7 +20,6 @@ from slipstream.store import Store
 from slipstream.store.state import ModelState
 
 VERSION = 2
-PRELOADED = ["slipstream.stages.deploy", "slipstream.spec.loader", "deltalake", "pyarrow", "msgspec", "yaml"]
 TAKES = 0.1
 """Seconds from an event until the target answers as it asks."""
 

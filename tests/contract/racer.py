@@ -12,8 +12,6 @@ from slipstream.spec.loader import load_spec
 from slipstream.stages.deploy import deploy, roll_back
 from slipstream.store import Store
 
-PRELOADED = ["slipstream.stages.deploy", "slipstream.spec.loader", "deltalake", "pyarrow", "msgspec", "yaml"]
-
 
 @dataclass(frozen=True)
 class AtOnce:

@@ -1,7 +1,7 @@
 """Files of a store are flipped, cut, emptied and deleted at random: nobody reads anything else than what was written.
 
 Each damage is without effect, or refused by name, or its file is left out and named. ``SLIPSTREAM_DAMAGES=2000`` draws
-so many instead of the usual few.
+so many where the slow tests run, instead of 120.
 """
 
 from __future__ import annotations
@@ -162,13 +162,14 @@ def hurt(file: Path, chance: random.Random) -> str:
     return how
 
 
-def test_nothing_else_is_read_than_what_was_written(lived: Lived) -> None:
+@pytest.mark.parametrize("damages", [24, pytest.param(DAMAGES, marks=pytest.mark.slow)])
+def test_nothing_else_is_read_than_what_was_written(lived: Lived, damages: int) -> None:
     chance = random.Random(20261128)
     kinds: dict[Path, list[Path]] = {}
     for file in lived.files:
         kinds.setdefault(file.parent if "objects" not in file.parts else Path("objects"), []).append(file)
     silent, effects = [], 0
-    for _ in range(DAMAGES):
+    for _ in range(damages):
         file = chance.choice(kinds[chance.choice(sorted(kinds))])
         before = file.read_bytes()
         how = hurt(file, chance)
@@ -183,5 +184,5 @@ def test_nothing_else_is_read_than_what_was_written(lived: Lived) -> None:
             silent.append(f"{file.name} {how}: verify finds nothing")
         file.write_bytes(before)
     assert not silent, "\n".join(silent)
-    assert effects > DAMAGES // 4, "many of them had an effect"
+    assert effects > damages // 4, "many of them had an effect"
     assert read(lived.spec, lived.url) == lived.right

@@ -7,7 +7,6 @@ a copy, runs the stage in a process that is killed at one named point, runs it a
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import random
 import shutil
@@ -22,6 +21,8 @@ import pytest
 
 from slipstream.spec.loader import load_spec
 from slipstream.store import Store
+from tests.forked import FORKED
+from tests.sweeps import one_of
 
 MODEL = {
     "name": "small",
@@ -66,11 +67,6 @@ POINTS = {
 # What may differ: how long it took, and in which folder the files lay.
 _MEASURED = {"reused", "seconds", "latency_ms", "origin"}
 
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(
-    [*(f"slipstream.stages.{stage}" for stage in STAGES), "sklearn.pipeline", "great_expectations"]
-)
-
 
 @dataclass(frozen=True)
 class Reference:
@@ -98,7 +94,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
     return Reference(home, figures, events)
 
 
-@pytest.mark.parametrize(("stage", "point"), [(stage, point) for stage in STAGES for point in POINTS[stage]])
+@pytest.mark.parametrize(("stage", "point"), one_of(5, [(stage, point) for stage in STAGES for point in POINTS[stage]]))
 def test_a_stage_that_is_killed_is_finished_by_its_rerun(
     reference: Reference, tmp_path: Path, stage: str, point: str
 ) -> None:
@@ -109,12 +105,12 @@ def test_a_stage_that_is_killed_is_finished_by_its_rerun(
     _assert_same(reference, stage, again, home)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", one_of(3, range(6)))
 def test_kills_at_random_times(reference: Reference, tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     stage = STAGES[seed % len(STAGES)]
     home = _restored(reference, stage, tmp_path)
-    worker = _context.Process(target=_work, args=(home, stage, ""))
+    worker = FORKED.Process(target=_work, args=(home, stage, ""))
     worker.start()
     time.sleep(chance.uniform(0.02, 1.0))
     worker.kill()
@@ -122,10 +118,10 @@ def test_kills_at_random_times(reference: Reference, tmp_path: Path, seed: int) 
     _assert_same(reference, stage, _run(home, stage), home)
 
 
-@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "package"])
+@pytest.mark.parametrize("stage", one_of(3, [stage for stage in STAGES if stage != "package"]))
 def test_two_equal_triggers_at_once_commit_once(reference: Reference, tmp_path: Path, stage: str) -> None:
     home = _restored(reference, stage, tmp_path)
-    workers = [_context.Process(target=_work, args=(home, stage, "")) for _ in range(2)]
+    workers = [FORKED.Process(target=_work, args=(home, stage, "")) for _ in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -165,7 +161,7 @@ def _run(home: Path, stage: str) -> dict[str, Any]:
 
 
 def _run_killed(home: Path, stage: str, point: str) -> int | None:
-    worker = _context.Process(target=_work, args=(home, stage, point))
+    worker = FORKED.Process(target=_work, args=(home, stage, point))
     worker.start()
     worker.join(120)
     return worker.exitcode

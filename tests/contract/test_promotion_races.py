@@ -13,7 +13,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,9 @@ import pytest
 from slipstream.spec.model import ModelSpec
 from slipstream.stages.deploy import deploy
 from slipstream.store import Store
-from tests.contract.racer import PRELOADED, race
+from tests.contract.racer import race
 from tests.contract.running_endpoint import forge
+from tests.forked import FORKED
 
 RACERS = 8
 ROUNDS = int(os.environ.get("SLIPSTREAM_RACE_ROUNDS") or 12)
@@ -49,8 +49,6 @@ class Race:
 
     def __init__(self, spec: ModelSpec, store: Store) -> None:
         self.spec, self.store = spec, store
-        self.context = get_context("forkserver")
-        self.context.set_forkserver_preload(PRELOADED)
         self.racers = [self._start(version) for version in range(1, RACERS + 1)]
         self.told: Counter[str] = Counter()
         self.killed = 0
@@ -102,9 +100,9 @@ class Race:
                 assert racer.process.exitcode is None, "a racer died by itself"
 
     def _start(self, version: int) -> Racer:
-        mine, theirs = self.context.Pipe()
+        mine, theirs = FORKED.Pipe()
         words = str(self.spec.folder), self.store.url, version, theirs
-        process = self.context.Process(target=race, args=words, daemon=True)
+        process = FORKED.Process(target=race, args=words, daemon=True)
         process.start()
         theirs.close()
         return Racer(version, process, mine)

@@ -16,7 +16,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from slipstream.errors import ChecksumMismatch, Conflict, NotFound, StoreError
-from slipstream.store import Store
+from slipstream.store import Store, ledger
 from slipstream.store.datasets import load_dataset, read_dataset, save_dataset
 from slipstream.store.files import writable
 from slipstream.store.objects import sha256_file
@@ -239,16 +239,19 @@ class TestLedger:
         assert len({event.key for event in events if event.kind == "shared"}) == 1
 
 
-def test_compaction_keeps_the_chain(tmp_path: Path) -> None:
+@pytest.mark.parametrize("every", [20, pytest.param(ledger.COMPACT_EVERY, marks=pytest.mark.slow)])
+def test_compaction_keeps_the_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int) -> None:
+    monkeypatch.setattr(ledger, "COMPACT_EVERY", every)
+    events = every + 10
     store = Store.open(tmp_path.as_uri())
     writer = Store.open(tmp_path.as_uri())
-    for number in range(210):
+    for number in range(events):
         writer.ledger.append("a", "m", {"number": number})
-        if number % 50 == 0:
+        if number % (every // 4) == 0:
             assert len(store.ledger.read()) == number + 1
-    assert store.ledger.verify() == 210
-    assert Store.open(tmp_path.as_uri()).ledger.verify() == 210
-    assert len(DeltaTable(str(tmp_path / "ledger")).file_uris()) < 30
+    assert store.ledger.verify() == events
+    assert Store.open(tmp_path.as_uri()).ledger.verify() == events
+    assert len(DeltaTable(str(tmp_path / "ledger")).file_uris()) < 15
 
 
 def test_a_changed_event_is_found(tmp_path: Path) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
@@ -69,6 +73,43 @@ def test_each_data_file(released: Store, table: str, what: str) -> None:
     assert "backup" in finding.message
     file.write_bytes(whole)
     assert not fresh(released).findings
+
+
+def read_bytes() -> int:
+    """What this process has read so far."""
+    return int(dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())["rchar"])
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="only Linux counts what a process reads")
+def test_each_file_is_read_once_and_what_is_unchanged_never(released: Store, committed: Any, make_spec: Any) -> None:
+    noise = np.random.default_rng(0).random(1_000_000)
+    committed(make_spec(name="large"), pa.table({"id": range(len(noise)), "noise": noise}))
+    released.tables.append("large", "predictions", pa.table({"noise": noise}), "p")
+    before = read_bytes()
+    found = fresh(released)
+    once = read_bytes() - before
+    assert found.bytes > 10 << 20
+    assert found.bytes <= once < 1.2 * found.bytes
+    assert not verify(Store.open(released.url), known=found.stamps).findings
+    assert read_bytes() - before - once < 0.2 * found.bytes
+
+
+def test_a_new_process_leaves_out_what_is_unchanged(
+    released: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A flipped bit changes no time: a look at what is new reads none of it, whatever else names the file."""
+    monkeypatch.setenv("SLIPSTREAM_STORE", released.url)
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "var" / "bentoml"))
+    assert CliRunner().invoke(app, ["verify"]).exit_code == 0
+    for file in (root(released) / "tables" / "small").glob("*/*.parquet"):
+        facts = file.stat()
+        flip(file)
+        os.utime(file, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    command = [sys.executable, "-m", "slipstream.cli", "verify"]
+    new = subprocess.run([*command, "--new"], capture_output=True, text=True, check=False)
+    assert (new.returncode, new.stderr) == (0, "")
+    every = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (every.returncode, every.stdout.count("[data_checksum_mismatch]")) == (1, 3)
 
 
 def test_each_object_is_met_once_and_named(released: Store) -> None:

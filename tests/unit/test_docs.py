@@ -40,6 +40,7 @@ def anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title).strip().lower().replace(" ", "-") for title in titles}
 
 
+@pytest.mark.slow  # `make check` does it too
 def test_generated_parts_are_fresh() -> None:
     stale = [str(path.relative_to(ROOT)) for path, text in generate.fresh().items() if path.read_text() != text]
     assert stale == [], "run: python docs/generate.py"

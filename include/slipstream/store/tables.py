@@ -155,6 +155,10 @@ class Tables(TablePlaces):
             taken[path] = count
         return self._sound(model, table, taken)
 
+    def logged(self, model: str, table: str) -> list[str]:
+        """Names of the data files that the table's log has now; raises StoreError if the log is damaged."""
+        return list(self._actions(model, table)["path"])
+
     def paths(self, model: str, table: str) -> list[str]:
         """Local paths of the sound files of the table as it is now; empty if there is no such table."""
         return self.local_files(model, table, self.sound(model, table).files)

@@ -27,6 +27,7 @@ from slipstream.bundle import skops_file
 from slipstream.bundle.trusted_types import TRUSTED
 from slipstream.errors import BundleError
 from slipstream.spec.estimators import CLASSIFIERS, ESTIMATORS
+from tests.sweeps import one_of
 
 
 def frame(rows: int = 200) -> pd.DataFrame:
@@ -70,7 +71,7 @@ def fitted(path: str) -> Pipeline:
         return Pipeline([("columns", columns), ("estimator", estimator)]).fit(inputs, truth)
 
 
-@pytest.mark.parametrize("path", ESTIMATORS)
+@pytest.mark.parametrize("path", one_of(5, ESTIMATORS))
 def test_every_estimator_comes_back_and_predicts_the_same(path: str) -> None:
     pipeline = fitted(path)
     data = skops_file.dump(pipeline)
@@ -95,6 +96,7 @@ for path in {paths!r}:
 """
 
 
+@pytest.mark.slow  # that of trainings, of one estimator, is quicker
 def test_equal_estimators_have_equal_bytes_in_every_process() -> None:
     paths = [
         "sklearn.ensemble.HistGradientBoostingClassifier",

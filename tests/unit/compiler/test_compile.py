@@ -47,6 +47,7 @@ from slipstream.errors import BundleError
 from slipstream.model_schema import Field, Schema
 from slipstream.packaging.parity.comparison import check
 from slipstream.trainers.date_parts import DateParts
+from tests.sweeps import one_of
 
 NUMBERS, WORDS = ["a", "b", "c", "k"], ["w", "v"]
 
@@ -173,7 +174,7 @@ SCALERS = {
 }
 
 
-@pytest.mark.parametrize("name", SCALERS)
+@pytest.mark.parametrize("name", one_of(3, SCALERS))
 def test_numbers(name: str) -> None:
     prepare = ColumnTransformer([("n", SCALERS[name], NUMBERS)])
     proved(prepare, ensemble.HistGradientBoostingClassifier(max_iter=5))
@@ -317,7 +318,7 @@ def models() -> Iterator[tuple[str, str, Callable[[], Any], Any]]:
 MODELS = {name: rest for name, *rest in models()}
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", one_of(4, MODELS))
 def test_models(name: str) -> None:
     task, prepare, model = MODELS[name]
     compiled = proved(prepare(), model, task)

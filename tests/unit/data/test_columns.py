@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -23,6 +24,7 @@ from slipstream.stages.ingest import ingest
 from slipstream.stages.validate import validate
 from slipstream.store import Store
 from slipstream.store.datasets import load_dataset, read_dataset
+from tests.sweeps import one_of
 
 MakeSpec = Callable[..., ModelSpec]
 Land = Callable[..., Batch]
@@ -83,7 +85,7 @@ TYPED: dict[str, tuple[list[str], str, list[Any]]] = {
 }
 
 
-@pytest.mark.parametrize("case", TYPED)
+@pytest.mark.parametrize("case", one_of(3, TYPED))
 def test_all_rows_decide_and_no_value_is_bent(case: str, land: Land, store: Store) -> None:
     cells, kind, values = TYPED[case]
     batch = land(column(*cells))
@@ -111,7 +113,7 @@ DOUBTFUL: dict[str, tuple[list[str], str]] = {
 }
 
 
-@pytest.mark.parametrize("case", DOUBTFUL)
+@pytest.mark.parametrize("case", one_of(4, DOUBTFUL))
 def test_a_doubtful_input_is_refused_until_somebody_has_said_what_it_is(
     case: str, land: Land, store: Store, make_spec: MakeSpec
 ) -> None:
@@ -320,8 +322,7 @@ VALUES: dict[str, tuple[Any, list[Any]]] = {
 }
 
 
-@pytest.mark.parametrize("second", VALUES)
-@pytest.mark.parametrize("first", VALUES)
+@pytest.mark.parametrize(("first", "second"), one_of(5, itertools.product(VALUES, VALUES)))
 def test_what_is_in_the_table_is_what_was_delivered_or_the_row_is_set_aside(
     first: str, second: str, store: Store, make_spec: MakeSpec, deliver: Deliver
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -32,6 +31,8 @@ from slipstream.stages.join import Joined, join
 from slipstream.stages.labels import labels
 from slipstream.store import Store
 from slipstream.store.labels import TABLE, Label, deliver, in_order
+from tests.forked import FORKED
+from tests.sweeps import one_of
 
 MakeSpec = Callable[..., ModelSpec]
 Release = Callable[..., Any]
@@ -179,15 +180,16 @@ class TestTheTable:
 
     @pytest.mark.parametrize("point", ["labels.before_commit", "labels.after_commit"])
     def test_a_writer_that_is_killed_may_send_again(self, store: Store, point: str) -> None:
-        worker = multiprocessing.get_context("forkserver").Process(target=_deliver_and_die, args=(store.url, point))
+        worker = FORKED.Process(target=_deliver_and_die, args=(store.url, point))
         worker.start()
         worker.join(60)
         assert worker.exitcode == -signal.SIGKILL
         assert told(store, (1, "true")) is (point == "labels.before_commit")
         assert sum(pq.read_metadata(path).num_rows for path in store.tables.paths("small", TABLE)) == 1
 
-    def test_a_key_outlives_the_log(self, store: Store) -> None:
-        for number in range(120):
+    @pytest.mark.parametrize("deliveries", [55, pytest.param(120, marks=pytest.mark.slow)])
+    def test_a_key_outlives_the_log(self, store: Store, deliveries: int) -> None:
+        for number in range(deliveries):
             told(store, (number, "true"))
         assert not told(store, (3, "true")), "checkpoints keep what was delivered"
 
@@ -535,17 +537,20 @@ class TestTheStage:
 
     @pytest.mark.parametrize(
         ("stage", "point"),
-        [
-            ("labels", "labels.begin"),
-            ("labels", "labels.before_commit"),
-            ("labels", "labels.after_commit"),
-            ("labels", "labels.worked"),
-            ("labels", "ledger.after_commit"),
-            ("join", "files.rename"),
-            ("join", "join.worked"),
-            ("join", "ledger.before_commit"),
-            ("join", "join.committed"),
-        ],
+        one_of(
+            4,
+            [
+                ("labels", "labels.begin"),
+                ("labels", "labels.before_commit"),
+                ("labels", "labels.after_commit"),
+                ("labels", "labels.worked"),
+                ("labels", "ledger.after_commit"),
+                ("join", "files.rename"),
+                ("join", "join.worked"),
+                ("join", "ledger.before_commit"),
+                ("join", "join.committed"),
+            ],
+        ),
     )
     def test_a_stage_that_is_killed_is_finished_by_its_rerun(
         self, spec: ModelSpec, store: Store, tmp_path: Path, stage: str, point: str
@@ -554,9 +559,7 @@ class TestTheStage:
         file = self.write(tmp_path, f"id,late\n{name(0)},1\n{name(1)},0\n")
         if stage == "join":
             labels(spec, store, file)
-        work = multiprocessing.get_context("forkserver").Process(
-            target=_run_and_die, args=(spec.folder, store.url, file, stage, point)
-        )
+        work = FORKED.Process(target=_run_and_die, args=(spec.folder, store.url, file, stage, point))
         work.start()
         work.join(120)
         assert work.exitcode == -signal.SIGKILL

@@ -41,6 +41,7 @@ def test_the_examples_are_right() -> None:
     assert [str(error) for error in found if isinstance(error, SpecError)] == []
 
 
+@pytest.mark.slow  # `make check` does it too
 def test_what_libraries_take_is_what_the_table_says() -> None:
     command = [sys.executable, str(ROOT / "docs" / "signatures.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
@@ -20,10 +18,13 @@ import pytest
 from slipstream.data.batch import load_batch
 from slipstream.duck import MAX_DECODED
 from slipstream.errors import SlipstreamError
+from slipstream.spec.loader import load_spec
 from slipstream.spec.model import ModelSpec
 from slipstream.stages.ingest import ingest
 from slipstream.stages.validate import validate
 from slipstream.store import Store
+from tests.forked import FORKED
+from tests.sweeps import one_of
 
 MakeSpec = Callable[..., ModelSpec]
 MakeRows = Callable[..., pa.Table]
@@ -160,16 +161,6 @@ def test_the_source_function_is_asked_with_the_watermark_of_the_last_commit(stor
     assert seen == ["1", "2", "3"]
 
 
-KILLED = """
-import sys
-from pathlib import Path
-from slipstream.spec.loader import load_spec
-from slipstream.stages.ingest import ingest
-from slipstream.stages.validate import validate
-from slipstream.store import Store
-spec, store = load_spec(Path(sys.argv[1])), Store.open(sys.argv[2])
-validate(spec, store, ingest(spec, store).batch)
-"""
 PLAIN = [
     "ingest.begin", "files.rename:1", "files.rename:2", "ingest.worked", "ingest.committed", "validate.begin",
     "validate.worked", "validate.committed", "tables.before_commit", "tables.after_commit", "ledger.before_commit:2",
@@ -179,7 +170,9 @@ QUARANTINING = ["tables.before_commit:1", "tables.after_commit:1", "tables.befor
 RULE = {"type": "expect_column_values_to_be_between", "column": "hour", "max_value": 21}
 
 
-@pytest.mark.parametrize(("point", "rules"), [*((p, []) for p in PLAIN), *((p, [RULE]) for p in QUARANTINING)])
+@pytest.mark.parametrize(
+    ("point", "rules"), one_of(4, [*((p, []) for p in PLAIN), *((p, [RULE]) for p in QUARANTINING)])
+)
 def test_killed_anywhere_a_rerun_ends_as_if_nothing_had_happened(
     point: str, rules: list[Any], tmp_path: Path, make_spec: MakeSpec, make_rows: MakeRows
 ) -> None:
@@ -190,15 +183,22 @@ def test_killed_anywhere_a_rerun_ends_as_if_nothing_had_happened(
     assert (expected.quarantined > 0) == bool(rules)
 
     url = (tmp_path / "torn").as_uri()
-    command = [sys.executable, "-c", KILLED, str(spec.folder), url]
-    died = subprocess.run(command, env={**os.environ, "SLIPSTREAM_FAULTPOINT": point}, check=False)
-    assert died.returncode == -signal.SIGKILL
+    died = FORKED.Process(target=_ingest_and_die, args=(spec.folder, url, point))
+    died.start()
+    died.join(120)
+    assert died.exitcode == -signal.SIGKILL
     torn = Store.open(url)
     found = validate(spec, torn, ingest(spec, torn).batch) if not _done(torn) else expected
     assert (found.dataset, found.run, found.quarantined) == (expected.dataset, expected.run, expected.quarantined)
     assert _rows(torn, spec) == _rows(whole, spec)
     assert len(torn.ledger.read(kind="dataset.committed")) == 1
     assert len(torn.ledger.read(kind="validation.finished")) == 1
+
+
+def _ingest_and_die(folder: Path, url: str, point: str) -> None:
+    os.environ["SLIPSTREAM_FAULTPOINT"] = point
+    spec, store = load_spec(folder), Store.open(url)
+    validate(spec, store, ingest(spec, store).batch)
 
 
 def _done(store: Store) -> bool:

@@ -20,6 +20,7 @@ from slipstream.stages.train import train
 from slipstream.store import Store
 from slipstream.training.candidate import load_training
 from slipstream.training.split import split
+from tests.sweeps import one_of
 
 SMALL = {
     "RandomForest": {"n_estimators": 5},
@@ -53,7 +54,7 @@ def _for(path: str) -> dict[str, Any]:
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("path", ESTIMATORS)
+@pytest.mark.parametrize("path", one_of(6, ESTIMATORS))
 def test_every_estimator_trains_answers_and_repeats(
     path: str, store: Store, make_spec: Any, make_rows: Any, committed: Any
 ) -> None:
@@ -191,7 +192,7 @@ print(train(load_spec(Path(sys.argv[2])), store, sys.argv[3]).model)
 """
 
 
-@pytest.mark.parametrize("name", ["HistGradientBoosting", "RandomForest"])
+@pytest.mark.parametrize("name", one_of(2, ["HistGradientBoosting", "RandomForest"]))
 def test_another_process_with_one_thread_makes_the_same_model(
     name: str, store: Store, make_spec: Any, make_rows: Any, committed: Any
 ) -> None:

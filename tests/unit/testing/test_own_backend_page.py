@@ -72,6 +72,7 @@ def test_its_test_passes(project: Path) -> None:
     assert re.search(r"\b1\d passed", done.stdout)
 
 
+@pytest.mark.slow
 def test_it_is_trained_by_its_path(project: Path) -> None:
     allowed = {"path": str(project), "SLIPSTREAM_ALLOW_CODE": "1"}
     verbs = re.findall(r"^\$ slipstream (\w+) delivery$", PAGE, re.MULTILINE)

@@ -10,6 +10,7 @@ import pytest
 from slipstream.spec.estimators import CLASSIFIERS, REGRESSORS
 from slipstream.testing import TRAINER_CHECKS, CheckFailed, TrainerCase, check_trainer
 from slipstream.testing.suite import run_checks
+from tests.sweeps import one_of
 
 BROKEN = "tests.unit.testing.broken"
 SMALL = {"HistGradient": {"max_iter": 5}, "sklearn.ensemble": {"n_estimators": 5}}
@@ -32,7 +33,7 @@ def test_sklearn_keeps_its_promises(check: Callable[[TrainerCase], None], case: 
     check(case)
 
 
-@pytest.mark.parametrize("estimator", [*CLASSIFIERS, *REGRESSORS])
+@pytest.mark.parametrize("estimator", one_of(6, [*CLASSIFIERS, *REGRESSORS]))
 def test_every_estimator_keeps_them(estimator: str) -> None:
     parameters = next((value for word, value in SMALL.items() if word in estimator), {})
     tasks: Any = ("regression",) if estimator in REGRESSORS else ("binary", "multiclass")

@@ -93,15 +93,16 @@ def verify(
     tables = sorted(store.tables.names())
     every = [*items.objects(store), *(one for name in tables for one in items.data_files(store, *name))]
     every += items.bentos(bentos) if bentos else []
-    to_check = [one for one in every if not one.stamp or (known or {}).get(_name(one)) != one.stamp]
+    unchanged = {_name(one) for one in every if one.stamp and (known or {}).get(_name(one)) == one.stamp}
+    to_check = [one for one in every if _name(one) not in unchanged]
     failed = list(_checked(to_check, progress))
     bad = {_name(item) for item, _ in failed}
     problems += [(item.part, item.name, error) for item, error in failed]
     there = {one.name for one in every if one.part == items.OBJECTS}
     problems += links.missing_objects(store, events, there)
-    problems += links.logs(store, tables)
+    problems += links.logs(store, tables, {one.name for one in every if one.part == items.TABLES})
     for name, model in state.models.items():
-        problems += [*links.datasets(store, state, name, model), *links.versions(store, name, model)]
+        problems += [*links.datasets(store, state, name, model, unchanged), *links.versions(store, name, model)]
     models = state.models.values()
     count = Counter(one.part for one in every)
     return Verified(

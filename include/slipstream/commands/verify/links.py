@@ -11,7 +11,9 @@ from slipstream.errors import NotFound, SlipstreamError
 from slipstream.store import Store
 from slipstream.store.bucket import Listed
 from slipstream.store.datasets import DATA, load_dataset
+from slipstream.store.delta.checksums import named_digest
 from slipstream.store.state import Event, ModelState, State
+from slipstream.store.tables import TableFile
 
 _DIGEST = re.compile(r"(?:object:)?([0-9a-f]{64})")
 _OBJECTS = frozenset(
@@ -66,16 +68,24 @@ def _of_batch(store: Store, batch: str) -> Iterator[str]:
     yield from (file[1] for file in (content.get("delivered") or {}).get("files", ()))
 
 
-def datasets(store: Store, state: State, name: str, model: ModelState) -> Iterator[Found]:
-    """Each dataset version of a model: its manifest, and that its files are there and are what the manifest says."""
+def datasets(store: Store, state: State, name: str, model: ModelState, unchanged: set[str]) -> Iterator[Found]:
+    """Each dataset version of a model: its manifest, and that its files are there and are what the manifest says.
+
+    Of a file that is *unchanged* (``tables/model/data/file``) it is enough that its name has the manifest's checksum.
+    """
     checked: set[str] = set()
     for dataset in model.datasets:
         try:
             files = load_dataset(store.objects, state, name, dataset).files
-            store.tables.local_files(name, DATA, [file for file in files if file.path not in checked])
+            left = [file for file in files if file.path not in checked]
+            store.tables.local_files(name, DATA, [file for file in left if not _stands(file, name, unchanged)])
             checked |= {file.path for file in files}
         except SlipstreamError as error:
             yield TABLES, f"{name}, dataset {dataset[:12]}", error
+
+
+def _stands(file: TableFile, model: str, unchanged: set[str]) -> bool:
+    return f"{TABLES}/{model}/{DATA}/{file.path}" in unchanged and file.sha256.startswith(named_digest(file.path))
 
 
 def versions(store: Store, name: str, model: ModelState) -> Iterator[Found]:
@@ -89,15 +99,15 @@ def versions(store: Store, name: str, model: ModelState) -> Iterator[Found]:
             yield VERSIONS, f"{name}/{number}", error
 
 
-def logs(store: Store, tables: list[tuple[str, str]]) -> Iterator[Found]:
-    """Each table: its log, against its head, and that the files that it names are there and are what was written."""
+def logs(store: Store, tables: list[tuple[str, str]], checked: set[str]) -> Iterator[Found]:
+    """Each table: its log, against its head, and the files that it names, but those that are *checked* anyway."""
     for model, table in tables:
         try:
-            damaged = store.tables.sound(model, table).damaged
+            logged = store.tables.logged(model, table)
         except SlipstreamError as error:
             yield TABLES, f"{model}/{table}", error
             continue
-        for path in damaged:
+        for path in (path for path in logged if f"{model}/{table}/{path}" not in checked):
             damage = failure(data_file(store, model, table, Listed(path, 0, "")))
             if damage is not None:
                 yield TABLES, f"{model}/{table}/{path}", damage

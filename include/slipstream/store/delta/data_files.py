@@ -52,7 +52,7 @@ class TablePlaces:
         name = f"{self.uri(model, table)}/{path}"
         with readable(name):
             if self.location.root is not None:
-                Checksums().checked(self.local(model, table, path), name)
+                CHECKSUMS.checked(self.local(model, table, path), name, again=True)
                 return
             with tempfile.TemporaryDirectory() as folder:
                 self._download(self.location.object_key("tables", model, table, path), Path(folder) / path)
