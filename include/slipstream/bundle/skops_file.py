@@ -69,8 +69,8 @@ def load(data: bytes, code: ProjectCode = NO_CODE) -> Any:
         code: The code that it was kept with; it is imported from here if the estimator needs it, and from nowhere else.
 
     Raises:
-        BundleError: ``model_format_forbidden``, ``model_type_untrusted``, ``model_version_mismatch`` or
-            ``model_code_not_loadable``.
+        BundleError: ``model_format_forbidden``, ``model_type_untrusted``, ``model_version_mismatch``,
+            ``model_library_missing`` or ``model_code_not_loadable``.
     """
     import skops.io
 
@@ -81,7 +81,21 @@ def load(data: bytes, code: ProjectCode = NO_CODE) -> Any:
     try:
         return skops.io.loads(data, trusted=trusted)
     except (TypeError, ValueError, KeyError, AttributeError, ImportError, RecursionError, zipfile.BadZipFile) as error:
-        raise BundleError(f"model: damaged skops file: {shown(str(error))}.", code="model_format_forbidden") from error
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: Exception) -> BundleError:
+    """What an error of skops means."""
+    if isinstance(error, ModuleNotFoundError):
+        library = str(error.name or "").partition(".")[0]
+        remedy = (
+            "pip install --require-hashes -r requirements-boosting.txt" if library in _BOOSTING else "install it here"
+        )
+        return BundleError(f"model: needs {library!r}, which is not installed; {remedy}.", code="model_library_missing")
+    return BundleError(f"model: damaged skops file: {shown(str(error))}.", code="model_format_forbidden")
+
+
+_BOOSTING = ("lightgbm", "xgboost", "catboost", "imblearn")
 
 
 def _trusted(data: bytes, code: ProjectCode) -> list[str]:
@@ -91,7 +105,7 @@ def _trusted(data: bytes, code: ProjectCode) -> list[str]:
     try:
         types = skops.io.get_untrusted_types(data=data)
     except (TypeError, ValueError, KeyError, AttributeError, ImportError, RecursionError) as error:
-        raise BundleError(f"model: damaged skops file: {shown(str(error))}.", code="model_format_forbidden") from error
+        raise _unreadable(error) from error
     own = {path for path in types if code.defines(path) and "<" not in path}
     extra = sorted(set(types) - set(TRUSTED) - own)
     if extra:

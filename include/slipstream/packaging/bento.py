@@ -17,6 +17,7 @@ from typing import Any
 from slipstream.bundle.bundle import Bundle
 from slipstream.compiler.program import PLAN
 from slipstream.errors import StageError
+from slipstream.runs import library_versions
 from slipstream.store.files import atomic_write
 
 SERVICE = "slipstream.serving.bento_service:ModelService"
@@ -99,10 +100,13 @@ def _build(folder: Path, home: Path, bundle: Bundle, labels: Mapping[str, str]) 
 
 
 def _needs(bundle: Bundle) -> list[str]:
-    """What the service imports: of an imported model that is not compiled also the library that answers."""
-    imported = bundle.json("lineage.json").get("imported", {})
-    answers = "" if PLAN in bundle.files else str(imported.get("library", "")).partition(" ")[0]
-    return list(dict.fromkeys((*_NEEDS, *filter(None, [answers]))))
+    """What the service imports: of a model that is not compiled also the libraries that it alone was made with."""
+    if PLAN in bundle.files:
+        return list(_NEEDS)
+    lineage = bundle.json("lineage.json")
+    own = sorted(set(lineage["libraries"]) - set(library_versions()))
+    answers = str(lineage.get("imported", {}).get("library", "")).partition(" ")[0]
+    return list(dict.fromkeys((*_NEEDS, *own, *filter(None, [answers]))))
 
 
 @contextmanager

@@ -79,3 +79,10 @@ class Nearest(ClassifierMixin, BaseEstimator):
 
     def predict(self, X):
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+def resampled_own():
+    from imblearn.over_sampling import RandomOverSampler
+    from imblearn.pipeline import make_pipeline as make_resampling_pipeline
+
+    return make_resampling_pipeline(prepared(), RandomOverSampler(), Clip(), LogisticRegression())

@@ -211,3 +211,14 @@ def test_a_plan_tells_of_the_code_before_anything_runs(project: Build) -> None:
     with pytest.raises(SlipstreamError, match=r"small/model\.py: no such file, but train\.trainer names a function"):
         check_installed(spec)
     check_installed(project("plain", parameters={"C": 2.0}))
+
+
+def test_the_bento_asks_for_the_libraries_of_the_code(
+    project: Build, store: Store, release: Callable[..., Any], tmp_path: Path
+) -> None:
+    pytest.importorskip("imblearn")
+    packaged = release(project("resampled_own"))
+    wanted = next((tmp_path / "bentos").rglob("requirements.txt")).read_text()
+    assert "imbalanced-learn==" in wanted
+    assert packaged.engine == "sklearn"
+    assert load_scorer(open_bundle(store, packaged.bundle)).check_golden() >= 24
