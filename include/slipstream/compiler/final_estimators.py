@@ -47,7 +47,7 @@ def head(model: Any, columns: Columns) -> tuple[Ensemble | Weights, Columns]:
     known = _HEADS[_name(model)]
     if name.startswith("HistGradientBoosting") and model._preprocessor is not None:
         columns = through(model._preprocessor, columns)
-    if library == "slipstream":
+    if kind.__module__.startswith("slipstream.adapters."):
         columns = taken(model, columns)
     if library == "lightgbm" or name == "LightgbmModel":
         columns = trees_boosting.whole_categories(model, columns)
