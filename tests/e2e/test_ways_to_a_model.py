@@ -53,9 +53,10 @@ def answered(stack: Stack, model: str, verb: str, version: int) -> dict[str, Any
 
 @pytest.mark.parametrize("model", ["credit", "wages"])
 def test_one_command_leads_from_the_data_to_the_answer(stack: Stack, model: str) -> None:
+    slipstream(stack, "plan", model)
     slipstream(stack, "run", model)
     reply = answered(stack, model, "predict", 1)
-    assert len(reply["predictions"]) == 1
+    assert slipstream(stack, "predict", model, json.dumps(ROWS[model]))["predictions"] == reply["predictions"]
     effects = answered(stack, model, "explain", 1)
     assert all(name in json.dumps(effects) for name in ROWS[model])
 

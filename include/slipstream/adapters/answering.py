@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from slipstream.errors import BackendError
 
 
-class AnsweringModel:
+class AnsweringModel(ABC):
     """A fitted model as an estimator of scikit-learn's kind.
 
     Attributes:
@@ -31,9 +32,9 @@ class AnsweringModel:
         """The labels, shape ``(k,)``."""
         return np.array(self.labels)
 
+    @abstractmethod
     def raw(self, frame: Any) -> Any:
         """The model's own answer, shape ``(n,)`` or ``(n, k)``."""
-        raise NotImplementedError
 
     def predict(self, frame: Any) -> Any:
         """Numbers of a regression or the most probable labels, shape ``(n,)``."""
@@ -68,9 +69,9 @@ class FileModel(AnsweringModel):
         self.categories = {name: list(values) for name, values in (categories or {}).items()}
         self._open()
 
+    @abstractmethod
     def _open(self) -> None:
         """Open the file; raises what the library raises, or BackendError ``missing_extra``."""
-        raise NotImplementedError
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)

@@ -10,7 +10,7 @@ from slipstream.data.derived import refuse_otherwise
 from slipstream.runs import Stage, library_versions, once, run_key, versions_of
 from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
-from slipstream.training.candidate import Trained, Training
+from slipstream.training.candidate import Trained, Training, as_trained
 from slipstream.training.labels import classes_of
 from slipstream.training.split import Split, split
 
@@ -92,19 +92,7 @@ def _import(
         store.objects.put(content)
     training = _record(spec, cut, (file, opened), fitted, doubt)
     _log.info("%s: imported candidate %s", spec.name, run)
-    _log.info("%s: %s", spec.name, training.split)
-    for warning in training.warnings:
-        _log.warning("%s: %s", spec.name, warning)
-    return Trained(
-        candidate=run,
-        model=model,
-        dataset=dataset,
-        details=store.objects.put_json(training.plain()),
-        rows_train=training.counts.train,
-        rows_holdout=training.counts.holdout,
-        rows_unlabelled=training.counts.unlabelled,
-        cutoff=cut.boundaries.cutoff,
-    )
+    return as_trained(spec, store, (run, model, dataset), training)
 
 
 def _record(

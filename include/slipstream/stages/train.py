@@ -14,7 +14,8 @@ from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 from slipstream.store.state import State
 from slipstream.training.aside import fit_candidate
-from slipstream.training.candidate import Trained, Training
+from slipstream.training.candidate import Trained, Training, as_trained
+from slipstream.training.decisions import decides_otherwise
 from slipstream.training.labels import Label, classes_of, coded, weighed
 from slipstream.training.split import Split, split
 from slipstream.training.split_boundaries import Counts
@@ -105,20 +106,14 @@ def _train(
     _log.info("%s: fitted candidate %s", spec.name, run)
     training = _record(spec, cut, counts, classes, doubt)
     sources = {name: store.objects.put(source) for name, source in code.files.items()}
-    training = replace(training, code=sources, libraries=training.libraries | libraries)
-    _log.info("%s: %s", spec.name, training.split)
-    for warning in training.warnings:
-        _log.warning("%s: %s", spec.name, warning)
-    return Trained(
-        candidate=run,
-        model=model,
-        dataset=dataset,
-        details=store.objects.put_json(training.plain()),
-        rows_train=counts.train,
-        rows_holdout=counts.holdout,
-        rows_unlabelled=counts.unlabelled,
-        cutoff=cut.boundaries.cutoff,
+    doubts = [decides_otherwise(estimator, rows[list(spec.inputs)])] if classes else []
+    training = replace(
+        training,
+        code=sources,
+        libraries=training.libraries | libraries,
+        warnings=(*training.warnings, *filter(None, doubts)),
     )
+    return as_trained(spec, store, (run, model, dataset), training)
 
 
 def _record(spec: ModelSpec, cut: Split, counts: Counts, classes: tuple[Label, ...], doubt: str) -> Training:

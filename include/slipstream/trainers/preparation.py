@@ -38,16 +38,28 @@ class Needs:
     categories: Collection[str] = ()
 
 
+def kinds_of(inputs: Any, categories: Collection[str] = ()) -> dict[str, str]:
+    """Input -> ``numbers``, ``words`` or ``dates``, by what a frame holds; *categories* count as words."""
+    from slipstream.trainers.date_parts import holds_dates
+
+    def kind(name: str) -> str:
+        if name in categories:
+            return "words"
+        if inputs[name].dtype != object:
+            return "numbers"
+        return "dates" if holds_dates(inputs[name]) else "words"
+
+    return {name: kind(name) for name in inputs.columns}
+
+
 def preparation(inputs: Any, needs: Needs) -> Any:
     """The transformer, not fitted, for a frame of the *inputs*: numbers first, then words, then dates."""
     from sklearn.compose import ColumnTransformer
 
-    from slipstream.trainers.date_parts import DateParts, holds_dates
+    from slipstream.trainers.date_parts import DateParts
 
-    texts = [name for name in inputs.columns if inputs[name].dtype == object]
-    dates = [name for name in texts if name not in needs.categories and holds_dates(inputs[name])]
-    words = [name for name in inputs.columns if name in needs.categories or (name in texts and name not in dates)]
-    numbers = [name for name in inputs.columns if name not in texts and name not in words]
+    kinds = kinds_of(inputs, needs.categories)
+    numbers, words, dates = ([name for name in kinds if kinds[name] == kind] for kind in ("numbers", "words", "dates"))
     parts = []
     if numbers:
         parts.append(("numbers", _numbers(needs), numbers))

@@ -54,14 +54,6 @@ class Branch:
         return (self.began, *(name for name, _ in self.steps))
 
 
-def kinds_of(inputs: Any) -> dict[str, str]:
-    """Input -> ``numbers``, ``words`` or ``dates``, by what a frame of the inputs holds."""
-    from slipstream.trainers.date_parts import holds_dates
-
-    words = {name: "dates" if holds_dates(inputs[name]) else "words" for name in inputs if inputs[name].dtype == object}
-    return {name: words.get(name, "numbers") for name in inputs}
-
-
 def preparation_of(
     spec: ModelSpec, steps: Sequence[Mapping[str, Any]], kinds: Mapping[str, str]
 ) -> tuple[list[Branch], list[tuple[str, Any]]]:

@@ -15,8 +15,8 @@ from slipstream.spec.estimators import CALIBRATED, ESTIMATORS
 from slipstream.spec.model import ModelSpec
 from slipstream.trainers.fitting import fitted
 from slipstream.trainers.positions import POINTING, placed
-from slipstream.trainers.preparation import Needs, places_of, preparation
-from slipstream.trainers.prepare_steps import kinds_of, preparation_of
+from slipstream.trainers.preparation import Needs, kinds_of, places_of, preparation
+from slipstream.trainers.prepare_steps import preparation_of
 
 _SET: Mapping[str, Mapping[str, Any]] = {
     # Indicators of which one follows from the rest have no covariance that can be inverted.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -12,6 +13,8 @@ from slipstream.runs import Result, find_result
 from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 from slipstream.training.split_boundaries import Boundaries, Counts
+
+_log = logging.getLogger("slipstream")
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,31 @@ class Training:
         """JSON values; without code and origin as before there were any, so that equal records are one object."""
         later = {"code": self.code, "imported": self.imported}
         return {name: value for name, value in asdict(self).items() if later.get(name, True)}
+
+
+def as_trained(spec: ModelSpec, store: Store, identity: tuple[str, str, str], training: Training) -> Trained:
+    """The result of the run that made a candidate; keeps its record, and says in the log what it says.
+
+    Args:
+        spec: The model.
+        store: Where the record is kept.
+        identity: The run, the digest of the fitted estimator and the dataset version.
+        training: The record.
+    """
+    run, model, dataset = identity
+    _log.info("%s: %s", spec.name, training.split)
+    for warning in training.warnings:
+        _log.warning("%s: %s", spec.name, warning)
+    return Trained(
+        candidate=run,
+        model=model,
+        dataset=dataset,
+        details=store.objects.put_json(training.plain()),
+        rows_train=training.counts.train,
+        rows_holdout=training.counts.holdout,
+        rows_unlabelled=training.counts.unlabelled,
+        cutoff=training.boundaries.cutoff,
+    )
 
 
 def load_training(spec: ModelSpec, store: Store, candidate: str) -> tuple[Trained, Training]:

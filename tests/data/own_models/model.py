@@ -10,7 +10,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from sklearn.feature_selection import SelectKBest
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import TunedThresholdClassifierCV
+from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
@@ -39,6 +39,10 @@ def stacked():
 
 def thresholded():
     return make_pipeline(prepared(), TunedThresholdClassifierCV(LogisticRegression(), cv=3))
+
+
+def fixed_threshold():
+    return make_pipeline(prepared(), FixedThresholdClassifier(LogisticRegression(), threshold=0.2))
 
 
 def own_transformer(limit=1.0):

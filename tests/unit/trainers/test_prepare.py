@@ -11,7 +11,11 @@ import pytest
 from sklearn.utils.validation import check_is_fitted
 
 from slipstream.bundle import skops_file
+from slipstream.compiler.compile import compile_pipeline
+from slipstream.compiler.engine import CompiledEngine
+from slipstream.compiler.program import NotCompiled
 from slipstream.errors import SpecError
+from slipstream.model_schema import Field, Schema
 from slipstream.spec.model import ModelSpec
 from slipstream.spec.prepare import STEPS
 from slipstream.trainers.sklearn import SklearnTrainer
@@ -115,6 +119,20 @@ def test_steps_learn_from_training_rows_alone(make_spec: Build) -> None:
     pipeline = trained(make_spec, [{"step": "target", "columns": ["city"]}], ["city"])
     encoder = pipeline[0].transformers_[0][1][0]
     assert encoder.target_mean_ == pytest.approx(frame().late.mean())
+
+
+def test_every_step_compiles_but_hashing(make_spec: Build) -> None:
+    """The endpoint needs no scikit-learn for what `prepare` says."""
+    inputs = {name: "number" if name in ("age", "fare") else "string" for name in INPUTS}
+    schema = Schema("binary", "late", tuple(Field(n, k, nullable=True) for n, k in inputs.items()), (False, True), True)
+    for steps in (ALL, *([{"step": name, "columns": ["city", "remark"]}] for name in ("one_hot", "ordinal", "target"))):
+        pipeline = trained(make_spec, steps)
+        odd = frame(40).assign(city=["never", None, "Ulm", "Rom"] * 10, remark=[None, "", "so late", "on time"] * 10)
+        asked_for = {name: [None if pd.isna(value) else value for value in odd[name]] for name in INPUTS}
+        answers = CompiledEngine(compile_pipeline(pipeline, schema).files).run(asked_for)
+        np.testing.assert_allclose(answers, pipeline.predict_proba(odd[INPUTS]), atol=1e-9)
+    with pytest.raises(NotCompiled, match="HashingVectorizer is no vectorizer that is compiled"):
+        compile_pipeline(trained(make_spec, [{"step": "hashing", "columns": ["remark"]}]), schema)
 
 
 WRONG_FILES: dict[str, tuple[list[Any], str]] = {

@@ -21,6 +21,7 @@ from slipstream.stages.train import train
 from slipstream.store import Store
 from slipstream.testing import check_trainer
 from slipstream.testing.trainers import TRAINER_CHECKS, TrainerCase
+from slipstream.training.candidate import load_training
 
 OWN = Path(__file__).parents[2] / "data/own_models"
 ROW = {"distance": [0.5, None], "hour": [3.0, 23.0], "carrier": ["A", "never seen"]}
@@ -222,3 +223,15 @@ def test_the_bento_asks_for_the_libraries_of_the_code(
     assert "imbalanced-learn==" in wanted
     assert packaged.engine == "sklearn"
     assert load_scorer(open_bundle(store, packaged.bundle)).check_golden() >= 24
+
+
+def test_a_threshold_of_its_own_is_told_of(
+    project: Build, store: Store, committed: Callable[..., Any], make_rows: Callable[..., Any]
+) -> None:
+    """Answers are decided at one half; who tuned another threshold hears it at the training, in evaluation and card."""
+    spec = project("fixed_threshold")
+    trained = train(spec, store, committed(spec, make_rows(600)).id)
+    (warning,) = load_training(spec, store, trained.candidate)[1].warnings
+    assert "Its own predict names another label than the most probable one for" in warning
+    plain = project("plain")
+    assert not load_training(plain, store, train(plain, store, trained.dataset).candidate)[1].warnings

@@ -54,4 +54,15 @@ def _weights(step: Any, columns: Columns) -> Columns:
     return _weighed(step, matrix(columns)).features()
 
 
-TEXTS = {"CountVectorizer": _counter, "TfidfVectorizer": _tf_idf, "TfidfTransformer": _weights}
+def _texts(step: Any, columns: Columns) -> Columns:
+    """The texts of ``slipstream.trainers.texts``, each behind its own vectorizer; a missing one counts as empty."""
+    features: Columns = []
+    for vectorizer, column in zip(step.vectorizers_, columns, strict=True):
+        known = TEXTS.get(type(vectorizer).__name__)
+        if known is None:
+            raise NotCompiled(f"{type(vectorizer).__name__} is no vectorizer that is compiled")
+        features += known(vectorizer, [column])
+    return features
+
+
+TEXTS = {"Texts": _texts, "CountVectorizer": _counter, "TfidfVectorizer": _tf_idf, "TfidfTransformer": _weights}
