@@ -10,4 +10,5 @@ from slipstream.reports.page import render
 
 def page(card: Mapping[str, Any], lineage: Mapping[str, Any], bundle: str) -> bytes:
     """The HTML page of ``card.json`` and ``lineage.json`` of the bundle of that id."""
-    return render("card.html", title="Model card", model=card["model"], card=card, lineage=lineage, bundle=bundle)
+    context = {"card": card, "lineage": lineage, "imported": lineage.get("imported", {}), "bundle": bundle}
+    return render("card.html", title="Model card", model=card["model"], **context)

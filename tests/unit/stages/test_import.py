@@ -167,6 +167,10 @@ def test_xgboost_with_categories_of_its_own(
     expected = model.predict_proba(as_categories(elsewhere))[:, 1]
     assert answers(scorer, elsewhere) == pytest.approx(expected, abs=1e-6)
     assert packaged.engine == "compiled"
+    evaluated, _ = load_evaluation(spec, store, packaged.evaluation)
+    for page in (store.objects.get(digest).decode() for digest in (packaged.card, evaluated.report)):
+        assert "held-out rows, which it may have been fitted on elsewhere" in page
+        assert "never trained on" not in page
 
 
 def test_boosters_end_with_the_best_round_and_are_compiled(
