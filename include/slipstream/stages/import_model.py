@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from slipstream.runs import Stage, library_versions, once, run_key, versions_of
 from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 from slipstream.training.candidate import Trained, Training, as_trained
+from slipstream.training.decisions import decides_otherwise
 from slipstream.training.labels import classes_of
 from slipstream.training.split import Split, split
 
@@ -90,13 +92,14 @@ def _import(
     model = store.objects.put(skops_file.dump(fitted.estimator))
     for content in filter(None, (file.content, file.described)):
         store.objects.put(content)
-    training = _record(spec, cut, (file, opened), fitted, doubt)
+    other = decides_otherwise(fitted.estimator, sample.rows[list(spec.inputs)]) if fitted.classes else ""
+    training = _record(spec, cut, (file, opened), fitted, (doubt, other))
     _log.info("%s: imported candidate %s", spec.name, run)
     return as_trained(spec, store, (run, model, dataset), training)
 
 
 def _record(
-    spec: ModelSpec, cut: Split, source: tuple[ModelFile, OpenedModel], fitted: FittedImport, doubt: str
+    spec: ModelSpec, cut: Split, source: tuple[ModelFile, OpenedModel], fitted: FittedImport, doubts: Sequence[str]
 ) -> Training:
     file, opened = source
     sentence, warnings = cut.description(spec.data.key)
@@ -115,7 +118,7 @@ def _record(
         threads=1,
         libraries=library_versions() | libraries,
         split=sentence,
-        warnings=(FITTED_ELSEWHERE, *fitted.notes, *warnings, *filter(None, [doubt])),
+        warnings=(FITTED_ELSEWHERE, *fitted.notes, *warnings, *filter(None, doubts)),
         imported={
             "format": opened.format,
             "sha256": file.sha256,

@@ -15,6 +15,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
@@ -236,6 +237,16 @@ def test_a_pipeline_in_skops(
     known = elsewhere[elsewhere["carrier"].notna()]
     assert answers(scorer, known) == pytest.approx(model.predict_proba(known[INPUTS[::-1]])[:, 1], abs=1e-9)
     assert packaged.engine == "compiled", bundle.json("card.json")["serving"]
+
+
+def test_a_threshold_of_its_own_is_told(
+    make_spec: Build, store: Store, dataset: str, elsewhere: pd.DataFrame, tmp_path: Path
+) -> None:
+    model = FixedThresholdClassifier(LogisticRegression(), threshold=0.9).fit(elsewhere[["hour"]], elsewhere["late"])
+    spec = make_spec(inputs=["hour"])
+    imported = import_model(spec, store, dumped(model, tmp_path / "model.skops"), dataset)
+    warnings = load_training(spec, store, imported.candidate)[1].warnings
+    assert any("Its own predict names another label" in warning for warning in warnings)
 
 
 def test_labels_decide_which_column_is_which(

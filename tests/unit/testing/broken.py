@@ -222,6 +222,10 @@ class BrokenTarget:
             time.sleep(0.05)
 
 
+_OWN_LINES: dict[str, list[str]] = {}
+"""What this process wrote to a file: all that a tracker knows which "overwrites"."""
+
+
 @dataclass(frozen=True)
 class BrokenTracker:
     """Breaks one promise, by its name; else adds lines to a file."""
@@ -238,6 +242,9 @@ class BrokenTracker:
         line = json.dumps(
             {"model": model, "stage": stage, "run": run, "figures": figures}, allow_nan=self.breaks != "odd"
         )
-        before = file.read_text() if self.breaks == "overwrites" and file.exists() else ""
-        with file.open("w" if self.breaks == "overwrites" else "a") as out:
-            out.write(f"{before}{line}\n")
+        if self.breaks == "overwrites":
+            _OWN_LINES.setdefault(self.path, []).append(line)
+            file.write_text("".join(f"{one}\n" for one in _OWN_LINES[self.path]))
+            return
+        with file.open("a") as out:
+            out.write(f"{line}\n")

@@ -37,7 +37,6 @@ def test_every_tracker_keeps_its_promises(check: Callable[[TrackerCase], None], 
         ("stage", "takes_a_run", "'stage': ''"),
         ("odd", "takes_odd_figures", "not a number: it raised ValueError"),
         ("figures", "leaves_the_figures_alone", "work on a copy of them"),
-        # One overwrites the other wholly or in part, as it happens.
         ("overwrites", "two_processes_tell_at_once", "process"),
     ],
 )
