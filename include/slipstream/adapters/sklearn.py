@@ -23,5 +23,8 @@ class SklearnModel(AnsweringModel):
 
     def raw(self, frame: Any) -> Any:
         """Its probabilities if it has any, else its numbers."""
-        rows = frame[self.columns] if self.named else frame[self.columns].to_numpy()
-        return (getattr(self.estimator, "predict_proba", None) or self.estimator.predict)(rows)
+        return (getattr(self.estimator, "predict_proba", None) or self.estimator.predict)(self.given(frame))
+
+    def given(self, frame: Any) -> Any:
+        """The rows of *frame* as the estimator takes them."""
+        return frame[self.columns] if self.named else frame[self.columns].to_numpy()

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from slipstream.adapters.answering import AnsweringModel
+from slipstream.adapters.sklearn import SklearnModel
 from slipstream.errors import SlipstreamError, StageError
 from slipstream.importing.columns import MatchedColumns, match_columns
 from slipstream.importing.labels import match_labels
 from slipstream.importing.opened import OpenedModel
 from slipstream.spec.model import ModelSpec
 from slipstream.statistics.metrics import measure
+from slipstream.training.decisions import decides_otherwise
 from slipstream.training.labels import Label
 
 AGAINST = 0.4
@@ -73,7 +75,8 @@ def fit_to_spec(
     model.labels = [0, 1] if spec.task == "binary" else list(labels.classes)
     in_order = labels.order == tuple(range(len(labels.order)))
     model.order = None if in_order else list(labels.order)
-    notes = (*columns.notes, *labels.notes, *_turned(spec, model, sample))
+    other = decides_otherwise(model.estimator, model.given(inputs)) if isinstance(model, SklearnModel) else ""
+    notes = (*columns.notes, *labels.notes, *_turned(spec, model, sample), *filter(None, [other]))
     return FittedImport(_plain(spec, opened, columns, model), labels.classes, notes)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,6 @@ from slipstream.runs import Stage, library_versions, once, run_key, versions_of
 from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 from slipstream.training.candidate import Trained, Training, as_trained
-from slipstream.training.decisions import decides_otherwise
 from slipstream.training.labels import classes_of
 from slipstream.training.split import Split, split
 
@@ -92,14 +90,13 @@ def _import(
     model = store.objects.put(skops_file.dump(fitted.estimator))
     for content in filter(None, (file.content, file.described)):
         store.objects.put(content)
-    other = decides_otherwise(fitted.estimator, sample.rows[list(spec.inputs)]) if fitted.classes else ""
-    training = _record(spec, cut, (file, opened), fitted, (doubt, other))
+    training = _record(spec, cut, (file, opened), fitted, doubt)
     _log.info("%s: imported candidate %s", spec.name, run)
     return as_trained(spec, store, (run, model, dataset), training)
 
 
 def _record(
-    spec: ModelSpec, cut: Split, source: tuple[ModelFile, OpenedModel], fitted: FittedImport, doubts: Sequence[str]
+    spec: ModelSpec, cut: Split, source: tuple[ModelFile, OpenedModel], fitted: FittedImport, doubt: str
 ) -> Training:
     file, opened = source
     sentence, warnings = cut.description(spec.data.key)
@@ -118,7 +115,7 @@ def _record(
         threads=1,
         libraries=library_versions() | libraries,
         split=sentence,
-        warnings=(FITTED_ELSEWHERE, *fitted.notes, *warnings, *filter(None, doubts)),
+        warnings=(FITTED_ELSEWHERE, *fitted.notes, *warnings, *filter(None, [doubt])),
         imported={
             "format": opened.format,
             "sha256": file.sha256,

@@ -15,11 +15,11 @@ def decides_otherwise(estimator: Any, inputs: Any) -> str:
 
     Args:
         estimator: A fitted classifier.
-        inputs: A frame of its inputs; at most :data:`ROWS` rows of it are looked at, evenly spaced.
+        inputs: Rows of its inputs, a frame or an array; at most :data:`ROWS` rows of it are looked at, evenly spaced.
     """
     import numpy as np
 
-    rows = inputs.iloc[:: -(-len(inputs) // ROWS)]
+    rows = inputs[:: -(-len(inputs) // ROWS)]
     probable = np.asarray(estimator.classes_)[np.asarray(estimator.predict_proba(rows)).argmax(axis=1)]
     share = float(np.mean(np.asarray(estimator.predict(rows)).astype(probable.dtype) != probable))
     if not share:

@@ -242,7 +242,8 @@ def test_a_pipeline_in_skops(
 def test_a_threshold_of_its_own_is_told(
     make_spec: Build, store: Store, dataset: str, elsewhere: pd.DataFrame, tmp_path: Path
 ) -> None:
-    model = FixedThresholdClassifier(LogisticRegression(), threshold=0.9).fit(elsewhere[["hour"]], elsewhere["late"])
+    hours = elsewhere[["hour"]].to_numpy()
+    model = FixedThresholdClassifier(LogisticRegression(), threshold=0.9).fit(hours, elsewhere["late"])
     spec = make_spec(inputs=["hour"])
     imported = import_model(spec, store, dumped(model, tmp_path / "model.skops"), dataset)
     warnings = load_training(spec, store, imported.candidate)[1].warnings
