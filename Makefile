@@ -1,5 +1,5 @@
 # Everything that is made goes below var/. Each target does its own set-up.
-.PHONY: help setup demo test test-all coverage check bench figures mutants up down status clean
+.PHONY: help setup demo test test-slow test-all coverage check bench figures mutants up down status clean
 .DEFAULT_GOAL := help
 
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME
@@ -7,9 +7,12 @@ export PYTHON
 BIN := var/venv/bin
 STACK := $(BIN)/python -m slipstream_stack
 TESTS := not slow
+# Stores are synced to the disk at every write; in memory that costs nothing.
+ROOMY := $(shell test -w /dev/shm && df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 4000000 {print "/dev/shm"}')
+PYTEST := $(if $(ROOMY),TMPDIR=$(ROOMY)) $(BIN)/pytest
 
 help: ## show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install into var/venv, make folders, secrets and Airflow's database (PYTHON=python3.12 chooses the interpreter)
 	@.ci/install shap
@@ -29,17 +32,21 @@ status: ## show what runs and how well; fails unless all is healthy
 
 test: ## the tests: unit, contract, airflow, then end to end with a real Airflow and a real endpoint
 	@.ci/install dev
-	$(BIN)/pytest tests/unit tests/contract -n auto --dist worksteal -m "$(TESTS)" --durations=25
+	$(PYTEST) tests/unit tests/contract -n auto --dist worksteal -m "$(TESTS)" --durations=25
 	$(BIN)/pytest tests/airflow -m "$(TESTS)"
 	$(BIN)/pytest tests/e2e -m "$(TESTS)"
 
 coverage: ## the lines and branches that the unit and contract tests run, of each file that has gaps
 	@.ci/install dev
 	@rm -rf var/coverage
-	-$(BIN)/pytest tests/unit tests/contract -n auto --dist worksteal -m "$(TESTS)" -q --cov --cov-report=
+	-$(PYTEST) tests/unit tests/contract -n auto --dist worksteal -m "$(TESTS)" -q --cov --cov-report=
 	@$(BIN)/coverage report
 
-test-all: ## the same, and those that take minutes
+test-slow: ## what `make test` leaves out of unit and contract: the whole of long tables, a hundred kills
+	@.ci/install dev
+	$(PYTEST) tests/unit tests/contract -n auto --dist worksteal -m slow --durations=25
+
+test-all: ## the tests, and those that take minutes
 	@$(MAKE) --no-print-directory test TESTS=
 
 check: ## style, types, layering, freshness of the locks, the schema and the generated docs

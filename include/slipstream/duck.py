@@ -6,6 +6,8 @@ changed: BOOLEAN, BIGINT, DOUBLE, VARCHAR, DATE and TIMESTAMP (microseconds, UTC
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -25,34 +27,92 @@ HALF = "50%"
 STREAM_MIB = 300  # two threads write a Parquet file; from 270 down DuckDB leaves it to one
 MAX_DECODED = 16 << 30
 ROW_GROUP, MIN_ROW_GROUP, GROUP_CELLS = 20_480, 2_048, 4_000_000
+_DATABASE = "slipstream"
+_AT_REST = 2
+_SETTINGS = {
+    "TimeZone": "UTC",
+    # Extensions would be fetched from the network; rows keep the order of their files.
+    "autoinstall_known_extensions": "false",
+    "preserve_insertion_order": "true",
+    "enable_progress_bar": "false",
+    # The search for them takes the square of the number of columns: minutes for some thousands.
+    "disabled_optimizers": "common_subexpressions",
+}
 TYPES = ("BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR", "DATE", "TIMESTAMP")
 
 
 @contextmanager
 def duck(memory: str = MEMORY) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection to an empty DuckDB that lives for the ``with`` block; what exceeds its *memory* spills to disk.
+    """A connection to an empty database that lives for the ``with`` block; what exceeds its *memory* spills to disk.
 
     Raises:
         StageError: ``data_out_of_memory``: what was asked for cannot spill, such as a very wide table.
     """
     import duckdb
 
-    with TemporaryDirectory(prefix="slipstream-") as spill, duckdb.connect() as connection:
-        settings = {"memory_limit": memory, "temp_directory": spill, "TimeZone": "UTC"}
-        for name, value in settings.items():
-            connection.execute(f"SET {name} = {literal(value)}")
-        # Extensions would be fetched from the network; rows keep the order of their files.
-        connection.execute("SET autoinstall_known_extensions = false; SET preserve_insertion_order = true")
-        connection.execute("SET enable_progress_bar = false")
-        # The search for them takes the square of the number of columns: minutes for some thousands.
-        connection.execute("SET disabled_optimizers = 'common_subexpressions'")
+    with TemporaryDirectory(prefix="slipstream-") as spill, _engines.one(Path(spill)) as engine:
         try:
-            yield connection
+            with engine.cursor() as connection:
+                connection.execute(f"ATTACH ':memory:' AS {_DATABASE}; USE {_DATABASE}")
+                for name, value in (_SETTINGS | {"memory_limit": memory, "temp_directory": spill}).items():
+                    connection.execute(f"SET {name} = {literal(value)}")
+                yield connection
+            engine.execute(f"DETACH {_DATABASE}")
         except duckdb.OutOfMemoryException as error:
             message = (
                 f"the rows do not fit in memory: {str(error).splitlines()[0]}; deliver fewer columns or rows at once."
             )
             raise StageError(message, code="data_out_of_memory") from error
+
+
+class _Engines:
+    """DuckDB engines that are at rest: to begin one costs as much as ten small queries."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: list[duckdb.DuckDBPyConnection] = []
+        # An engine's threads do not come along into a forked process.
+        os.register_at_fork(before=self._before_fork, after_in_parent=self._after_fork, after_in_child=self._after_fork)
+
+    @contextmanager
+    def one(self, spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+        """One at rest, or a new one; it rests again unless the block raises or it has spilled to that folder."""
+        engine = self._taken()
+        try:
+            yield engine
+            # One that has spilled cannot be given another folder.
+            if not any(spill.iterdir()) and self._rests(engine):
+                return
+        except BaseException:
+            engine.close()
+            raise
+        engine.close()
+
+    def _taken(self) -> duckdb.DuckDBPyConnection:
+        import duckdb
+
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        return duckdb.connect()
+
+    def _rests(self, engine: duckdb.DuckDBPyConnection) -> bool:
+        with self._lock:
+            if len(self._idle) >= _AT_REST:
+                return False
+            self._idle.append(engine)
+        return True
+
+    def _before_fork(self) -> None:
+        self._lock.acquire()
+        while self._idle:
+            self._idle.pop().close()
+
+    def _after_fork(self) -> None:
+        self._lock.release()
+
+
+_engines = _Engines()
 
 
 def stream_within(connection: duckdb.DuckDBPyConnection, columns: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
 import sys
 import tempfile
 import warnings
@@ -18,7 +19,6 @@ from slipstream.bundle.bundle import Bundle
 from slipstream.compiler.program import PLAN
 from slipstream.errors import StageError
 from slipstream.runs import library_versions
-from slipstream.store.files import atomic_write
 
 SERVICE = "slipstream.serving.bento_service:ModelService"
 _NEEDS = (
@@ -51,7 +51,7 @@ def build_bento(bundle: Bundle, home: Path, labels: Mapping[str, str]) -> str:
     tag = f"{name}:{bundle.digest[:12]}"
     if (home / "bentos" / name / bundle.digest[:12] / "bento.yaml").exists():
         return tag
-    with tempfile.TemporaryDirectory() as folder, _environment(home):
+    with tempfile.TemporaryDirectory() as folder, _environment(home), _build_errors(bundle.model):
         _lay_out(bundle, Path(folder))
         _build(Path(folder), home, bundle, labels)
     return tag
@@ -67,9 +67,9 @@ def _lay_out(bundle: Bundle, folder: Path) -> None:
     import slipstream
 
     package = Path(slipstream.__file__).parent
-    for file in sorted(package.rglob("*")):
-        if file.is_file() and "__pycache__" not in file.parts:
-            atomic_write(folder / "slipstream" / file.relative_to(package), file.read_bytes())
+    # Unlike the store's files these need not outlast a power cut: BentoML copies them, and they are removed.
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(package, folder / "slipstream", ignore=ignore, copy_function=shutil.copyfile)
     bundle.write(folder / "bundle")
 
 
@@ -82,7 +82,7 @@ def _build(folder: Path, home: Path, bundle: Bundle, labels: Mapping[str, str]) 
     for place in ("bentos", "tmp"):
         (home / place).mkdir(parents=True, exist_ok=True)
     # A folder of its own, because BentoML leaves there what it has built in.
-    with tempfile.TemporaryDirectory(dir=home / "tmp") as scratch, _build_errors(bundle.model):
+    with tempfile.TemporaryDirectory(dir=home / "tmp") as scratch:
         BentoMLContainer.tmp_bento_store_dir.set(scratch)
         bentoml.build(
             SERVICE,

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from slipstream.duck import duck, quoted
+from slipstream.profiling.bin_edges import bin_edges
 from slipstream.profiling.binning import Binned
-from slipstream.spacing import stride
 
 if TYPE_CHECKING:
     import duckdb
@@ -27,12 +27,8 @@ Counts = tuple[tuple[str, int], ...]
 ANSWER = "slipstream_prediction"
 """Name of the column of the model's answers."""
 MOST_WORDS = 10_000
-EDGE_ROWS = 200_000
-"""Edges come from so many evenly spaced rows at most; counts from all."""
 BATCH_ROWS = 65_536
 """So many rows are counted at a time."""
-_TAIL = (0.0001, 0.0005, 0.001, 0.002, 0.003)
-QUANTILES = (*_TAIL, *(step / 240 for step in range(1, 240)), *(1 - share for share in reversed(_TAIL)))
 _DIGITS = 10
 """Threads add in any order, which moves the last digits of a mean; so many are kept."""
 
@@ -166,22 +162,8 @@ def _with_edges(rows: duckdb.DuckDBPyRelation, columns: Mapping[str, ColumnProfi
     numbers = [name for name, column in columns.items() if column.kind == "number"]
     if not numbers:
         return dict(columns)
-    values = rows.project(", ".join(f"{_finite(name)} AS {_place(at)}" for at, name in enumerate(numbers)))
-    ends = ", ".join(f"min({_place(at)}), max({_place(at)})" for at in range(len(numbers)))
-    total, *extremes = values.aggregate(f"count(*), {ends}").fetchall()[0]
-    step = stride(total, EDGE_ROWS)
-    some = values if step == 1 else values.project("*, row_number() OVER () AS nth").filter(f"nth % {step} = 0")
-    quantiles = ", ".join(f"quantile_disc({_place(at)}, {list(QUANTILES)})" for at in range(len(numbers)))
-    inner_edges = some.aggregate(quantiles).fetchall()[0]
-    with_edges = dict(columns)
-    for at, name in enumerate(numbers):
-        low, high = extremes[2 * at : 2 * at + 2]
-        if low is not None:
-            inner = inner_edges[at] or ()
-            with_edges[name] = replace(
-                columns[name], edges=tuple(sorted({math.nextafter(low, -math.inf), low, high, *inner}))
-            )
-    return with_edges
+    edges = zip(numbers, bin_edges(rows, [_finite(name) for name in numbers]), strict=True)
+    return dict(columns) | {name: replace(columns[name], edges=ends) for name, ends in edges}
 
 
 def _counted(rows: duckdb.DuckDBPyRelation, columns: Mapping[str, ColumnProfile]) -> dict[str, ColumnProfile]:
