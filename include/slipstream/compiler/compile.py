@@ -69,7 +69,7 @@ def compile_pipeline(pipeline: Any, schema: Schema) -> Compiled:
     no_sparse_for_xgboost(prepared, model)
     if is_head(model):
         compiled_head, behind = head(model, columns)
-        if not any(column.node for column in behind):
+        if not any(column.node for column in behind) and not getattr(compiled_head, "symmetric", ()):
             return _plain(compiled_head, behind, schema)
     return _layered(answer(model, columns, "predict" if schema.task == "regression" else "predict_proba"), schema)
 
@@ -96,7 +96,7 @@ def _layered(answer_node: Node, schema: Schema) -> Compiled:
     columns: Columns = list(dict.fromkeys(column for node in nodes if node.op == "vector" for column in node.columns))
     ordered = [columns[place] for place in _order(columns)]
     layers = written(answer_node, {column: place for place, column in enumerate(ordered)})
-    tolerance = max((node.ensemble.tolerance for node in nodes if node.op == "trees"), default=EXACT)
+    tolerance = max((node.ensemble.tolerance for node in nodes if node.ensemble), default=EXACT)
     plan = LayeredProgram(**_vector(LAYERED, ordered, schema), layers=layers, tolerance=tolerance)
     return Compiled({PLAN: canonical_json(msgspec.to_builtins(plan))}, _carried_back(chain(*map(_decided, nodes))))
 
@@ -180,7 +180,7 @@ def _thresholds(ensemble: Ensemble, columns: Sequence[FeatureColumn]) -> Iterato
 
 def _decided(node: Node) -> Iterator[tuple[FeatureColumn, float]]:
     """The features on which a layer decides by a threshold, with it."""
-    if node.op == "trees":
+    if node.ensemble:
         yield from _thresholds(node.ensemble, node.columns)
     elif node.op == "bins":
         for column, edges in zip(node.of[0].columns, node.by[0], strict=False):

@@ -13,6 +13,7 @@ import numpy as np
 
 from slipstream.compiler.layers.curves import CURVES
 from slipstream.compiler.layers.distances import DISTANCES
+from slipstream.compiler.layers.symmetric import SYMMETRIC
 from slipstream.compiler.layers.votes import VOTES
 from slipstream.compiler.program import NEUTRAL, Floats, apply
 
@@ -154,5 +155,6 @@ OPERATIONS: dict[str, Callable[..., Prepared]] = {
     **{kind: _simple(kind) for kind in (*NEUTRAL, "isnan", "trunc")},
     **CURVES,
     **DISTANCES,
+    **SYMMETRIC,
     **VOTES,
 }

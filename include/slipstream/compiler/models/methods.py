@@ -21,7 +21,8 @@ def can(model: Any, method: Method) -> bool:
 
 def is_classifier(model: Any) -> bool:
     """Whether a model answers with classes."""
-    return hasattr(model, "classes_")
+    # CatBoost's regressors have the attribute, too: an empty list.
+    return len(getattr(model, "classes_", ())) > 0
 
 
 def from_chances(chances: Node, model: Any, method: Method) -> Node:

@@ -33,7 +33,8 @@ def trees(fitted: Ensemble, columns: Columns) -> Node:
     """The scores of trees."""
     values = matrix(columns)
     values = values.then("single") if fitted.single else values
-    node = Node("trees", (values,), len(fitted.base), columns=tuple(columns), ensemble=fitted)
+    op = "symmetric" if fitted.symmetric else "trees"
+    node = Node(op, (values,), len(fitted.base), fitted.symmetric, tuple(columns), fitted)
     node = node if fitted.divide == 1 else node.then("div", fitted.divide)
     return node.then("add", fitted.base) if any(fitted.base) else node
 

@@ -7,8 +7,10 @@ question's in the lowest bit.
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ import numpy as np
 from slipstream.compiler.program import SINGLE, Link, NotCompiled
 from slipstream.compiler.trees.sklearn import Ensemble, Tree
 
+Question = tuple[int, float, bool, tuple[float, ...]]
+"""Column, border that yes exceeds, whether NaN does not, and in place of the border the one category that is yes."""
 MOST_CODES = 1 << 16
 """Up to so many whole numbers are tried to find the categories that a model keeps as digests."""
 _LINKS: dict[str, Link] = {
@@ -30,7 +34,7 @@ _LINKS: dict[str, Link] = {
 def from_catboost(model: Any) -> Ensemble:
     """The trees of a CatBoost classifier or regressor; it compares in single precision."""
     saved = _saved(model, None)
-    objective = saved["model_info"]["params"]["loss_function"]["type"]
+    objective = saved["model_info"].get("params", {}).get("loss_function", {}).get("type", "unknown")
     link = _LINKS.get(objective)
     if link is None:
         raise NotCompiled(f"CatBoost's loss {objective!r} is none that is compiled")
@@ -38,12 +42,14 @@ def from_catboost(model: Any) -> Ensemble:
         raise NotCompiled("CatBoost's trees that are not symmetric (grow_policy) are not compiled")
     scale, base = saved["scale_and_bias"]
     questions = _Questions(model, saved)
-    trees = [
-        one
+    asked = [[questions.of(split) for split in tree["splits"] or []] for tree in saved["oblivious_trees"]]
+    leaves = [
+        np.asarray(tree["leaf_values"], dtype=np.float64).reshape(-1, len(base)) * scale
         for tree in saved["oblivious_trees"]
-        for one in _trees(tree, [questions.of(split) for split in tree["splits"] or []], len(base), scale)
     ]
-    return Ensemble(tuple(trees), tuple(map(float, base)), link=link, tolerance=SINGLE)
+    trees = [one for levels, values in zip(asked, leaves, strict=True) for one in _trees(levels, values)]
+    by_level = _by_level(asked, leaves) if trees else ()
+    return Ensemble(tuple(trees), tuple(map(float, base)), link=link, tolerance=SINGLE, symmetric=by_level)
 
 
 def _saved(model: Any, pool: Any) -> Any:
@@ -58,7 +64,7 @@ def _saved(model: Any, pool: Any) -> Any:
 
 
 class _Questions:
-    """The questions of a model, each as column, threshold, where NaN goes, and members."""
+    """The questions of a model."""
 
     def __init__(self, model: Any, saved: Any) -> None:
         features = saved["features_info"]
@@ -67,8 +73,8 @@ class _Questions:
         wanted = {value & 0xFFFFFFFF for one in self._categories.values() for value in one.get("values", ())}
         self._codes = _codes(model, features, wanted) if wanted else {}
 
-    def of(self, split: Mapping[str, Any]) -> tuple[int, float, bool, tuple[float, ...]]:
-        """Column, threshold, whether NaN is at most it, and the categories that answer yes."""
+    def of(self, split: Mapping[str, Any]) -> Question:
+        """What a split asks."""
         if split["split_type"] == "FloatFeature":
             column = self._numbers[split["float_feature_index"]]
             return column["flat_feature_index"], split["border"], column["nan_value_treatment"] != "AsTrue", ()
@@ -100,15 +106,31 @@ def _codes(model: Any, features: Any, wanted: set[int]) -> dict[int, float]:
     raise NotCompiled("CatBoost's categories are no whole numbers of an encoder")
 
 
-def _trees(
-    tree: Mapping[str, Any], questions: Sequence[tuple[int, float, bool, tuple[float, ...]]], scores: int, scale: float
-) -> list[Tree]:
+def _by_level(asked: Sequence[Sequence[Question]], leaves: Sequence[Any]) -> tuple[Any, ...]:
+    """The numbers of :mod:`slipstream.compiler.layers.symmetric`; lower trees end with questions that all deny."""
+    depth = max(map(len, asked))
+    never: Question = (0, math.inf, True, ())
+    known = list(dict.fromkeys([*chain(*asked), never]))
+    places = {question: place for place, question in enumerate(known)}
+    levels = np.full((len(asked), depth), places[never])
+    added = np.zeros((len(leaves), 1 << depth, leaves[0].shape[1]))
+    for tree, (questions, values) in enumerate(zip(asked, leaves, strict=True)):
+        levels[tree, : len(questions)] = [places[question] for question in questions]
+        added[tree, : len(values)] = values
+    columns = [column for column, _, _, _ in known]
+    borders = [members[0] if members else border for _, border, _, members in known]
+    missing = [not at_most and not members for _, _, at_most, members in known]
+    equal = [bool(members) for _, _, _, members in known]
+    return (*map(np.array, (columns, borders, missing, equal)), levels, added)
+
+
+def _trees(questions: Sequence[Question], values: Any) -> list[Tree]:
     """One tree for each score: level by level, so that the children of node n are 2n + 1 and 2n + 2."""
     depth = len(questions)
     inner = (1 << depth) - 1
     levels = np.repeat(np.arange(depth + 1), 1 << np.arange(depth + 1))
     answers = _answers(depth)
-    values = np.asarray(tree["leaf_values"], dtype=np.float64).reshape(-1, scores) * scale
+    scores = values.shape[1]
     at_level = [*questions, (0, 0.0, False, ())]
     members = {node: at_level[levels[node]][3] for node in range(inner) if at_level[levels[node]][3]}
     flipped = np.array([node in members for node in range(len(levels))])

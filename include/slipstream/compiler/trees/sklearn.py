@@ -47,7 +47,11 @@ class Tree:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Trees, and what becomes of their sums; see :class:`slipstream.compiler.program.ProgramHead`."""
+    """Trees, and what becomes of their sums; see :class:`slipstream.compiler.program.ProgramHead`.
+
+    Attributes:
+        symmetric: The same trees as :mod:`slipstream.compiler.layers.symmetric` takes them, if they can be written so.
+    """
 
     trees: tuple[Tree, ...]
     base: tuple[float, ...]
@@ -57,6 +61,7 @@ class Ensemble:
     single: bool = True
     strict: bool = False
     tolerance: float = EXACT
+    symmetric: tuple[Floats, ...] = ()
 
     def __post_init__(self) -> None:
         _affordable(sum(len(tree.leaf) for tree in self.trees))
