@@ -6,13 +6,13 @@ import ast
 import importlib
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from slipstream.slots import SLOTS
 from slipstream.spec.estimators import CALIBRATED, CLASSIFIERS, LOWER_IS_BETTER, METRICS, REFUSED, REGRESSORS
-from slipstream.spec.expectations import BATCH_EXPECTATIONS, ROW_EXPECTATIONS
+from slipstream.spec.expectations import BATCH_EXPECTATIONS, REFUSED_EXPECTATIONS, ROW_EXPECTATIONS, TABLE_EXPECTATIONS
 from slipstream.spec.prepare import STEPS
 from slipstream.spec.signatures import table
 from slipstream.testing import checks_of
@@ -69,9 +69,14 @@ def _table(tree: ast.Module) -> Iterator[tuple[Any, Any]]:
 
 
 def expectations() -> Iterator[str]:
-    """The two lists of expectations."""
-    for title, names in (("Row", ROW_EXPECTATIONS), ("Batch", BATCH_EXPECTATIONS)):
+    """The lists of expectations, and those that a contract cannot name."""
+    kinds = (("Row", ROW_EXPECTATIONS), ("Batch", BATCH_EXPECTATIONS), ("Table", TABLE_EXPECTATIONS))
+    for title, names in kinds:
         yield f"**{title}**: {', '.join(f'`{name}`' for name in names)}.\n"
+    yield "Not in a contract:\n"
+    for reason, refused in _by_reason(REFUSED_EXPECTATIONS).items():
+        yield f"- {', '.join(f'`{name}`' for name in refused)}: {reason}."
+    yield ""
 
 
 def estimators() -> Iterator[str]:
@@ -79,13 +84,18 @@ def estimators() -> Iterator[str]:
     for title, names in (("Classification", CLASSIFIERS), ("Regression", REGRESSORS)):
         yield f"**{title}**: {', '.join(f'`{name}`' + ('*' if name in CALIBRATED else '') for name in names)}.\n"
     yield "`*`: tells no probability by itself; a sigmoid is fitted to its score in five folds.\n"
-    reasons: dict[str, list[str]] = {}
-    for path, reason in REFUSED.items():
-        reasons.setdefault(reason, []).append(path.rpartition(".")[2])
     yield "Not by name:\n"
-    for reason, refused in reasons.items():
-        yield f"- {', '.join(f'`{name}`' for name in refused)}: {reason}."
+    for reason, paths in _by_reason(REFUSED).items():
+        names = [path.rpartition(".")[2] for path in paths]
+        yield f"- {', '.join(f'`{name}`' for name in names)}: {reason}."
     yield ""
+
+
+def _by_reason(refused: Mapping[str, str]) -> dict[str, list[str]]:
+    reasons: dict[str, list[str]] = {}
+    for name, reason in refused.items():
+        reasons.setdefault(reason, []).append(name)
+    return reasons
 
 
 def steps() -> Iterator[str]:

@@ -162,15 +162,14 @@ def _expectations() -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.disable(logging.INFO)  # it tells of each of its own functions
-        import great_expectations
-
-    from slipstream.data.expectations_gx import REFUSED
-    from slipstream.spec.expectations import EXPECTATIONS
+        from slipstream.data.expectations_gx import REFUSED, expectation_class
+        from slipstream.spec.expectations import EXPECTATIONS
 
     found: dict[str, Any] = {}
     for name in EXPECTATIONS:
-        kind = getattr(great_expectations.expectations, "".join(word.capitalize() for word in name.split("_")))
-        fields = {key: one for key, one in kind.__fields__.items() if key not in REFUSED}
+        kind = expectation_class(name)
+        # A place among columns says nothing of a batch whose columns are known by name.
+        fields = {key: one for key, one in kind.__fields__.items() if key not in {*REFUSED, "column_index"}}
         found[name] = {
             key: _argument(_field(key, one.annotation), one.required or key == "regex") for key, one in fields.items()
         }
@@ -178,8 +177,20 @@ def _expectations() -> dict[str, Any]:
 
 
 def _field(name: str, annotation: Any) -> list[list[Any]]:
-    """What a field of Great Expectations takes; mappings are left out, which stand for a value to be given later."""
-    special = {"mostly": [["number", 0, 1, "[]"]], "column_list": [["columns"]], "regex": [["regex"]]}
+    """What a field of Great Expectations takes; other mappings stand for a value to be given later."""
+    special = {
+        "mostly": [["number", 0, 1, "[]"]],
+        "column_list": [["columns"]],
+        "column_set": [["columns"]],
+        "regex": [["regex"]],
+        "strftime_format": [["text"]],
+        "json_schema": [["mapping"]],
+        "multiplier": [["number", 0, None, "()"]],
+        "internal_weight_holdout": [["number", 0, 1, "[]"]],
+        "tail_weight_holdout": [["number", 0, 1, "[]"]],
+        "quantile_ranges": [["mapping"]],
+        "partition_object": [["mapping"]],
+    }
     if name.startswith("column"):
         return special.get(name, [["column"]])
     if name in special:

@@ -16,6 +16,7 @@ from typing import Any
 
 from slipstream.data.schema_check import columns_judged, judges_rows
 from slipstream.errors import SpecError, shown
+from slipstream.spec.expectations import TABLE_EXPECTATIONS
 from slipstream.spec.model import Expectation, ModelSpec
 
 SAMPLE = 10
@@ -53,12 +54,13 @@ class Judgement:
     rows: tuple[int, ...] = field(default=(), repr=False)
 
 
-def judge(spec: ModelSpec, frame_of: Callable[[Sequence[str]], Any]) -> list[Judgement]:
+def judge(spec: ModelSpec, frame_of: Callable[[Sequence[str]], Any], header: Any) -> list[Judgement]:
     """Judge each expectation of the contract, in its order.
 
     Args:
         spec: The model.
         frame_of: Given column names (none: any one), the pandas frame of these, indexed by position in the batch.
+        header: A pandas frame of all columns of the batch and none of its rows.
 
     Raises:
         SpecError: ``spec_expectation_invalid``: arguments that the expectation does not take, or values of the column
@@ -74,7 +76,8 @@ def judge(spec: ModelSpec, frame_of: Callable[[Sequence[str]], Any]) -> list[Jud
         frame = frame_of(columns)
         batch = _batch(frame)
         for number in numbers:
-            judgements[number] = _judged(spec, number, batch, built[number], len(frame))
+            judged = _batch(header) if rules[number].type in TABLE_EXPECTATIONS else batch
+            judgements[number] = _judged(spec, number, judged, built[number], len(frame))
     return [judgements[number] for number in range(len(rules))]
 
 
@@ -85,13 +88,19 @@ def name_of(rule: Expectation) -> str:
 
 def _built(spec: ModelSpec, number: int, rule: Expectation) -> Any:
     """Great Expectations' own object for *rule*."""
-    kind = getattr(_library().expectations, "".join(word.capitalize() for word in rule.type.split("_")))
+    kind = expectation_class(rule.type)
     takes = [name for name in kind.__fields__ if name not in REFUSED]
     arguments = {name: _moment(value) if name.endswith("_value") else value for name, value in rule.arguments.items()}
     try:
         return kind(**arguments)
     except ValueError as error:
         raise _invalid(spec, number, f"{_first_problem(error)}; it takes: {', '.join(takes)}.") from error
+
+
+def expectation_class(name: str) -> Any:
+    """Great Expectations' class of that name."""
+    by_name = {word.lower(): kind for word, kind in vars(library().expectations).items()}
+    return by_name[name.replace("_", "")]
 
 
 def _first_problem(error: ValueError) -> str:
@@ -158,7 +167,7 @@ def _invalid(spec: ModelSpec, number: int, problem: str) -> SpecError:
 
 
 @cache
-def _library() -> Any:
+def library() -> Any:
     """The library, imported once per process (about 3 CPU seconds) and told to be quiet."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     with warnings.catch_warnings():
@@ -173,7 +182,7 @@ def _whole_frame() -> Any:
     """A batch definition in a context that lives in memory."""
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    context = _library().get_context(mode="ephemeral")
+    context = library().get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     asset = context.data_sources.add_pandas("slipstream").add_dataframe_asset("batch")
     return asset.add_batch_definition_whole_dataframe("whole")

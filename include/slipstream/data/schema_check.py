@@ -10,7 +10,7 @@ from slipstream.duck import quoted
 from slipstream.errors import DataError
 from slipstream.hints import did_you_mean, similar
 from slipstream.spec.columns import RESERVED
-from slipstream.spec.expectations import BATCH_EXPECTATIONS
+from slipstream.spec.expectations import ROW_EXPECTATIONS, TABLE_EXPECTATIONS
 from slipstream.spec.model import Expectation, ModelSpec
 
 Columns = Sequence[tuple[str, str]]
@@ -151,7 +151,9 @@ def check_doubtful(spec: ModelSpec, remarks: Sequence[ColumnNote]) -> None:
 
 
 def columns_judged(expectation: Expectation) -> tuple[str, ...]:
-    """The columns that an expectation reads."""
+    """The columns whose values an expectation reads."""
+    if expectation.type in TABLE_EXPECTATIONS:
+        return ()
     columns: list[str] = []
     for key in _COLUMN_KEYS:
         value = expectation.arguments.get(key, ())
@@ -161,7 +163,7 @@ def columns_judged(expectation: Expectation) -> tuple[str, ...]:
 
 def judges_rows(expectation: Expectation) -> bool:
     """Whether the expectation blames single rows, which can then be set aside."""
-    return expectation.type not in BATCH_EXPECTATIONS
+    return expectation.type in ROW_EXPECTATIONS
 
 
 def named(spec: ModelSpec) -> list[tuple[str, str]]:

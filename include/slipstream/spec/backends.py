@@ -11,7 +11,7 @@ from slipstream.errors import shown
 from slipstream.hints import nearest
 from slipstream.spec.boosters import BOOSTERS, booster_problems
 from slipstream.spec.estimators import CLASSIFIERS, REFUSED, REGRESSORS, SETTLED
-from slipstream.spec.expectations import EXPECTATIONS
+from slipstream.spec.expectations import EXPECTATIONS, REFUSED_EXPECTATIONS
 from slipstream.spec.plain import FileValues
 from slipstream.spec.prepare import prepare_problems
 from slipstream.spec.relatives import relatives
@@ -148,6 +148,10 @@ def _expectation(place: Place, rule: Mapping[str, Any]) -> Iterator[SpecProblem]
     kind = rule.get("type")
     if not isinstance(kind, str):
         return
+    if kind in REFUSED_EXPECTATIONS:
+        message = f"{kind} is not judged here: {REFUSED_EXPECTATIONS[kind]}"
+        yield SpecProblem(message, *place, "type", code="spec_expectation_unknown")
+        return
     if kind not in EXPECTATIONS:
         yield unknown("expectation", kind, EXPECTATIONS, "spec_expectation_unknown", *place, "type")
         return
@@ -155,7 +159,7 @@ def _expectation(place: Place, rule: Mapping[str, Any]) -> Iterator[SpecProblem]
     takes = table()["expectations"][kind]
     code = "spec_expectation_invalid"
     yield from wrong_arguments(kind, arguments, takes, place, code)
-    if "min_value" in takes:
+    if "min_value" in takes and "threshold" not in takes:
         low, high = arguments.get("min_value"), arguments.get("max_value")
         if low is None and high is None:
             yield SpecProblem(f"{kind} needs min_value, max_value or both", *place, code=code)

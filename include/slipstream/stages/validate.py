@@ -152,7 +152,8 @@ def _steps(spec: ModelSpec, store: Store, batch: Batch, table: Columns) -> Itera
         check_unreadable(spec, batch, store, connection)
         check_values(spec, batch, rows, seen)
         if spec.contract.expectations:
-            judgements = judge(spec, lambda names: _frame(rows, batch, names))
+            header = rows.project(", ".join(quoted(name) for name, _ in batch.columns)).limit(0).df()
+            judgements = judge(spec, lambda names: _frame(rows, batch, names), header)
             findings = dataclasses.replace(findings, judgements=tuple(judgements))
             yield findings
             findings = dataclasses.replace(findings, rejected=_rejected(spec, store, batch, judgements, connection))

@@ -30,12 +30,12 @@ def _symmetric(
     narrow = np.min_scalar_type(size - 1)
 
     def run(values: Floats) -> Floats:
-        asked = np.ascontiguousarray(values.T)[columns]
-        yes = asked > over
+        compared = np.ascontiguousarray(values.T)[columns]
+        yes = compared > over
         if same.size:
-            yes[same] = asked[same] == over[same]
+            yes[same] = compared[same] == over[same]
         if absent.size:
-            yes[absent] |= np.isnan(asked[absent])
+            yes[absent] |= np.isnan(compared[absent])
         bits = yes.astype(narrow)
         leaf = np.zeros((trees, len(values)), dtype=narrow)
         for level, questions in enumerate(by_level):

@@ -42,13 +42,13 @@ def from_catboost(model: Any) -> Ensemble:
         raise NotCompiled("CatBoost's trees that are not symmetric (grow_policy) are not compiled")
     scale, base = saved["scale_and_bias"]
     questions = _Questions(model, saved)
-    asked = [[questions.of(split) for split in tree["splits"] or []] for tree in saved["oblivious_trees"]]
+    levels_of = [[questions.of(split) for split in tree["splits"] or []] for tree in saved["oblivious_trees"]]
     leaves = [
         np.asarray(tree["leaf_values"], dtype=np.float64).reshape(-1, len(base)) * scale
         for tree in saved["oblivious_trees"]
     ]
-    trees = [one for levels, values in zip(asked, leaves, strict=True) for one in _trees(levels, values)]
-    by_level = _by_level(asked, leaves) if trees else ()
+    trees = [one for levels, values in zip(levels_of, leaves, strict=True) for one in _trees(levels, values)]
+    by_level = _by_level(levels_of, leaves) if trees else ()
     return Ensemble(tuple(trees), tuple(map(float, base)), link=link, tolerance=SINGLE, symmetric=by_level)
 
 
@@ -106,15 +106,15 @@ def _codes(model: Any, features: Any, wanted: set[int]) -> dict[int, float]:
     raise NotCompiled("CatBoost's categories are no whole numbers of an encoder")
 
 
-def _by_level(asked: Sequence[Sequence[Question]], leaves: Sequence[Any]) -> tuple[Any, ...]:
+def _by_level(levels_of: Sequence[Sequence[Question]], leaves: Sequence[Any]) -> tuple[Any, ...]:
     """The numbers of :mod:`slipstream.compiler.layers.symmetric`; lower trees end with questions that all deny."""
-    depth = max(map(len, asked))
+    depth = max(map(len, levels_of))
     never: Question = (0, math.inf, True, ())
-    known = list(dict.fromkeys([*chain(*asked), never]))
+    known = list(dict.fromkeys([*chain(*levels_of), never]))
     places = {question: place for place, question in enumerate(known)}
-    levels = np.full((len(asked), depth), places[never])
+    levels = np.full((len(levels_of), depth), places[never])
     added = np.zeros((len(leaves), 1 << depth, leaves[0].shape[1]))
-    for tree, (questions, values) in enumerate(zip(asked, leaves, strict=True)):
+    for tree, (questions, values) in enumerate(zip(levels_of, leaves, strict=True)):
         levels[tree, : len(questions)] = [places[question] for question in questions]
         added[tree, : len(values)] = values
     columns = [column for column, _, _, _ in known]
