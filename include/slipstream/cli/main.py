@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from slipstream.cli.contract import contracts
 from slipstream.cli.endpoint import endpoint
 from slipstream.cli.history import past
 from slipstream.cli.import_model import taking_in
@@ -70,6 +71,7 @@ app.add_typer(whole)
 app.add_typer(taking_in)
 app.add_typer(asking)
 app.add_typer(looking)
+app.add_typer(contracts)
 
 
 def main() -> None:

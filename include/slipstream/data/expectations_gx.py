@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from slipstream.data.batch import POSITION, Batch
 from slipstream.data.schema_check import columns_judged, judges_rows
+from slipstream.duck import quoted
 from slipstream.errors import SpecError, shown
 from slipstream.spec.expectations import TABLE_EXPECTATIONS
 from slipstream.spec.model import Expectation, ModelSpec
+
+if TYPE_CHECKING:
+    import duckdb
 
 SAMPLE = 10
 REFUSED = {
@@ -54,13 +59,13 @@ class Judgement:
     rows: tuple[int, ...] = field(default=(), repr=False)
 
 
-def judge(spec: ModelSpec, frame_of: Callable[[Sequence[str]], Any], header: Any) -> list[Judgement]:
+def judge(spec: ModelSpec, rows: duckdb.DuckDBPyRelation, batch: Batch) -> list[Judgement]:
     """Judge each expectation of the contract, in its order.
 
     Args:
         spec: The model.
-        frame_of: Given column names (none: any one), the pandas frame of these, indexed by position in the batch.
-        header: A pandas frame of all columns of the batch and none of its rows.
+        rows: The rows of the batch, as :meth:`slipstream.data.batch.Batch.read` gives them.
+        batch: Their batch.
 
     Raises:
         SpecError: ``spec_expectation_invalid``: arguments that the expectation does not take, or values of the column
@@ -72,13 +77,20 @@ def judge(spec: ModelSpec, frame_of: Callable[[Sequence[str]], Any], header: Any
     by_columns: dict[tuple[str, ...], list[int]] = {}
     for number, rule in enumerate(rules):
         by_columns.setdefault(columns_judged(rule), []).append(number)
+    names = [name for name, _ in batch.columns]
+    header = _project(rows, names).limit(0).df()
     for columns, numbers in by_columns.items():
-        frame = frame_of(columns)
-        batch = _batch(frame)
+        # Its index is the position in the batch; without columns one stands for all, to be counted.
+        frame = _project(rows.order(POSITION), columns or names[:1]).df()
+        values = _great_batch(frame)
         for number in numbers:
-            judged = _batch(header) if rules[number].type in TABLE_EXPECTATIONS else batch
+            judged = _great_batch(header) if rules[number].type in TABLE_EXPECTATIONS else values
             judgements[number] = _judged(spec, number, judged, built[number], len(frame))
     return [judgements[number] for number in range(len(rules))]
+
+
+def _project(rows: duckdb.DuckDBPyRelation, names: Sequence[str]) -> duckdb.DuckDBPyRelation:
+    return rows.project(", ".join(map(quoted, names)))
 
 
 def name_of(rule: Expectation) -> str:
@@ -188,5 +200,5 @@ def _whole_frame() -> Any:
     return asset.add_batch_definition_whole_dataframe("whole")
 
 
-def _batch(frame: Any) -> Any:
+def _great_batch(frame: Any) -> Any:
     return _whole_frame().get_batch({"dataframe": frame})

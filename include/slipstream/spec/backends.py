@@ -50,7 +50,7 @@ def backend_problems(values: FileValues, allow_code: bool) -> Iterator[SpecProbl
         trainer = values.value("train", "trainer")
         yield from booster_problems(word, values.task, tuple(values.inputs), trainer, ("train", "trainer"))
     for place, rule in values.parts("contract", "expectations"):
-        yield from _expectation(place, rule)
+        yield from expectation_problems(rule, place)
 
 
 def _backend(place: Place, slot: str, config: Mapping[str, Any], allow_code: bool) -> Iterator[SpecProblem]:
@@ -144,7 +144,8 @@ def _pointed(parameters: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
                 yield ("interaction_cst", number, at), one
 
 
-def _expectation(place: Place, rule: Mapping[str, Any]) -> Iterator[SpecProblem]:
+def expectation_problems(rule: Mapping[str, Any], place: Place = ()) -> Iterator[SpecProblem]:
+    """What is wrong with an expectation of a contract, which stands at *place*."""
     kind = rule.get("type")
     if not isinstance(kind, str):
         return

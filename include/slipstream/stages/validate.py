@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -26,7 +26,7 @@ from slipstream.data.schema_check import (
     compare,
 )
 from slipstream.data.validated import Validated
-from slipstream.duck import duck, quoted
+from slipstream.duck import duck
 from slipstream.errors import ContractFailed, DataError
 from slipstream.number_formats import counted
 from slipstream.runs import Stage, once, run_key
@@ -152,19 +152,12 @@ def _steps(spec: ModelSpec, store: Store, batch: Batch, table: Columns) -> Itera
         check_unreadable(spec, batch, store, connection)
         check_values(spec, batch, rows, seen)
         if spec.contract.expectations:
-            header = rows.project(", ".join(quoted(name) for name, _ in batch.columns)).limit(0).df()
-            judgements = judge(spec, lambda names: _frame(rows, batch, names), header)
+            judgements = judge(spec, rows, batch)
             findings = dataclasses.replace(findings, judgements=tuple(judgements))
             yield findings
             findings = dataclasses.replace(findings, rejected=_rejected(spec, store, batch, judgements, connection))
             yield findings
         check_keys(spec, good_rows(store, batch, findings.rejected, connection))
-
-
-def _frame(rows: duckdb.DuckDBPyRelation, batch: Batch, names: Sequence[str]) -> Any:
-    """The named columns as a pandas frame in the order of the batch, so that its index is the position."""
-    chosen = names or [batch.columns[0][0]]
-    return rows.order(POSITION).project(", ".join(map(quoted, chosen))).df()
 
 
 def _rejected(
