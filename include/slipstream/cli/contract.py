@@ -1,4 +1,4 @@
-"""`slipstream contract`: bring a suite of Great Expectations, and try a contract on the batches that came."""
+"""`slipstream contract`: bring a suite of Great Expectations, have one proposed, try it on the batches that came."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from slipstream.cli.output import AsJson, Model, err, open_store, print_rows, sp
 
 contracts = typer.Typer(
     name="contract",
-    help="Bring a contract from Great Expectations, and try it on the batches that came.",
+    help="Bring a contract from Great Expectations, have one proposed, and try it on the batches that came.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -35,6 +35,17 @@ def import_(
         highlight=False,
         soft_wrap=True,
     )
+
+
+@contracts.command()
+def propose(model: Model) -> None:
+    """Print a contract that the committed rows keep, with some room, and with what was seen beside each expectation."""
+    from slipstream.commands.contract.propose import block
+    from slipstream.commands.contract.propose import propose as rules
+
+    sys.stdout.write(block(rules(spec_of(model), open_store())))
+    command = f"slipstream contract test {model}"
+    err.print(f"Read it, put it into model.yaml, then: {command}", markup=False, highlight=False, soft_wrap=True)
 
 
 @contracts.command(name="test")

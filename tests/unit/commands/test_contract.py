@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from slipstream.commands.contract.past import past_batches
+from slipstream.commands.contract.propose import block, propose
 from slipstream.commands.contract.suite import read_suite
 from slipstream.errors import ContractFailed, SpecError, StageError
 from slipstream.spec.model import ModelSpec
@@ -94,6 +95,41 @@ def test_what_is_no_suite(content: str, text: str, tmp_path: Path) -> None:
     assert caught.value.code == "suite_invalid"
     with pytest.raises(SpecError, match=r"gone\.json: cannot be read"):
         read_suite(tmp_path / "gone.json")
+
+
+def test_what_is_proposed_is_kept_and_says_why(
+    make_spec: Callable[..., ModelSpec], make_rows: Callable[..., pa.Table], store: Store
+) -> None:
+    source = {"source": {"type": "files", "path": "*.parquet"}, "time": "day", "key": ["id"]}
+    spec = make_spec(data=source)
+    with pytest.raises(StageError, match="ingest and validate a batch first"):
+        propose(spec, store)
+    for number, rows in enumerate((200, 120)):
+        pq.write_table(make_rows(rows, seed=number, first=1000 * number), spec.folder / f"{number}.parquet")
+        validate(spec, store, ingest(spec, store).batch)
+    text = block(propose(spec, store))
+    rules = {(rule["type"], rule.get("column")): rule for rule in yaml.safe_load(text)["contract"]["expectations"]}
+    assert rules[("expect_table_row_count_to_be_between", None)] == {
+        "type": "expect_table_row_count_to_be_between",
+        "min_value": 30,
+        "max_value": 800,
+    }
+    assert rules[("expect_column_values_to_be_between", "hour")]["max_value"] == 35
+    assert rules[("expect_column_values_to_be_in_set", "carrier")]["value_set"] == ["A", "B", "C"]
+    assert 0.8 < rules[("expect_column_values_to_not_be_null", "distance")]["mostly"] < 0.95
+    assert "mostly" not in rules[("expect_column_values_to_not_be_null", "hour")]
+    assert ("expect_column_values_to_be_unique", "id") in rules
+    assert "    # 2 batches of 120 to 200 rows; 4 times fewer or 4 times more are let pass.\n" in text
+
+    proposed = make_spec(data=source, contract=yaml.safe_load(text)["contract"])
+    assert [one.outcome for one in past_batches(proposed, store, 5)] == ["passes", "passes"]
+    pq.write_table(make_rows(150, seed=7, first=5000), spec.folder / "7.parquet")
+    assert validate(proposed, store, ingest(proposed, store).batch).quarantined == 0
+    # Ten times the distances: those beyond the range are set aside.
+    far = pa.array([1000.0] * 100)
+    pq.write_table(make_rows(100, seed=8, first=6000, distance=far), spec.folder / "8.parquet")
+    with pytest.raises(ContractFailed, match=r"expect_column_values_to_be_between\(distance\): 100 of 100 rows"):
+        validate(proposed, store, ingest(proposed, store).batch)
 
 
 def test_what_a_contract_would_have_done(

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from slipstream.commands.flow import flow
 from slipstream.errors import SpecError
 from slipstream.spec.backends import expectation_problems
 
 _SILENT = {"batch_id", "result_format", "catch_exceptions", "include_config", "condition_parser"}
 """Arguments that choose how the library runs, and change no verdict."""
-_PLAIN = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
-_WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class ImportedSuite:
         yield "  on_failure: quarantine"
         yield "  expectations:" if self.rules else "  expectations: []"
         for rule in self.rules:
-            yield f"    - {_flow(rule)}"
+            yield f"    - {flow(rule)}"
         for kind, reason in self.left_out:
             yield f"    # ? {kind}: {reason}"
 
@@ -92,17 +90,6 @@ def _problems(rule: Mapping[str, Any]) -> Iterator[str]:
         place = problem.place[-1] if problem.place else ""
         text = str(problem)
         yield text if place in {"", "type"} or str(place) in text else f"{place}: {text}"
-
-
-def _flow(value: Any) -> str:
-    """A value as YAML writes it on one line."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_flow(str(key))}: {_flow(one)}" for key, one in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_flow, value)) + "]"
-    if isinstance(value, str) and _PLAIN.match(value) and value.lower() not in _WORDS:
-        return value
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _invalid(path: Path, problem: str) -> SpecError:

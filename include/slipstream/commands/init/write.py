@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from slipstream.commands.flow import outwards
 from slipstream.commands.init.choose import Choice, undecided
 from slipstream.commands.init.look import ColumnLook, Look
 from slipstream.data.notes import schema_of
@@ -121,21 +122,12 @@ def _rules(look: Look, column: ColumnLook, choice: Choice) -> Iterator[str]:
         yield f"    - {{type: expect_column_values_to_not_be_null, column: {name}}}"
     if column.type in {"BIGINT", "DOUBLE"} and column.name != choice.target and math.isfinite(column.low + column.high):
         room = (column.high - column.low) or 1
-        low = 0 if 0 <= column.low <= room else _round(column.low - room, math.floor)
-        bounds = f"min_value: {low}, max_value: {_round(column.high + room, math.ceil)}"
+        low = 0 if 0 <= column.low <= room else outwards(column.low - room, math.floor)
+        bounds = f"min_value: {low}, max_value: {outwards(column.high + room, math.ceil)}"
         yield f"    - {{type: expect_column_values_to_be_between, column: {name}, {bounds}}}"
     if column.type == "VARCHAR" and column.words and len(column.words) <= SET and min(n for _, n in column.words) > 4:
         words = ", ".join(sorted(_value(word) for word, _ in column.words))
         yield f"    - {{type: expect_column_values_to_be_in_set, column: {name}, value_set: [{words}]}}"
-
-
-def _round(value: float, to: Any) -> Any:
-    """A bound as people write it: two digits, outwards."""
-    if value == 0:
-        return 0
-    scale = 10 ** (math.floor(math.log10(abs(value))) - 1)
-    rounded = to(value / scale) * scale
-    return int(rounded) if scale >= 1 else float(f"{rounded:.12g}")
 
 
 def _training(look: Look, choice: Choice) -> Iterator[str]:
