@@ -65,7 +65,8 @@ def _batches(spec: ModelSpec, store: Store) -> Iterator[ProposedRule]:
         return
     bounds = {"min_value": max(1, min(sizes) // LESS), "max_value": max(sizes) * MORE}
     batches = "1 batch" if len(sizes) == 1 else f"{len(sizes):,} batches"
-    why = f"{batches} of {min(sizes):,} to {max(sizes):,} rows; {LESS} times fewer or {MORE} times more are let pass."
+    seen = f"{min(sizes):,} rows" if min(sizes) == max(sizes) else f"{min(sizes):,} to {max(sizes):,} rows"
+    why = f"{batches} of {seen}; {LESS} times fewer or {MORE} times more are let pass."
     yield ProposedRule({"type": "expect_table_row_count_to_be_between"} | bounds, why)
 
 
@@ -91,10 +92,12 @@ def _column(spec: ModelSpec, rows: duckdb.DuckDBPyRelation, name: str, kind: str
         yield _between(name, low, high)
     if kind == "VARCHAR" and 0 < distinct <= SET:
         words = rows.filter(f"{cell} IS NOT NULL").aggregate(f"{cell} AS word, count(*) AS n", cell).order("word")
-        seen = words.fetchall()
-        if min(n for _, n in seen) >= OFTEN:
-            rule = {"type": "expect_column_values_to_be_in_set", "column": name, "value_set": [w for w, _ in seen]}
-            yield ProposedRule(rule, f"{counted(distinct, 'value')}, each in {min(n for _, n in seen):,} rows or more.")
+        with_rows = words.fetchall()
+        least = min(count for _, count in with_rows)
+        if least >= OFTEN:
+            value_set = [word for word, _ in with_rows]
+            rule = {"type": "expect_column_values_to_be_in_set", "column": name, "value_set": value_set}
+            yield ProposedRule(rule, f"{counted(distinct, 'value')}, each in {least:,} rows or more.")
 
 
 def _missing(name: str, known: int, total: int) -> Iterator[ProposedRule]:
