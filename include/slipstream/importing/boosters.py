@@ -30,6 +30,9 @@ def open_xgboost(place: str, content: bytes) -> OpenedModel:
         learner = json.loads(booster.save_config())["learner"]
         width = int(booster.num_features())
         categories = _stored_categories(booster)
+    except UnicodeDecodeError as error:
+        what = "its categories hold letters beyond ASCII, which XGBoost writes cut off, so that they are lost"
+        raise unsuitable(place, f"{what}; fit it on their numbers, or here (trainer: {{type: xgboost}})") from error
     except SlipstreamError:
         raise
     except Exception as error:  # XGBoost raises its own
@@ -48,8 +51,14 @@ def open_xgboost(place: str, content: bytes) -> OpenedModel:
         names=tuple(names) if names else None,
         width=width,
         categories=categories,
+        # Of pandas' categories it counts letters, and writes so many bytes.
+        cut=frozenset(place for place, values in categories.items() if not all(map(_ascii, values))),
         outputs=outputs,
     )
+
+
+def _ascii(value: Any) -> bool:
+    return not isinstance(value, str) or value.isascii()
 
 
 def _stored_categories(booster: Any) -> dict[int, Sequence[Any]]:

@@ -51,12 +51,19 @@ def match_columns(
         )
         raise StageError(message, code="import_inputs_differ")
     categories = {names[at]: values for at, values in opened.categories.items()}
+    notes = []
     for at, name in enumerate(names):
         if opened.words is not None:
-            _check_words(place, name, rows[name], categories.get(name), at in opened.words)
+            unknown = _check_words(place, name, rows[name], categories.get(name), at in opened.words)
+            if unknown and at in opened.cut:
+                message = f"{place}: {unknown} {opened.library} writes categories beyond ASCII cut off, so that they "
+                remedy = "are lost: fit it on their numbers, or have it fitted here (trainer: {type: xgboost})."
+                raise StageError(message + remedy, code="import_words_unknown")
+            notes += [unknown] if unknown else []
     listed = _listed(names)
     note = f"The file names no inputs; they are taken in the order of the model file: {listed}."
-    return MatchedColumns(names, categories, (note,) if given is None and len(names) > 1 else ())
+    notes += [note] if given is None and len(names) > 1 else []
+    return MatchedColumns(names, categories, tuple(notes))
 
 
 def _by_name(spec: ModelSpec, place: str, given: Sequence[str]) -> tuple[str, ...]:
@@ -74,8 +81,12 @@ def _by_name(spec: ModelSpec, place: str, given: Sequence[str]) -> tuple[str, ..
     raise StageError(message, code="import_inputs_differ")
 
 
-def _check_words(place: str, name: str, column: Any, values: Sequence[Any] | None, takes_words: bool) -> None:
-    """Refuse an input of words that the file's model cannot read, and numbers where it knows words."""
+def _check_words(place: str, name: str, column: Any, values: Sequence[Any] | None, takes_words: bool) -> str:
+    """Refuse an input of words that the file's model cannot read, and numbers where it knows words.
+
+    Returns:
+        A sentence if rows hold values that the file does not know, else "".
+    """
     here = column.dtype.kind == "O"
     if here and values is None and not takes_words:
         message = (
@@ -87,6 +98,20 @@ def _check_words(place: str, name: str, column: Any, values: Sequence[Any] | Non
         held, known = ("words", "numbers") if here else ("numbers", "words")
         message = f"{place}: input {name!r} holds {held} here, but was fitted on {known} ({_listed(values)})."
         raise StageError(message, code="import_words_unknown")
+    if values is None:
+        return ""
+    present = column[column.notna()]
+    unknown = present[~present.isin(list(values))]
+    if len(unknown) and len(unknown) == len(present):
+        message = (
+            f"{place}: of input {name!r} it knows {_listed(values)}, and no row holds any of them "
+            f"({_listed(unknown.unique().tolist())} are there); give the model that was fitted on such rows."
+        )
+        raise StageError(message, code="import_words_unknown")
+    if not len(unknown):
+        return ""
+    others = _listed(sorted(unknown.unique().tolist())[:10])
+    return f"Of input {name!r} it does not know {others}: {len(unknown) / len(present):.1%} of the rows hold such."
 
 
 def _listed(names: Sequence[Any]) -> str:

@@ -73,10 +73,14 @@ def fit_to_spec(
     written = opened.labels or (opened.labelled(model, inputs) if opened.labelled else None)
     labels = match_labels(spec, place, written, max(2, answer.shape[1]), sample.classes)
     model.labels = [0, 1] if spec.task == "binary" else list(labels.classes)
-    in_order = labels.order == tuple(range(len(labels.order)))
-    model.order = None if in_order else list(labels.order)
+    model.order = _order(labels.order)
+    label_notes = (*labels.notes, *_turned(spec, model, sample))
+    if spec.task == "binary" and not labels.named and len(label_notes) > len(labels.notes):
+        # Nothing but the data tells which of two labels a file without labels speaks of.
+        model.order = _order(labels.order[::-1])
+        label_notes = _by_the_data(spec, model, sample)
     other = decides_otherwise(model.estimator, model.given(inputs)) if isinstance(model, SklearnModel) else ""
-    notes = (*columns.notes, *labels.notes, *_turned(spec, model, sample), *filter(None, [other]))
+    notes = (*columns.notes, *label_notes, *filter(None, [other]))
     return FittedImport(_plain(spec, opened, columns, model), labels.classes, notes)
 
 
@@ -127,18 +131,34 @@ def _refuse_probabilities(spec: ModelSpec, place: str, answer: Any) -> None:
         raise StageError(message, code="import_task_mismatch")
 
 
+def _order(order: tuple[int, ...]) -> list[int] | None:
+    return None if order == tuple(range(len(order))) else list(order)
+
+
+def _area(spec: ModelSpec, model: AnsweringModel, sample: DataSample) -> float:
+    truth = (sample.rows[spec.target] == sample.classes[1]).to_numpy(np.int64)
+    return measure("roc_auc", truth, model.predict_proba(sample.rows)[:, 1])
+
+
 def _turned(spec: ModelSpec, model: AnsweringModel, sample: DataSample) -> list[str]:
     """A sentence if a binary model's probability goes against the label that it is taken for."""
     if spec.task != "binary":
         return []
-    truth = (sample.rows[spec.target] == sample.classes[1]).to_numpy(np.int64)
-    area = measure("roc_auc", truth, model.predict_proba(sample.rows)[:, 1])
+    area = _area(spec, model, sample)
     if not area < AGAINST:  # no number where only one label is there
         return []
     return [
         f"Its probability goes against {sample.classes[1]!r} (roc_auc {area:.2f} on training rows): it may have been "
-        "fitted with the labels the other way round."
+        "fitted with the labels the other way round. If so, export it with its labels, or name the other as 'positive'."
     ]
+
+
+def _by_the_data(spec: ModelSpec, model: AnsweringModel, sample: DataSample) -> tuple[str, ...]:
+    positive, area = sample.classes[1], _area(spec, model, sample)
+    return (
+        f"The file names no labels; its probability is taken to be of {positive!r}, because roc_auc on training rows "
+        f"is {area:.2f} then, and {1 - area:.2f} of the other.",
+    )
 
 
 def _plain(spec: ModelSpec, opened: OpenedModel, columns: MatchedColumns, model: AnsweringModel) -> Any:

@@ -22,11 +22,13 @@ class MatchedLabels:
             last.
         order: Which column of the file's answer is each of them.
         notes: What is assumed, as sentences.
+        named: Whether the file has labels of its own.
     """
 
     classes: tuple[Label, ...]
     order: tuple[int, ...]
     notes: tuple[str, ...] = ()
+    named: bool = True
 
 
 def match_labels(
@@ -87,7 +89,12 @@ def _many(
     if any(type(label) is not kind for label in labels) or len(set(labels)) != len(labels):
         raise _differ(spec, place, f"its labels are {_listed(written)}", classes)
     unknown = [label for label in classes if label not in labels]
+    foreign = [own for label, own in zip(matched, written, strict=True) if label is None]
+    if unknown and foreign and kind is int:
+        # Numbers of classes in place of the labels: every answer would be another one.
+        raise _differ(spec, place, f"its labels are {_listed(written)}", classes)
     notes = [f"The file knows no {_listed(unknown)}: its probability is 0."] if unknown else []
+    notes += [f"The file knows {_listed(foreign)}, which the data does not hold."] if foreign else []
     ordered = sorted(labels)
     return MatchedLabels(tuple(ordered), tuple(labels.index(label) for label in ordered), tuple(notes))
 
@@ -99,7 +106,8 @@ def _unnamed(spec: ModelSpec, place: str, count: int, classes: tuple[Label, ...]
     ordered = sorted(classes)
     plain = tuple(ordered) in _CODES
     note = f"The file names no labels; its probabilities are taken to be of {_listed(ordered)}, in this order."
-    return MatchedLabels(classes, tuple(ordered.index(label) for label in classes), () if plain else (note,))
+    order = tuple(ordered.index(label) for label in classes)
+    return MatchedLabels(classes, order, () if plain else (note,), named=False)
 
 
 def _differ(spec: ModelSpec, place: str, text: str, classes: tuple[Label, ...]) -> StageError:

@@ -26,6 +26,7 @@ class OpenedModel:
         names: The names of its inputs, in its order; None if it has none.
         width: How many inputs it takes; None if it does not say.
         categories: Place of an input -> the values that it knows.
+        cut: Places of inputs whose categories the library may have written down cut off.
         words: Places of inputs that take words as they are; None: any does.
         outputs: What it answers; "" if only its answers can tell.
         labels: The labels of its answer's columns; None if it has none.
@@ -40,6 +41,7 @@ class OpenedModel:
     names: tuple[str, ...] | None = None
     width: int | None = None
     categories: Mapping[int, Sequence[Any]] = field(default_factory=dict)
+    cut: frozenset[int] = frozenset()
     words: frozenset[int] | None = frozenset()
     outputs: OutputKind = ""
     labels: tuple[Any, ...] | None = None

@@ -13,6 +13,7 @@ from slipstream.slots import TRAINER, Coded
 from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 from slipstream.store.state import State
+from slipstream.training.answer_check import check_answers
 from slipstream.training.aside import fit_candidate
 from slipstream.training.candidate import Trained, Training, as_trained
 from slipstream.training.decisions import decides_otherwise
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from slipstream.bundle.project_code import ProjectCode
 
 STAGE = Stage("train", version=3)
+PROVEN = ("sklearn", "lightgbm", "xgboost", "catboost")
+"""Trainers whose models are known to answer a row alone as they do among others."""
 READS = ("task", "target", "positive", "inputs", "train", "data.time", "data.key")
 
 _log = logging.getLogger("slipstream")
@@ -45,7 +48,8 @@ def train(spec: ModelSpec, store: Store, dataset: str, *, actor: str = "", reaso
         DataError: ``data_too_few_rows``, ``data_target_unusable``, ``data_not_finite``, ``data_column_degenerate``,
             ``data_split_empty``.
         StageError: ``rebuild_needed``: the rows were derived by another features.py or data.schema than today's;
-            ``code_changed``: a Python file that makes the model was edited meanwhile.
+            ``code_changed``: a Python file that makes the model was edited meanwhile; ``answers_invalid``: what was
+            fitted answers no probabilities or numbers, or depends on the rows beside one.
     """
     doubt = refuse_otherwise(spec, store, dataset)
     made_with = code, libraries = _made_with(spec)
@@ -102,11 +106,13 @@ def _train(
     if _made_with(spec) != made_with:
         message = f"{spec.name}: its Python files changed while it was trained; train again."
         raise StageError(message, code="code_changed")
+    inputs = rows[list(spec.inputs)]
+    check_answers(spec, what.removeprefix("by "), estimator, inputs, alone=spec.train.trainer["type"] not in PROVEN)
     model = store.objects.put(skops_file.dump(estimator, code))
     _log.info("%s: fitted candidate %s", spec.name, run)
     training = _record(spec, cut, counts, classes, doubt)
     sources = {name: store.objects.put(source) for name, source in code.files.items()}
-    doubts = [decides_otherwise(estimator, rows[list(spec.inputs)])] if classes else []
+    doubts = [decides_otherwise(estimator, inputs)] if classes else []
     training = replace(
         training,
         code=sources,

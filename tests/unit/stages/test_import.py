@@ -22,7 +22,7 @@ from sklearn.preprocessing import OneHotEncoder
 from slipstream.bundle.bundle import open_bundle
 from slipstream.bundle.scorer import load_scorer
 from slipstream.commands.event_sentences import sentence as event_sentence
-from slipstream.errors import BundleError
+from slipstream.errors import BundleError, StageError
 from slipstream.evaluation.candidate_answers import load_candidate
 from slipstream.evaluation.record import load_evaluation
 from slipstream.newest import newest_run
@@ -155,6 +155,34 @@ def test_xgboost(
     assert candidate_answers(spec, imported, elsewhere) == pytest.approx(expected, abs=1e-6)
 
 
+def test_words_that_a_file_does_not_know(
+    make_spec: Build, committed: Build, make_rows: Build, store: Store, elsewhere: pd.DataFrame, tmp_path: Path
+) -> None:
+    """XGBoost writes what is beyond ASCII of pandas' categories cut off, and so it is lost."""
+    import xgboost
+
+    spec = make_spec(inputs=["hour", "carrier"])
+
+    def imported(words: dict[str, str], data: dict[str, str] | None = None) -> Any:
+        rows = make_rows(600)
+        there = [(data or {}).get(word, word) for word in rows["carrier"].to_pylist()]
+        dataset = committed(spec, rows.set_column(4, "carrier", [there])).id
+        frame = elsewhere[["hour"]].assign(carrier=elsewhere["carrier"].map(words).astype("category"))
+        model = xgboost.XGBClassifier(n_estimators=3, n_jobs=1, enable_categorical=True).fit(frame, elsewhere["late"])
+        model.save_model(tmp_path / "model.ubj")
+        return import_model(spec, store, tmp_path / "model.ubj", dataset)
+
+    with pytest.raises(BundleError, match=r"model.ubj: its categories hold letters beyond ASCII.*; fit it on their"):
+        imported({"A": "A", "B": "Köln", "C": "北京"})
+    with pytest.raises(StageError, match="xgboost writes categories beyond ASCII cut off") as caught:
+        imported({"A": "A", "B": "B", "C": "Cöl"}, {"C": "Cöl"})
+    assert caught.value.code == "import_words_unknown"
+    with pytest.raises(StageError, match=r"it knows 'x', 'y', 'z', and no row holds any of them \('[ABC]', "):
+        imported({"A": "x", "B": "y", "C": "z"})
+    warnings = load_training(spec, store, imported({"A": "A", "B": "B", "C": "D"}).candidate)[1].warnings
+    assert any("Of input 'carrier' it does not know 'C', 'Cöl': 33.8%" in warning for warning in warnings)
+
+
 def test_xgboost_with_categories_of_its_own(
     make_spec: Build, store: Store, dataset: str, elsewhere: pd.DataFrame, version: Build, tmp_path: Path
 ) -> None:
@@ -248,6 +276,43 @@ def test_a_threshold_of_its_own_is_told(
     imported = import_model(spec, store, dumped(model, tmp_path / "model.skops"), dataset)
     warnings = load_training(spec, store, imported.candidate)[1].warnings
     assert any("Its own predict names another label" in warning for warning in warnings)
+
+
+def test_numbers_of_classes_in_place_of_labels(
+    make_spec: Build, committed: Build, make_rows: Build, store: Store, tmp_path: Path
+) -> None:
+    """A model of 0 to 2 for data of 1 to 3 would answer each row with another class."""
+    rows = make_rows(600, stars=np.repeat([1, 2, 3], 200))
+    spec = make_spec(task="multiclass", target="stars", inputs=["hour"], evaluate={"metric": "log_loss"})
+    dataset = committed(spec, rows).id
+    hours, stars = rows.to_pandas()[["hour"]].astype(float), rows["stars"].to_numpy()
+    for shift, text in ((-1, r"its labels are 0, 1, 2; 'stars' holds 1, 2, 3 here"), (1, "its labels are 2, 3, 4")):
+        model = LogisticRegression().fit(hours, stars + shift)
+        with pytest.raises(StageError, match=text) as caught:
+            import_model(spec, store, dumped(model, tmp_path / "model.skops"), dataset)
+        assert caught.value.code == "import_labels_differ"
+    some = LogisticRegression().fit(hours[:400], stars[:400])
+    imported = import_model(spec, store, dumped(some, tmp_path / "model.skops"), dataset)
+    assert "The file knows no 3: its probability is 0." in load_training(spec, store, imported.candidate)[1].warnings
+
+
+def test_of_two_labels_that_no_file_names_the_data_tells(
+    make_spec: Build, committed: Build, make_rows: Build, store: Store, candidate_answers: Build, tmp_path: Path
+) -> None:
+    import lightgbm
+
+    rows = make_rows(600)
+    words = np.where(rows["late"].to_numpy(), "ja", "nein")
+    rows = rows.append_column("churn", [words])
+    spec = make_spec(target="churn", positive="ja", inputs=NUMBERS)
+    frame = rows.to_pandas()[NUMBERS].astype(float)
+    dataset = committed(spec, rows).id
+    for fitted_on, share in (("ja", 1), ("nein", 0)):
+        model = lightgbm.LGBMClassifier(n_estimators=20, verbose=-1, n_jobs=1).fit(frame, words == fitted_on)
+        model.booster_.save_model(tmp_path / "model.txt")
+        imported = import_model(spec, store, tmp_path / "model.txt", dataset)
+        expected = model.predict_proba(frame)[:, share]
+        assert candidate_answers(spec, imported, rows.to_pandas()) == pytest.approx(expected, abs=1e-9)
 
 
 def test_labels_decide_which_column_is_which(
