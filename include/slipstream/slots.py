@@ -182,7 +182,11 @@ class Tracker(Protocol):
 SOURCE: Slot[Source] = Slot(
     "source",
     Source,
-    {"files": "slipstream.sources.files:FilesSource", "python": "slipstream.sources.python:PythonSource"},
+    {
+        "files": "slipstream.sources.files:FilesSource",
+        "sql": "slipstream.sources.sql.source:SqlSource",
+        "python": "slipstream.sources.python:PythonSource",
+    },
 )
 TRAINER: Slot[Trainer] = Slot(
     "trainer",
