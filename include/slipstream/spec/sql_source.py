@@ -45,9 +45,13 @@ def _one_of(config: Mapping[str, Any], one: str, other: str, remedy: str) -> Ite
         yield SpecProblem(f"source 'sql' {both}; write {remedy}", *_PLACE, code="spec_source_incomplete")
 
 
+def variable_of(model: str) -> str:
+    """The environment variable that is proposed for the URL of a model's database."""
+    return f"{re.sub(r'[^A-Za-z0-9]', '_', model or 'model').upper()}_DATABASE"
+
+
 def _url(url: Any, name: str) -> Iterator[SpecProblem]:
-    variable = f"{re.sub(r'[^A-Za-z0-9]', '_', name or 'model').upper()}_DATABASE"
-    remedy = f"write url: {{env: {variable}}} and set the environment variable to the URL"
+    remedy = f"write url: {{env: {variable_of(name)}}} and set the environment variable to the URL"
     if isinstance(url, Mapping):
         named = url.get("env")
         if set(url) != {"env"} or not isinstance(named, str) or not _VARIABLE.match(named):
@@ -57,12 +61,12 @@ def _url(url: Any, name: str) -> Iterator[SpecProblem]:
         hint = f"; write url: {{env: {url}}}" if _VARIABLE.match(url) else f"; {remedy}"
         # It is not shown: whatever it is, it may hold a password.
         yield SpecProblem(f"is no URL of a database{hint}", *_PLACE, "url", code="spec_source_url")
-    elif isinstance(url, str) and _has_secret(url):
+    elif isinstance(url, str) and has_secret(url):
         message = f"a password does not stand in a model file; {remedy}, or connection: ID"
         yield SpecProblem(message, *_PLACE, "url", code="spec_source_secret")
 
 
-def _has_secret(url: str) -> bool:
+def has_secret(url: str) -> bool:
     """Whether a URL holds a password; one that cannot be taken apart may."""
     try:
         parts = urlsplit(url)

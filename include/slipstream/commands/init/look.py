@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -87,11 +87,22 @@ def look(file: Path) -> Look:
     suffix = PurePath(file.name.removesuffix(".gz")).suffix.lower()
     if suffix not in _FORMATS:
         raise SourceError(f"{file}: expected .csv, .tsv or .parquet.", code="source_format_unknown")
-    delivery = Delivery({file: file.name}, "", {"type": _FORMATS[suffix]}, 1 << 40)
+    return _looked(Delivery({file: file.name}, "", {"type": _FORMATS[suffix]}, 1 << 40), str(file))
+
+
+def look_at(deliver: Callable[[ModelSpec, str, Path], Delivery], name: str) -> Look:
+    """Look at all that a source delivers, which errors call *name*."""
+    with TemporaryDirectory(prefix="slipstream-init-") as folder:
+        return _looked(deliver(_plain().at(Path.cwd()), "", Path(folder)), name)
+
+
+def _looked(delivery: Delivery, name: str) -> Look:
+    if not delivery.files:
+        raise SourceError(f"{name}: holds no rows.", code="source_no_files")
     with _read(delivery) as (rows, readings, notes):
         count = int(first_row(rows.aggregate("count(*)"))[0])
         if not count:
-            raise SourceError(f"{file}: holds no rows.", code="source_no_files")
+            raise SourceError(f"{name}: holds no rows.", code="source_no_files")
         columns = {name: _column(rows, name, kind, (readings, notes)) for name, kind in columns_of(rows)}
         sample = evenly_spaced(rows, count, SAMPLE).df()
     left_out = tuple(note.sentence for note in notes if note.kind == "left_out")

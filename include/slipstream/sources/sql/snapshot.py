@@ -113,6 +113,19 @@ def _leave(connection: Connection, driver: Any) -> None:
         connection.invalidate()
 
 
+def table_names(address: Address, folder: Path, timeout: int) -> list[str]:
+    """The tables and views that the user may see; arguments and errors as for :func:`answered`."""
+    from sqlalchemy import inspect
+
+    with in_words(address):
+        engine = _engine(address, folder, timeout)
+        try:
+            inspector = inspect(engine)
+            return sorted({*inspector.get_table_names(), *inspector.get_view_names()})
+        finally:
+            engine.dispose()
+
+
 def _engine(address: Address, folder: Path, timeout: int) -> Engine:
     from sqlalchemy import create_engine
     from sqlalchemy.pool import NullPool

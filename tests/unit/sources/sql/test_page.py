@@ -17,9 +17,8 @@ def test_the_page_can_be_followed(tmp_path: Path) -> None:
         assert block is not None, name
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(block[1])
-    shell = re.search(r"```console\n(.*?)```", PAGE, re.DOTALL)
-    assert shell is not None
-    lines = [line.removeprefix("$ ").partition("#") for line in shell[1].splitlines()]
+    shells = re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
+    lines = [line.removeprefix("$ ").partition("#") for line in "".join(shells).splitlines()]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     environment |= {"SLIPSTREAM_MODELS": "include/models", "SLIPSTREAM_STORE": (tmp_path / "store").as_uri()}
     outputs = []
@@ -35,3 +34,5 @@ def test_the_page_can_be_followed(tmp_path: Path) -> None:
     assert re.search(r"empty\s+true", outputs[3]), outputs[3]
     assert re.search(r"rows\s+400", outputs[5]), outputs[5]
     assert re.search(r"added\s+400", outputs[6]), outputs[6]
+    assert "800 rows" in outputs[7], outputs[7]
+    assert "watermark: id" in (tmp_path / "include/models/back/model.yaml").read_text()
