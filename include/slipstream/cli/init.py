@@ -28,7 +28,9 @@ def init(  # noqa: PLR0913 - each is an option of the command line
     model: Annotated[str, typer.Argument(help="The new model's name; its folder below SLIPSTREAM_MODELS.")],
     given: Annotated[
         str,
-        typer.Option("--from", help="A CSV, TSV or Parquet file, or a database: connection:ID, env:NAME or its URL."),
+        typer.Option(
+            "--from", help="A CSV, TSV, JSON lines or Parquet file, or a database: connection:ID, env:NAME or its URL."
+        ),
     ],
     target: Annotated[str | None, typer.Option(help="The column to predict; without it, all are listed.")] = None,
     task: Annotated[Task | None, typer.Option(help="Default: by the values of the target.")] = None,

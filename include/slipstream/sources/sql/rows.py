@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,31 +11,17 @@ import msgspec
 
 from slipstream.duck import duck, first_row, literal, quoted, write_parquet
 from slipstream.errors import DataError
+from slipstream.sources.cells import Cells
+from slipstream.sources.chunks import Chunks, FetchedRows
 from slipstream.sources.parquet_reader import check_names
-from slipstream.sources.sql.cells import Cells
 from slipstream.sources.sql.snapshot import Answer, Question
 
 if TYPE_CHECKING:
     import duckdb
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
 _FEW = 10_000
 _MEMORY = "512MiB"
 """Of DuckDB while it sorts; the driver and Arrow have as much again."""
-
-
-@dataclass(frozen=True)
-class FetchedRows:
-    """Rows that have one type in each column.
-
-    Attributes:
-        file: A Parquet file.
-        types: Column -> its type, as Arrow calls it.
-    """
-
-    file: Path
-    types: dict[str, str]
 
 
 def fetched(
@@ -50,7 +34,7 @@ def fetched(
     """
     check_names(answer.columns, question.name)
     place = answer.columns.index(question.column) if question.column else -1
-    rows, parts = 0, _Parts(into)
+    rows, parts = 0, Chunks(into)
     with parts.open():
         for chunk in answer.chunks:
             rows += len(chunk)
@@ -62,43 +46,6 @@ def fetched(
                 look(columns[place])
             parts.write(answer.columns, [cells.arrow(*one) for one in zip(answer.columns, columns, strict=True)])
     return parts.listed
-
-
-class _Parts:
-    """Parquet files, a new one whenever a column has another type than before."""
-
-    def __init__(self, folder: Path) -> None:
-        self.listed: list[FetchedRows] = []
-        self._folder = folder
-        self._writer: pq.ParquetWriter | None = None
-        self._schema: pa.Schema | None = None
-
-    @contextmanager
-    def open(self) -> Iterator[None]:
-        try:
-            yield
-        finally:
-            self._close()
-
-    def write(self, names: Sequence[str], arrays: Sequence[pa.Array]) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        types = {name: str(array.type) for name, array in zip(names, arrays, strict=True)}
-        kept_as = [array.cast(pa.string()) if pa.types.is_null(array.type) else array for array in arrays]
-        batch = pa.record_batch(kept_as, names=list(names))
-        if not self.listed or self.listed[-1].types != types:
-            self._close()
-            file = self._folder / f"fetched-{len(self.listed)}.parquet"
-            self.listed.append(FetchedRows(file, types))
-            self._writer = pq.ParquetWriter(file, batch.schema, compression="zstd")
-        assert self._writer is not None  # noqa: S101 - opened above
-        self._writer.write_batch(batch)
-
-    def _close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
 
 
 def sort(parts: Sequence[FetchedRows], cells: Cells, target: Path) -> None:

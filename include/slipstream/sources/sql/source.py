@@ -14,10 +14,11 @@ from pydantic import Field
 
 from slipstream.errors import SourceError, shown
 from slipstream.slots import Delivery
+from slipstream.sources.cells import Cells, as_text
+from slipstream.sources.chunks import FetchedRows
 from slipstream.sources.sql.address import address_of
-from slipstream.sources.sql.cells import Cells, as_text
 from slipstream.sources.sql.mark import Highest, ReadMark
-from slipstream.sources.sql.rows import FetchedRows, digest, fetched, keep_after, sort
+from slipstream.sources.sql.rows import digest, fetched, keep_after, sort
 from slipstream.sources.sql.snapshot import Question, answered
 from slipstream.spec.model import ModelSpec
 from slipstream.store.objects import sha256_file

@@ -1,6 +1,6 @@
-"""Values as a database's driver gives them, as columns of Arrow: exactly, or with an error that names the column.
+"""Python's values as columns of Arrow: exactly, or with an error that names the column.
 
-What a column holds is told by its values: drivers give a Python type for each type of their database.
+What a column holds is told by its values: drivers give a Python type for each type of their database, and so does JSON.
 """
 
 from __future__ import annotations
