@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -30,6 +31,7 @@ _DRIVERS = {
     "mysql": "mysql+pymysql",
     "mariadb": "mariadb+pymysql",
 }
+_SECRET = re.compile(r"pass|pwd|token|secret|key", re.IGNORECASE)
 _OPTIONS = {
     "postgresql": {"sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "application_name", "options", "keepalives",
                    "target_session_attrs", "gssencmode", "channel_binding"},
@@ -70,8 +72,8 @@ class Address:
 
     def hidden(self, text: str) -> str:
         """The text without the password."""
-        secrets = [str(self.url.password or ""), *(str(value) for value in self.url.query.values())]
-        for secret in filter(lambda one: len(one) > 2, secrets[:1]):
+        parts = {"password": str(self.url.password or ""), **self.url.query}
+        for secret in (str(value) for key, value in parts.items() if _SECRET.search(key) and value):
             text = text.replace(secret, "***")
         return text
 
