@@ -25,7 +25,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "requirements.txt": (),
     "requirements-shap.txt": ("shap",),
     "requirements-boosting.txt": ("boosting",),
-    "requirements-dev.txt": ("shap", "boosting", "dev"),
+    "requirements-sql.txt": ("sql",),
+    "requirements-dev.txt": ("shap", "boosting", "sql", "dev"),
     "requirements-scale.txt": ("scale",),
 }
 PEERS = "requirements-peers.txt"

@@ -78,9 +78,15 @@ def _backend(kind: Any) -> dict[str, Any]:
         kind.__init__, include_extras=True, localns=vars(importlib.import_module(kind.__module__))
     )
     return {
-        name: _given(_annotated(hints[name]), parameter.default is inspect.Parameter.empty)
+        name: _given(_alternatives(hints[name]), parameter.default is inspect.Parameter.empty)
         for name, parameter in inspect.signature(kind).parameters.items()
     }
+
+
+def _alternatives(hint: Any) -> list[list[Any]]:
+    """The kinds of an annotation, which may be several."""
+    several = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    return [_annotated(one) for one in (typing.get_args(hint) if several else (hint,))]
 
 
 def _annotated(hint: Any) -> list[Any]:
@@ -218,9 +224,9 @@ def _members(annotation: Any) -> Sequence[Any]:
     )
 
 
-def _given(kind: list[Any], required: bool) -> dict[str, Any]:
+def _given(kinds: list[list[Any]], required: bool) -> dict[str, Any]:
     """An argument of ours; a text that must be given says something."""
-    return _argument([["filled"] if required and kind == ["text"] else kind], required)
+    return _argument([["filled"] if required and kind == ["text"] else kind for kind in kinds], required)
 
 
 def _argument(takes: list[list[Any]], required: bool) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from slipstream.spec.loader import load_spec
 from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 from slipstream.store.datasets import Dataset, save_dataset
+from tests import databases
 
 _MODEL: dict[str, Any] = {
     "name": "small",
@@ -55,6 +56,26 @@ def s3_server() -> Iterator[str]:
     yield f"http://127.0.0.1:{port}"
     server.terminate()
     server.wait(10)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[databases.Server]:
+    """A real PostgreSQL; skipped where its programs are missing."""
+    programs = databases.postgres_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    with databases.postgres(programs) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[databases.Server]:
+    """A real MariaDB; skipped where its programs are missing."""
+    programs = databases.mariadb_programs()
+    if programs is None:
+        pytest.skip("MariaDB is not installed: apt-get install mariadb-server")
+    with databases.mariadb(programs) as server:
+        yield server
 
 
 @pytest.fixture

@@ -35,8 +35,8 @@ class Delivery:
     Attributes:
         files: Path -> the name that errors and records use; empty when there is nothing new.
         watermark: Where the next delivery starts; handed back to the source as it is.
-        form: What the files are: ``{"type": "parquet"}``, or ``{"type": "csv", "delimiter": ";"}`` (``""`` or none:
-            what the header suggests), and perhaps ``"encoding": "cp1252"`` (UTF-8 without).
+        form: What the files are: ``{"type": "parquet"}``, ``{"type": "jsonl"}``, or ``{"type": "csv", "delimiter":
+            ";"}`` (``""`` or none: what the header suggests), and perhaps ``"encoding": "cp1252"`` (UTF-8 without).
         max_bytes: How many bytes a packed file may unpack to.
         still: To be called when the files have been read; raises SourceError if they changed meanwhile.
         digests: Path -> the sha256 of the file, of those whose is known.
@@ -182,7 +182,11 @@ class Tracker(Protocol):
 SOURCE: Slot[Source] = Slot(
     "source",
     Source,
-    {"files": "slipstream.sources.files:FilesSource", "python": "slipstream.sources.python:PythonSource"},
+    {
+        "files": "slipstream.sources.files:FilesSource",
+        "sql": "slipstream.sources.sql.source:SqlSource",
+        "python": "slipstream.sources.python:PythonSource",
+    },
 )
 TRAINER: Slot[Trainer] = Slot(
     "trainer",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from pathlib import Path
 
 from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
 
 from slipstream.errors import StoreError, shown
 from slipstream.settings import Settings
@@ -80,3 +82,13 @@ def connected_store(conn_id: str) -> str:
     }
     os.environ.update({name: str(value) for name, value in variables.items() if value})
     return url
+
+
+def connection_as_json(conn_id: str) -> str:
+    """An Airflow connection as JSON, as ``AIRFLOW_CONN_<ID>`` holds it; "" if there is none."""
+    try:
+        connection = BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException:
+        return ""
+    names = ("conn_type", "login", "password", "host", "port", "schema", "extra")
+    return json.dumps({name: getattr(connection, name, None) for name in names})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -17,7 +18,7 @@ from airflow.sdk.execution_time.context import OutletEventAccessors
 from typer.testing import CliRunner
 
 from slipstream.cli.main import app
-from slipstream.errors import Conflict, StageError, StoreError, Superseded
+from slipstream.errors import Conflict, SourceError, StageError, StoreError, Superseded
 from slipstream.rollout.approval import TIMEOUT, ApprovalAnswer, ApprovalQuestion, require_approval
 from slipstream.settings import Settings
 from slipstream.spec.loader import load_spec
@@ -379,3 +380,17 @@ def test_the_train_dag_replays_where_a_gate_asks_for_it(database: None, project:
     assert replayed.data["result"]["sentence"] == "Nothing was replayed: there is no champion yet."
     (policy,) = store().ledger.read(model="tiny", kind="approval.decided")
     assert (policy.actor, policy.data["approved"]) == ("policy:auto", True)
+
+
+def test_a_database_is_read_through_an_airflow_connection(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = {"type": "sql", "connection": "shop", "table": "orders", "watermark": "id"}
+    project(data={"source": source, "key": ["id"]})
+    with sqlite3.connect(tmp_path / "shop.db") as shop:
+        shop.execute("CREATE TABLE orders (id INTEGER, a REAL, b REAL, kind TEXT, large BOOLEAN)")
+        shop.executemany("INSERT INTO orders VALUES (?, 0.5, 0.25, 'x', 1)", [(number,) for number in range(30)])
+    with pytest.raises(SourceError, match="AIRFLOW_CONN_SHOP"):
+        IngestOperator(task_id="i", model="tiny").execute(context())
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP", json.dumps({"conn_type": "sqlite", "host": str(tmp_path / "shop.db")}))
+    assert IngestOperator(task_id="i", model="tiny").execute(context())["rows"] == 30

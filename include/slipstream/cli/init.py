@@ -1,4 +1,4 @@
-"""The command that makes a model project out of a file of rows."""
+"""The command that makes a model project out of a file of rows, or a table of a database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from slipstream.cli.output import err, out, settings_now
 from slipstream.errors import SpecError
 
 beginning = typer.Typer()
-_COPIED = 50 << 20
 
 
 class Task(StrEnum):
@@ -27,21 +26,28 @@ class Task(StrEnum):
 @beginning.command()
 def init(  # noqa: PLR0913 - each is an option of the command line
     model: Annotated[str, typer.Argument(help="The new model's name; its folder below SLIPSTREAM_MODELS.")],
-    file: Annotated[Path, typer.Option("--from", help="A CSV, TSV or Parquet file of rows.")],
+    given: Annotated[
+        str,
+        typer.Option(
+            "--from", help="A CSV, TSV, JSON lines or Parquet file, or a database: connection:ID, env:NAME or its URL."
+        ),
+    ],
     target: Annotated[str | None, typer.Option(help="The column to predict; without it, all are listed.")] = None,
     task: Annotated[Task | None, typer.Option(help="Default: by the values of the target.")] = None,
     positive: Annotated[str, typer.Option(help="Of two labels the one that is meant.")] = "",
     time: Annotated[str, typer.Option(help="The column that says when a row happened.")] = "",
     key: Annotated[list[str] | None, typer.Option(help="A column of the key; may be repeated.")] = None,
+    table: Annotated[str, typer.Option(help="The table of the database.")] = "",
+    watermark: Annotated[str, typer.Option(help="The table's column by which new rows are told.")] = "",
     into: Annotated[Path | None, typer.Option(help="Folder of the model projects.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a model file that is there.")] = False,
 ) -> None:
-    """Look at the whole of a file and write a commented model file for it; what is doubtful begins with '# ?'.
+    """Look at a whole file or table and write a commented model file for it; what is doubtful begins with '# ?'.
 
     Ends with exit code 2 where the model file cannot run before somebody has decided such a line.
     """
     from slipstream.commands.init.choose import InitOptions, choose, undecided
-    from slipstream.commands.init.look import look
+    from slipstream.commands.init.origin import is_database, of_database, of_file
     from slipstream.commands.init.write import model_file
     from slipstream.spec.loader import FILE, parse_spec
     from slipstream.store.files import atomic_write
@@ -49,34 +55,30 @@ def init(  # noqa: PLR0913 - each is an option of the command line
     folder = (into or settings_now().models) / model
     if (folder / FILE).exists() and not force:
         raise SpecError(f"{folder / FILE}: is there already; write over it with --force.", code="init_exists")
-    looked = look(file)
+    origin = of_database(given, table, watermark, model) if is_database(given) else of_file(Path(given))
+    looked = origin.look
     if target is None:
         _list(looked)
         raise typer.Exit(2)
     choice = choose(looked, target, InitOptions(task.value if task else "", positive, tuple(key or ()), time))
-    copied = file.stat().st_size <= _COPIED
-    text = model_file(model, f"*{_suffix(file)}" if copied else str(file.resolve()), looked, choice)
+    text = model_file(model, origin.source, looked, choice)
     if choice.inputs:
         parse_spec(text, f"{model}/{FILE}")
     folder.mkdir(parents=True, exist_ok=True)
-    if copied and file.resolve().parent != folder.resolve():
-        shutil.copy2(file, folder / file.name)
+    beside = _copied(origin.copied, folder)
     atomic_write(folder / FILE, text.encode())
     summary = f"{choice.task} of {target!r} from {len(choice.inputs)} inputs"
     _say(f"{looked.rows:,} rows, {len(looked.columns)} columns; {summary}")
     for line in text.splitlines():
         if line.lstrip().startswith("# ?"):
             _say(f"  {line.strip()}")
-    written = f"{folder / FILE} written{f', {file.name} copied beside it' if copied else ''}."
+    written = f"{folder / FILE} written{beside}."
+    _say(origin.remark)
     open_ = ([] if choice.inputs else ["inputs"]) + ([target] if undecided(looked.columns[target]) else [])
     if open_:
         _say(f"{written} It cannot run yet: decide the lines '# ? {open_[0]}: ...' in it, then slipstream run {model}")
         raise typer.Exit(2)
     _say(f"{written} Next: slipstream run {model}")
-
-
-def _suffix(file: Path) -> str:
-    return "".join(file.suffixes[-2:]) if file.suffix == ".gz" else file.suffix
 
 
 def _list(looked: object) -> None:
@@ -100,5 +102,15 @@ def _list(looked: object) -> None:
     out.print("Name one of them: --target COLUMN", markup=False)
 
 
+def _copied(file: Path | None, folder: Path) -> str:
+    """Copy a small file beside the model file; what is to be said of it."""
+    if file is None:
+        return ""
+    if file.resolve().parent != folder.resolve():
+        shutil.copy2(file, folder / file.name)
+    return f", {file.name} copied beside it"
+
+
 def _say(line: str) -> None:
-    err.print(line, markup=False, highlight=False, soft_wrap=True)
+    if line:
+        err.print(line, markup=False, highlight=False, soft_wrap=True)

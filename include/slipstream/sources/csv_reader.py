@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import codecs
 import csv
-import gzip
 import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from slipstream.duck import columns_of, first_row, quoted, stream_within
-from slipstream.errors import DataError, SourceError
+from slipstream.errors import DataError
+from slipstream.sources.packed import check_size, opened
 
 if TYPE_CHECKING:
     import duckdb
@@ -79,7 +79,7 @@ def read_csv(
     """
     headers: dict[Path, _Header] = {}
     for path, name in files.items():
-        _check_size(path, name, max_bytes)
+        check_size(path, name, max_bytes)
         known = delimiter or (next(iter(headers.values())).delimiter if headers else "")
         headers[path] = _header(path, name, known)
     first_path, first = next(iter(headers.items()))
@@ -153,7 +153,7 @@ def _empty(rows: duckdb.DuckDBPyRelation, column: str) -> bool:
 
 def _header(path: Path, name: str, delimiter: str) -> _Header:
     """The delimiter and the columns of one file."""
-    with _open(path) as file:
+    with opened(path) as file:
         begin = file.read(_CHUNK)
     if begin.startswith(_UTF16):
         raise _malformed(name, 1, "the file is UTF-16; save it as UTF-8, or write data.source: {encoding: utf-16}")
@@ -192,10 +192,10 @@ def in_utf8(files: Mapping[Path, str], encoding: str, max_bytes: int, folder: Pa
     """
     copies = {}
     for number, (path, name) in enumerate(files.items()):
-        _check_size(path, name, max_bytes)
+        check_size(path, name, max_bytes)
         copy = folder / f"utf8-{number}.csv"
         try:
-            with _open(path) as file, copy.open("wb") as target:
+            with opened(path) as file, copy.open("wb") as target:
                 for text in codecs.iterdecode(iter(partial(file.read, _CHUNK), b""), encoding):
                     target.write(text.encode())
         except UnicodeError as error:
@@ -216,21 +216,6 @@ def _check_names(columns: Sequence[str], name: str) -> None:
         seen.add(column.lower())
 
 
-def _check_size(path: Path, name: str, limit: int) -> None:
-    """A packed file must not unpack to more than *limit*."""
-    if path.suffix != ".gz":
-        return
-    size = 0
-    with _open(path) as file:
-        try:
-            while size <= limit and (chunk := file.read(_CHUNK)):
-                size += len(chunk)
-        except (EOFError, gzip.BadGzipFile) as error:
-            raise SourceError(f"{name}: not a whole gzip file: {error}.") from error
-    if size > limit:
-        raise SourceError(f"{name}: more than {limit} bytes; raise the source's max_bytes.", code="source_too_large")
-
-
 def refuse_nul(rows: duckdb.DuckDBPyRelation, files: Mapping[Path, str]) -> None:
     """No text of *rows* holds a NUL byte, which cuts it short elsewhere; the line is looked for only if one does.
 
@@ -242,14 +227,10 @@ def refuse_nul(rows: duckdb.DuckDBPyRelation, files: Mapping[Path, str]) -> None
     if not checks or True not in first_row(rows.aggregate(", ".join(checks))):
         return
     for path, name in files.items():
-        with _open(path) as file:
+        with opened(path) as file:
             for number, line in enumerate(file, start=1):
                 if b"\0" in line:
                     raise _malformed(name, number, "NUL byte")
-
-
-def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 
 def explained(error: Exception, files: Mapping[Path, str]) -> DataError:

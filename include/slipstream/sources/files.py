@@ -1,4 +1,4 @@
-"""Batches from files, local or in S3, CSV or Parquet: whatever matches the path and was not read yet is one batch.
+"""Batches from files, local or in S3: whatever matches the path and was not read yet is one batch.
 
 A file is known by what it holds, not by its name: the same file under another name brings nothing, a file whose content
 changed comes again. The watermark is the list of what was read so far.
@@ -18,10 +18,16 @@ from pydantic import Field
 from slipstream.errors import SourceError, shown
 from slipstream.slots import Delivery
 from slipstream.sources.listing import ListedFile, local_copy, matching, refuse_changed
+from slipstream.sources.packed import PACKED
 from slipstream.spec.model import ModelSpec
 
-_FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet"}
-_PACKED = {".zip", ".7z", ".rar", ".tar", ".tgz", ".bz2", ".xz", ".zst", ".lz4"}
+FORMATS = {
+    **dict.fromkeys((".csv", ".tsv", ".txt"), "csv"),
+    **dict.fromkeys((".jsonl", ".ndjson"), "jsonl"),
+    **dict.fromkeys((".parquet", ".pq"), "parquet"),
+}
+"""The ending of a file's name -> its format."""
+_PACKED = {".zip", ".7z", ".rar", ".tar", ".tgz", ".bz2", ".xz", ".lz4"}
 
 
 Encoding = Literal[
@@ -36,14 +42,14 @@ class FilesSource:
 
     Attributes:
         path: A file or a glob: relative to the model's folder, absolute, or ``s3://bucket/prefix/*.csv``.
-        format: ``csv``, ``parquet``, or ``auto``: by the ending of the name.
+        format: ``csv``, ``jsonl``, ``parquet``, or ``auto``: by the ending of the name.
         delimiter: CSV: the character between fields; without it the one that the header line suggests.
         encoding: CSV: how its characters are written; plain CSV of Excel in Western Europe is ``cp1252``.
         max_bytes: The largest number of bytes read into one batch.
     """
 
     path: str
-    format: Literal["auto", "csv", "parquet"] = "auto"
+    format: Literal["auto", "csv", "jsonl", "parquet"] = "auto"
     delimiter: str = ""
     encoding: Encoding = "utf-8"
     max_bytes: Annotated[int, Field(ge=1)] = 2 << 30
@@ -69,7 +75,9 @@ class FilesSource:
                 f"{message}deliver less at once, or raise the source's max_bytes.", code="source_too_large"
             )
         form = {"type": self._format(new), "delimiter": self.delimiter}
-        if form["type"] == "csv" and self.encoding != "utf-8":
+        if form["type"] == "jsonl":
+            form.pop("delimiter")
+        if form["type"] == "csv" and (self.encoding != "utf-8" or any(file.name.endswith(".zst") for file in new)):
             form["encoding"] = self.encoding
         copies = {local_copy(file, into): file.name for file in new}
         digests = {Path(file.name): file.stamp for file in new if file.changed}
@@ -91,15 +99,22 @@ class FilesSource:
         packed = next((file.name for file in new if PurePosixPath(file.name).suffix.lower() in _PACKED), None)
         if packed is not None:
             message = (
-                f"source: {packed} is packed in a way that is not read here; unpack it, or pack it with gzip (.gz)."
+                f"source: {packed} is packed in a way that is not read here; unpack it, or pack it with gzip (.gz) or "
+                "zstd (.zst)."
             )
             raise SourceError(message, code="source_packed")
         if self.format != "auto":
             return self.format
-        formats = {_FORMATS.get(PurePosixPath(file.name.removesuffix(".gz")).suffix.lower(), "") for file in new}
+        formats = {FORMATS.get(unpacked(file.name).suffix.lower(), "") for file in new}
         if len(formats) == 1 and "" not in formats:
             return formats.pop()
         message = (
-            f"source {self.path}: the endings of the files do not tell one format; add format: csv or format: parquet."
+            f"source {self.path}: the endings of the files do not tell one format; add format: csv, jsonl or parquet."
         )
         raise SourceError(message, code="source_format_unknown")
+
+
+def unpacked(name: str) -> PurePosixPath:
+    """The name without the ending that says how the file is packed."""
+    path = PurePosixPath(name)
+    return path.with_suffix("") if path.suffix in PACKED else path

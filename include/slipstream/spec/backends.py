@@ -16,6 +16,7 @@ from slipstream.spec.plain import FileValues
 from slipstream.spec.prepare import prepare_problems
 from slipstream.spec.relatives import relatives
 from slipstream.spec.signatures import table, wrong_arguments
+from slipstream.spec.sql_source import sql_problems
 from slipstream.spec.values import Place, SpecProblem, as_written, unknown
 
 _ALONE: tuple[tuple[Place, str], ...] = (
@@ -28,9 +29,10 @@ _LISTED = (("alerts", "alert"), ("trackers", "tracker"))
 _MEANT = {
     **dict.fromkeys(("csv", "tsv", "parquet", "s3", "local"), "write {type: files, path: ...}"),
     **dict.fromkeys(
-        ("sql", "database", "postgres", "api", "http"),
-        "a query or a call is a function of features.py: write {type: python, function: ...}",
+        ("database", "postgres", "postgresql", "mysql", "mariadb", "sqlite"),
+        "write {type: sql, connection: ..., table: ...}",
     ),
+    **dict.fromkeys(("api", "http"), "a call is a function of features.py: write {type: python, function: ...}"),
 }
 """Words for sources that people look for, and what is written for them."""
 
@@ -42,6 +44,7 @@ def backend_problems(values: FileValues, allow_code: bool) -> Iterator[SpecProbl
     for place, slot, config in chosen:
         if isinstance(config, Mapping):
             yield from _backend(place, slot, config, allow_code)
+    yield from sql_problems(values)
     word = values.text("train", "trainer", "type")
     if word == "sklearn":
         yield from _estimator(values)

@@ -80,7 +80,8 @@ class DataSpec(SpecPart):
     """Where batches come from and what the data table is."""
 
     source: Backend
-    """The source: `{type: files, path: ...}` or `{type: python, function: ...}`."""
+    """The source: `{type: files, path: ...}`, `{type: sql, connection: ..., table: ...}` or
+    `{type: python, function: ...}`."""
     # "schema" would hide a method of pydantic's.
     columns: dict[Column, Annotated[ColumnSpec, BeforeValidator(_in_full, json_schema_input_type=str | ColumnSpec)]] = (
         Field(default_factory=dict, alias="schema", strict=False)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
+from slipstream_airflow.hooks import connection_as_json
 from slipstream_airflow.operators.base import SlipstreamOperator
 
 if TYPE_CHECKING:
@@ -17,9 +18,10 @@ class IngestOperator(SlipstreamOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """The batch's id, rows and watermark."""
+        from slipstream.sources.sql.address import connections_from
         from slipstream.stages.ingest import ingest
 
-        with self.job(context) as job:
+        with self.job(context) as job, connections_from(connection_as_json):
             result = ingest(job.spec, job.store, actor=job.actor)
             if result.empty:
                 newest = job.store.ledger.state().model(self.model).watermark or "the beginning"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -180,7 +181,7 @@ def test_the_task_follows_from_the_target_and_doubts_are_said(case: str, tmp_pat
     file = tmp_path / "rows.csv"
     rows = pd.DataFrame({"x": r.normal(size=400), "y": [labels[n % len(labels)] for n in range(400)]})
     rows.to_csv(file, index=False)
-    text = model_file("m", "*.csv", look(file), choose(look(file), "y", InitOptions()))
+    text = model_file("m", '{type: files, path: "*.csv"}', look(file), choose(look(file), "y", InitOptions()))
     spec = parse_spec(text)
     assert (spec.task, spec.positive) == (task, positive)
     assert ("# ? task" in text or "# ? positive" in text) == doubtful
@@ -215,7 +216,7 @@ def test_time_and_groups_are_seen(tmp_path: Path) -> None:
     choice = choose(found, "y", InitOptions())
     assert (choice.key, choice.time, choice.groups) == (("order_id",), "ordered_at", ("customer",))
     assert choice.inputs == ("birthday", "x")
-    text = model_file("m", "*.csv", found, choice)
+    text = model_file("m", '{type: files, path: "*.csv"}', found, choice)
     assert "# ? group: customer" in text
     assert "# ? time: birthday" in text
 
@@ -308,7 +309,7 @@ def test_a_column_of_one_word_and_blanks_is_not_called_constant(tmp_path: Path) 
     rows = pd.DataFrame({"x": r.normal(size=400), "flag": flag, "same": 1, "y": np.arange(400) % 2})
     rows.to_csv(tmp_path / "rows.csv", index=False)
     found = look(tmp_path / "rows.csv")
-    text = model_file("m", "*.csv", found, choose(found, "y", InitOptions()))
+    text = model_file("m", '{type: files, path: "*.csv"}', found, choose(found, "y", InitOptions()))
     assert "# ? flag: it is always 'yes', or missing (50%)" in text
     assert "#   same: it is always 1" in text
 
@@ -371,3 +372,52 @@ def test_run_tells_as_json_what_was_done_before_a_stage_failed(slipstream: Comma
     assert str(failed.exception).startswith("train: ")
     told = json.loads(failed.stdout)
     assert (list(told), told["validate"]["good"]) == (["ingest", "validate"], ROWS)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """A database whose table ``customers`` has the rows of :func:`churn`, and a time."""
+    file = tmp_path / "shop.db"
+    with sqlite3.connect(file) as connection:
+        rows = churn().assign(number=range(ROWS))
+        rows.to_sql("customers", connection, index=False)
+        connection.execute("CREATE TABLE others (id INTEGER)")
+    return file
+
+
+@pytest.mark.parametrize("watermark", ["", "number"])
+def test_a_table_of_a_database_becomes_a_model(slipstream: Command, shop: Path, tmp_path: Path, watermark: str) -> None:
+    more = ["--watermark", watermark] if watermark else []
+    words = ["init", "churn", "--from", f"sqlite:///{shop}", "--table", "customers", "--target", "Churn", *more]
+    done = slipstream(*words)
+    assert done.exit_code == 0, done.output
+    spec = load_spec(tmp_path / "models/churn")
+    expected = {"type": "sql", "url": f"sqlite:///{shop}", "table": "customers"}
+    assert spec.data.source == expected | ({"watermark": watermark} if watermark else {})
+    assert spec.data.key == ("CustomerID",)
+    ingested = slipstream("ingest", "churn", "--json")
+    assert json.loads(ingested.stdout)["rows"] == ROWS, ingested.output
+
+
+def test_a_database_without_its_table_is_asked_which(slipstream: Command, shop: Path) -> None:
+    done = slipstream("init", "churn", "--from", f"sqlite:///{shop}", "--target", "Churn")
+    assert "Name one with --table: customers, others" in str(done.exception or done.output)
+    done = slipstream("init", "churn", "--from", f"sqlite:///{shop}", "--table", "custmers", "--target", "Churn")
+    assert "did you mean 'customers'" in str(done.exception or done.output)
+
+
+@pytest.mark.parametrize("given", ["connection:shop", "env:SHOP", "sqlite:///{shop}?password=hush-word"])
+def test_a_password_is_not_written(
+    slipstream: Command, shop: Path, tmp_path: Path, given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP", json.dumps({"conn_type": "sqlite", "host": str(shop)}))
+    monkeypatch.setenv("SHOP", f"sqlite:///{shop}?password=hush-word")
+    monkeypatch.delenv("CHURN_DATABASE", raising=False)
+    monkeypatch.setenv("CHURN_DATABASE", "")
+    words = ["init", "churn", "--from", given.format(shop=shop), "--table", "customers", "--target", "Churn"]
+    done = slipstream(*words)
+    assert done.exit_code == 0, done.output
+    text = (tmp_path / "models/churn/model.yaml").read_text()
+    assert "hush-word" not in text + done.output
+    assert ("set CHURN_DATABASE" in done.output) == given.startswith("sqlite")
+    assert load_spec(tmp_path / "models/churn").data.source["table"] == "customers"

@@ -172,7 +172,13 @@ WRONG: dict[str, Edits] = {
     "a positive label of a regression": REGRESSION[:1] + REGRESSION[2:],
     # Back ends.
     "a source misspelt": (("type: files", "type: file"),),
-    "a source that there is not": (("{type: files, path: \"*.csv\"}", "{type: sql, query: SELECT 1}"),),
+    "a source that there is not": (("{type: files, path: \"*.csv\"}", "{type: postgres, query: SELECT 1}"),),
+    "a database with its password": (
+        ("{type: files, path: \"*.csv\"}", "{type: sql, url: \"postgresql://me:hush@db/shop\", table: orders}"),
+    ),
+    "a database that would be written": (
+        ("{type: files, path: \"*.csv\"}", "{type: sql, connection: shop, query: DELETE FROM orders}"),
+    ),
     "a source without path": (("{type: files, path: \"*.csv\"}", "{type: files}"),),
     "a path that is a list": (('path: "*.csv"', "path: [a.csv, b.csv]"),),
     "a back end without type": (("{type: files, path", "{path"),),

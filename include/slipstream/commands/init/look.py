@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from slipstream.data.table_types import Base
 from slipstream.duck import columns_of, duck, evenly_spaced, first_row, quoted
 from slipstream.errors import SourceError
 from slipstream.slots import Delivery
+from slipstream.sources.files import FORMATS, unpacked
 from slipstream.spec.model import ModelSpec
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 SAMPLE = 10_000
 WORDS = 60
-_FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet"}
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Look:
 
 
 def look(file: Path) -> Look:
-    """Look at all of *file*, CSV or Parquet, packed or not.
+    """Look at all of *file*, CSV, JSON lines or Parquet, packed or not.
 
     Raises:
         SourceError: ``source_no_files``, ``source_format_unknown``.
@@ -84,14 +84,26 @@ def look(file: Path) -> Look:
     """
     if not file.is_file():
         raise SourceError(f"{file}: there is no such file.", code="source_no_files")
-    suffix = PurePath(file.name.removesuffix(".gz")).suffix.lower()
-    if suffix not in _FORMATS:
-        raise SourceError(f"{file}: expected .csv, .tsv or .parquet.", code="source_format_unknown")
-    delivery = Delivery({file: file.name}, "", {"type": _FORMATS[suffix]}, 1 << 40)
+    format_ = FORMATS.get(unpacked(file.name).suffix.lower())
+    if format_ is None:
+        raise SourceError(f"{file}: expected .csv, .tsv, .jsonl or .parquet.", code="source_format_unknown")
+    form = {"type": format_, **({"encoding": "utf-8"} if format_ == "csv" and file.suffix == ".zst" else {})}
+    return _looked(Delivery({file: file.name}, "", form, 1 << 40), str(file))
+
+
+def look_at(deliver: Callable[[ModelSpec, str, Path], Delivery], name: str) -> Look:
+    """Look at all that a source delivers, which errors call *name*."""
+    with TemporaryDirectory(prefix="slipstream-init-") as folder:
+        return _looked(deliver(_plain().at(Path.cwd()), "", Path(folder)), name)
+
+
+def _looked(delivery: Delivery, name: str) -> Look:
+    if not delivery.files:
+        raise SourceError(f"{name}: holds no rows.", code="source_no_files")
     with _read(delivery) as (rows, readings, notes):
         count = int(first_row(rows.aggregate("count(*)"))[0])
         if not count:
-            raise SourceError(f"{file}: holds no rows.", code="source_no_files")
+            raise SourceError(f"{name}: holds no rows.", code="source_no_files")
         columns = {name: _column(rows, name, kind, (readings, notes)) for name, kind in columns_of(rows)}
         sample = evenly_spaced(rows, count, SAMPLE).df()
     left_out = tuple(note.sentence for note in notes if note.kind == "left_out")

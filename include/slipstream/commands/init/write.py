@@ -19,27 +19,27 @@ _PLAIN = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 _RESERVED = {"true", "false", "null", "yes", "no", "on", "off", "y", "n", "drop"}
 
 
-def model_file(name: str, path: str, look: Look, choice: Choice) -> str:
-    """The text of model.yaml."""
-    return "\n".join(_lines(name, path, look, choice)) + "\n"
+def model_file(name: str, source: str, look: Look, choice: Choice) -> str:
+    """The text of model.yaml; *source* is what ``data.source`` says in it."""
+    return "\n".join(_lines(name, source, look, choice)) + "\n"
 
 
-def _lines(name: str, path: str, look: Look, choice: Choice) -> Iterator[str]:
+def _lines(name: str, source: str, look: Look, choice: Choice) -> Iterator[str]:
     yield f"# Made from {look.rows:,} rows. Lines that begin with '# ?' are doubtful: read them first."
     yield f"name: {name}"
     yield f"task: {choice.task}"
     doubt = undecided(look.columns[choice.target])
     if choice.task == "multiclass" and not choice.sure and not doubt:
         yield "# ? task: regression   # the target is a few whole numbers: classes, or an amount?"
-    yield f"target: {_text(choice.target)}"
+    yield f"target: {plain_yaml(choice.target)}"
     if doubt:
-        yield f"# ? {_text(choice.target)}: {_one_line(doubt)} The task follows from that."
+        yield f"# ? {plain_yaml(choice.target)}: {_one_line(doubt)} The task follows from that."
     yield from _positive(look, choice)
     yield _inputs(look, choice)
     yield from _left_out(look, choice)
     yield ""
     yield "data:"
-    yield f"  source: {{type: files, path: {_text(path)}}}"
+    yield f"  source: {source}"
     yield from _schema(look)
     yield from _key_and_time(look, choice)
     yield from _contract(look, choice)
@@ -48,7 +48,7 @@ def _lines(name: str, path: str, look: Look, choice: Choice) -> Iterator[str]:
 
 def _inputs(look: Look, choice: Choice) -> str:
     doubtful = [name for name in look.columns if choice.left_out.get(name, "").startswith("?")]
-    listed = f"inputs: [{', '.join(map(_text, choice.inputs or doubtful))}]"
+    listed = f"inputs: [{', '.join(map(plain_yaml, choice.inputs or doubtful))}]"
     return listed if choice.inputs else f"# ? {listed}   # keep those that are known before the answer is asked for"
 
 
@@ -57,21 +57,22 @@ def _left_out(look: Look, choice: Choice) -> Iterator[str]:
         yield "# Left out:"
     for name, why in choice.left_out.items():
         mark = "? " if why.startswith("?") else "  "
-        yield f"# {mark}{_text(name)}: {_one_line(why.removeprefix('? '))}"
+        yield f"# {mark}{plain_yaml(name)}: {_one_line(why.removeprefix('? '))}"
     for why in look.left_out:
         yield f"#   {_one_line(why)}"
 
 
 def _key_and_time(look: Look, choice: Choice) -> Iterator[str]:
     if choice.key:
-        yield f"  key: [{', '.join(map(_text, choice.key))}]"
+        yield f"  key: [{', '.join(map(plain_yaml, choice.key))}]"
     else:
         yield "  # ? key: [...]   # what tells one row from another; without it a row that comes again is added again"
     if choice.time:
-        yield f"  time: {_text(choice.time)}"
+        yield f"  time: {plain_yaml(choice.time)}"
     for column in look.columns.values():
         if column.type in {"DATE", "TIMESTAMP"} and column.name not in {choice.time, choice.target}:
-            yield f"  # ? time: {_text(column.name)}   # if it says when the row happened, judge on the newest rows"
+            name = plain_yaml(column.name)
+            yield f"  # ? time: {name}   # if it says when the row happened, judge on the newest rows"
 
 
 def _positive(look: Look, choice: Choice) -> Iterator[str]:
@@ -95,7 +96,7 @@ def _schema(look: Look) -> Iterator[str]:
 
 
 def _of_column(column: ColumnLook) -> Iterator[str]:
-    name = _text(column.name)
+    name = plain_yaml(column.name)
     for note in column.notes:
         if note.kind == "recognised":
             yield f"    {name}: {{{schema_of(column.reading)}}}   # {_one_line(note.text)}"
@@ -117,7 +118,7 @@ def _contract(look: Look, choice: Choice) -> Iterator[str]:
 
 
 def _rules(look: Look, column: ColumnLook, choice: Choice) -> Iterator[str]:
-    name = _text(column.name)
+    name = plain_yaml(column.name)
     if column.known == look.rows and column.name != choice.target:
         yield f"    - {{type: expect_column_values_to_not_be_null, column: {name}}}"
     if column.type in {"BIGINT", "DOUBLE"} and column.name != choice.target and math.isfinite(column.low + column.high):
@@ -146,19 +147,19 @@ def _training(look: Look, choice: Choice) -> Iterator[str]:
     if look.rows < 200:
         yield f"  min_rows: {max(10, look.rows // 2)}   # the file has {look.rows:,} rows"
     for column in choice.groups:
-        yield f"  # ? group: {_text(column)}   # keep all rows of one {_one_line(column)} on one side of the split"
+        yield f"  # ? group: {plain_yaml(column)}   # keep all rows of one {_one_line(column)} on one side of the split"
     yield f"evaluate: {metrics[choice.task]}"
     yield "gates: [{type: champion, margin: 0.01}]   # a challenger may be worse by no more than this"
 
 
-def _text(word: str) -> str:
+def plain_yaml(word: str) -> str:
     """A name as YAML writes it."""
     return word if _PLAIN.match(word) and word.lower() not in _RESERVED else json.dumps(word, ensure_ascii=False)
 
 
 def _value(value: Any) -> str:
     """A label as YAML writes it, of the type that it has."""
-    return json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else _text(value)
+    return json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else plain_yaml(value)
 
 
 def _one_line(text: str) -> str:
