@@ -249,7 +249,7 @@ def test_any_name_and_word_is_written_so_that_it_reads_back(names: list[str], wo
     except SpecError as refused:
         assert "case" in str(refused) or refused.code == "init_target_unusable"  # noqa: PT017 - either is right
         return
-    spec: ModelSpec = parse_spec(model_file("m", "*.parquet", look(file), choice))
+    spec: ModelSpec = parse_spec(model_file("m", '{type: files, path: "*.parquet"}', look(file), choice))
     assert (spec.target, spec.inputs) == (choice.target, choice.inputs)
 
 
