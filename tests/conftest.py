@@ -175,3 +175,16 @@ def release(store: Store, committed: Commit, make_rows: MakeRows, tmp_path: Path
         return packaged
 
     return make
+
+
+@pytest.fixture
+def champion(store: Store, make_spec: MakeSpec, release: Release) -> MakeSpec:
+    """``champion(task="regression", ...)``: a model project as of ``make_spec``, with a version that serves."""
+
+    def make(**model: Any) -> ModelSpec:
+        spec = make_spec(**model)
+        packaged = release(spec)
+        store.ledger.append("deployment.finished", spec.name, {"version": packaged.version})
+        return spec
+
+    return make

@@ -12,7 +12,7 @@ FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(
     [
         *(f"slipstream.stages.{stage}" for stage in ("ingest", "validate", "train", "evaluate", "explain", "package")),
-        *(f"slipstream.stages.{stage}" for stage in ("gate", "deploy", "monitor", "decide", "join")),
+        *(f"slipstream.stages.{stage}" for stage in ("gate", "deploy", "monitor", "decide", "join", "score")),
         *("cryptography.hazmat.primitives.asymmetric.ed25519", "deltalake", "duckdb", "great_expectations", "jinja2"),
         *("msgspec", "pyarrow.parquet", "skops.io", "sklearn.compose", "sklearn.linear_model", "yaml"),
         *("slipstream.bundle.skops_file", "slipstream.compiler.shapley", "slipstream.explainers.permutation"),

@@ -47,6 +47,11 @@ class Field:
         """Whether it is a date or time, which JSON writes as a string."""
         return self.type == "string" and self.reading is not None and self.reading.type in {"DATE", "TIMESTAMP"}
 
+    @property
+    def cell_reading(self) -> CellReading:
+        """How a cell of text is read; by the type alone in bundles of an earlier time."""
+        return self.reading or CellReading(_CELLS[self.type])
+
     @cached_property
     def absent(self) -> frozenset[Any]:
         """The values that meant "missing" in the files of training: texts, and for a number what they say."""
@@ -102,9 +107,8 @@ def read_cell(field: Field, cell: str, place: str) -> Any:
     Raises:
         ValueProblem: it cannot be read, or is missing where it may not.
     """
-    reading = field.reading or CellReading(_CELLS[field.type])
     try:
-        value = _parsed(reading, cell)
+        value = _parsed(field.cell_reading, cell)
     except ValueError as error:
         raise ValueProblem(f"{place}: {error}", code="type", field=place) from error
     if field.date and value is not None:

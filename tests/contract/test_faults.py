@@ -41,7 +41,8 @@ MODEL = {
     "deploy": {"target": {"type": "local"}},
     "monitor": {"min_rows": 50, "evidently": False, "drift": {"threshold": 0.01, "share": 0.1}},
 }
-STAGES = ("ingest", "validate", "train", "evaluate", "explain", "package", "gate", "deploy", "monitor", "decide")
+STAGES = ("ingest", "validate", "train", "evaluate", "explain", "package", "gate", "deploy", "score")
+STAGES += ("monitor", "decide")
 POINTS = {
     "ingest": ("begin", "worked", "committed", "files.rename", "ledger.before_commit", "ledger.after_commit"),
     "validate": (
@@ -61,11 +62,15 @@ POINTS = {
         *("begin", "deploy.started", "worked", "committed", "ledger.before_commit", "ledger.after_commit"),
         *("ledger.before_commit:2", "ledger.after_commit:2"),
     ),
+    "score": (
+        *("begin", "score.written", "worked", "committed", "files.rename", "ledger.before_commit"),
+        *("tables.before_commit", "tables.after_commit", "ledger.after_commit"),
+    ),
     "monitor": ("begin", "worked", "committed", "files.rename", "ledger.before_commit", "ledger.after_commit"),
     "decide": ("begin", "worked", "committed", "ledger.before_commit", "ledger.after_commit"),
 }
 # What may differ: how long it took, and in which folder the files lay.
-_MEASURED = {"reused", "seconds", "latency_ms", "origin"}
+_MEASURED = {"reused", "seconds", "latency_ms", "origin", "output"}
 
 
 @dataclass(frozen=True)
@@ -180,7 +185,7 @@ def _work(home: Path, stage: str, point: str) -> None:
 
     more: dict[str, Any] = {}
     match stage:
-        case "ingest" | "monitor" | "decide":
+        case "ingest" | "score" | "monitor" | "decide":
             ids: list[Any] = []
         case "validate":
             ids = [made("ingest", "batch")]

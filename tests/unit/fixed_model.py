@@ -16,6 +16,7 @@ import numpy as np
 import uvicorn
 
 from slipstream.bundle.scorer import Engine, Scorer
+from slipstream.input_warnings import InputMonitor
 from slipstream.model_schema import Field, Schema
 from slipstream.serving.capture.labels import LabelKeeper
 from slipstream.serving.http.access_log import AccessLog
@@ -27,7 +28,6 @@ from slipstream.serving.http.routes import OWN
 from slipstream.serving.metrics.metrics import Metrics
 from slipstream.serving.models.traffic_split import TrafficSplit
 from slipstream.serving.version.answer import Answered
-from slipstream.serving.version.input_warnings import InputMonitor
 from slipstream.serving.version.json_body import Decoder
 from slipstream.serving.version.loaded import LoadedVersion
 

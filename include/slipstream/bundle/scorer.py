@@ -88,10 +88,16 @@ class Scorer:
         chances = [row[place] for row in values]
         return Answers([classes[place if chance > 0.5 else 1 - place] for chance in chances], chances)
 
-    def _many(self, result: Any) -> Answers:
-        import numpy as np
+    def numbers(self, columns: Columns) -> Any:
+        """What :meth:`predict` reads its answers from: probabilities ``(n, classes)`` or, for regression, ``(n,)``.
 
-        _refuse(bool(np.isfinite(result).all()))
+        Raises:
+            BundleError: as for :meth:`predict`.
+        """
+        return _all_finite(self.engine.run(columns))
+
+    def _many(self, result: Any) -> Answers:
+        _all_finite(result)
         if self.schema.task == "regression":
             return Answers(result.tolist(), None)
         labels = [self.schema.classes[place] for place in decided(self.schema, result).tolist()]
@@ -159,6 +165,13 @@ def _engine(bundle: Bundle, schema: Schema) -> Engine:
     from slipstream.bundle.sklearn_engine import SklearnEngine
 
     return SklearnEngine(schema, skops_file.load(bundle.files["model.skops"], code_in(bundle.files)))
+
+
+def _all_finite(result: Any) -> Any:
+    import numpy as np
+
+    _refuse(bool(np.isfinite(result).all()))
+    return result
 
 
 def _refuse(finite: bool) -> None:

@@ -34,6 +34,6 @@ class SklearnEngine:
 def _array(field: Field, values: Sequence[Any]) -> Any:
     if field.type == "string":
         array = np.empty(len(values), dtype=object)
-        array[:] = values
+        array[:] = list(values)
         return array
     return np.array(values, dtype=np.float64)

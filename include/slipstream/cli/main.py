@@ -42,6 +42,7 @@ from slipstream.cli.output import (
 )
 from slipstream.cli.predict import asking
 from slipstream.cli.run import whole
+from slipstream.cli.score import scoring
 from slipstream.cli.verify import looking
 from slipstream.errors import SlipstreamError, SpecError
 from slipstream.newest import newest_batch, newest_dataset, newest_run, newest_version
@@ -70,6 +71,7 @@ app.add_typer(beginning)
 app.add_typer(whole)
 app.add_typer(taking_in)
 app.add_typer(asking)
+app.add_typer(scoring)
 app.add_typer(looking)
 app.add_typer(contracts)
 

@@ -146,6 +146,7 @@ _SENTENCES: dict[str | type[payloads.Payload], Callable[[Any], str]] = {
     payloads.ExplainFinished: _explained,
     payloads.ReplayFinished: lambda content: _there(content.result.sentence),
     payloads.LabelsFinished: _labels,
+    payloads.ScoreFinished: lambda content: _there(content.result.sentence),
     payloads.GateFinished: _gate,
     payloads.ValidationFinished: _validation,
     payloads.DatasetCommitted: lambda content: (

@@ -88,11 +88,12 @@ def stage_reads() -> dict[str, tuple[str, ...]]:
         monitor,
         package,
         replay,
+        score,
         train,
         validate,
     )
 
-    stages = (ingest, validate, train, evaluate, explain, package, gate, replay, join, monitor, decide)
+    stages = (ingest, validate, train, evaluate, explain, package, gate, replay, join, monitor, decide, score)
     return {stage.__name__.rpartition(".")[2]: stage.READS for stage in stages}
 
 
@@ -114,7 +115,8 @@ def plan(spec: ModelSpec, store: Store, now: datetime | None = None) -> Plan:
         model=spec.name,
         dags=_dags(spec),
         tables=tuple(
-            (name, store.tables.uri(spec.name, name)) for name in ("data", "quarantine", "predictions", "labels")
+            (name, store.tables.uri(spec.name, name))
+            for name in ("data", "quarantine", "predictions", "labels", "scores")
         ),
         assets=tuple(f"slipstream://{spec.name}/{name}" for name in ("data", "predictions", "retrain")),
         endpoint=f"/models/{spec.name}/predict",

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from slipstream.compiler.dates import date_parts
+from slipstream.compiler.coded_texts import by_word
+from slipstream.compiler.dates import PARTS, date_parts
 from slipstream.compiler.layers.operations import single
 from slipstream.compiler.layers.runner import Layers
 from slipstream.compiler.program import (
@@ -102,13 +103,11 @@ class CompiledEngine:
             matrix[:, place] = columns[name]
         first = len(self._numbers)
         for table in self._tables:
-            matrix[:, first : first + table.width] = table.many(columns[table.name])
+            matrix[:, first : first + table.width] = by_word(columns[table.name], table.many)
             first += table.width
         for name, parts in self._dates:
-            dates = [date_parts(word) for word in columns[name]]
-            for part in parts:
-                matrix[:, first] = [one[part] for one in dates]
-                first += 1
+            matrix[:, first : first + len(parts)] = by_word(columns[name], _dates)[:, parts]
+            first += len(parts)
         return matrix
 
 
@@ -139,6 +138,11 @@ class _Lookup:
             values = map(_number, values)
         index, unknown = self._index, self._unknown
         return self._array[[index.get(value, unknown) for value in values]]
+
+
+def _dates(words: Iterable[Any]) -> Floats:
+    """The parts of each word that is a date: shape ``(n, parts)``."""
+    return np.array([date_parts(word) for word in words], dtype=np.float64).reshape(-1, len(PARTS))
 
 
 def _number(value: Any) -> float | None:

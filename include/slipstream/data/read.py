@@ -77,12 +77,12 @@ def read_rows(
     refuse_bulk(rows, spec.data.max_rows)
     counted = durations(next(iter(delivery.files)))
     remarks = [notes.duration(name) for name in counted if name in rows.columns]
-    usable, left_out = native_columns(spec, _in_nanoseconds(rows, counted), whole=spec.data.features is not None)
+    usable, left_out = native_columns(spec, in_nanoseconds(rows, counted), whole=spec.data.features is not None)
     read = _of_types(spec, usable, base)
     return replace(read, notes=(*remarks, *left_out, *_worth_saying(spec, read.notes)))
 
 
-def _in_nanoseconds(rows: duckdb.DuckDBPyRelation, units: Mapping[str, str]) -> duckdb.DuckDBPyRelation:
+def in_nanoseconds(rows: duckdb.DuckDBPyRelation, units: Mapping[str, str]) -> duckdb.DuckDBPyRelation:
     """The rows with each duration as a whole number of nanoseconds, whatever *units* its makers counted in."""
     many = {name: _NANOSECONDS[unit] for name, unit in units.items()}
     parts = [

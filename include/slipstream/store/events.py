@@ -39,6 +39,7 @@ from slipstream.store.payloads import (
     Payload,
     ReplayFinished,
     RetrainDecided,
+    ScoreFinished,
     TrainFinished,
     ValidationFinished,
     VersionRegistered,
@@ -58,6 +59,7 @@ _BY_STAGE: dict[str, type[Payload]] = {
     "gate": GateFinished,
     "replay": ReplayFinished,
     "labels": LabelsFinished,
+    "score": ScoreFinished,
 }
 _BY_KIND: dict[str, type[Payload]] = {
     "validation.finished": ValidationFinished,

@@ -122,6 +122,16 @@ class ReplayFigures(StageFigures, frozen=True, kw_only=True):
     sentence: str = ""
 
 
+class ScoreFigures(StageFigures, frozen=True, kw_only=True):
+    """Of a batch scoring: the version, where its answers lie, how many rows, and how many have none."""
+
+    input: str = ""
+    output: str = ""
+    rows: int = 0
+    errors: int = 0
+    sentence: str = ""
+
+
 class LabelsFigures(StageFigures, frozen=True, kw_only=True):
     """Of a delivery of labels: its rows, the new labels, and the rows that could not be used."""
 

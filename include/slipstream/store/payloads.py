@@ -16,6 +16,7 @@ from slipstream.store.figures import (
     LabelsFigures,
     MonitorFigures,
     ReplayFigures,
+    ScoreFigures,
     StageFigures,
     TrainFigures,
     ValidateFigures,
@@ -90,6 +91,12 @@ class ReplayFinished(Payload, frozen=True, kw_only=True):
     """Captured requests were answered again by a version."""
 
     result: ReplayFigures
+
+
+class ScoreFinished(Payload, frozen=True, kw_only=True):
+    """Rows of files or of the data table were answered by a version; the evidence names bundle, input and output."""
+
+    result: ScoreFigures = ScoreFigures()
 
 
 class LabelsFinished(Payload, frozen=True, kw_only=True):

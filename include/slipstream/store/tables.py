@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipstream.errors import ChecksumMismatch, Conflict, NotFound
 from slipstream.store.delta.access import back_off, lost_race, open_table, readable
-from slipstream.store.delta.add_files import add_file, replace_files
+from slipstream.store.delta.add_files import add_file, add_together, committed_once, has_commit, replace_files
 from slipstream.store.delta.checksums import CHECKSUMS, named_digest
 from slipstream.store.delta.data_files import TablePlaces
 from slipstream.store.delta.heads import check_table_head, read_head, write_table_head
@@ -25,7 +25,7 @@ from slipstream.store.objects import sha256_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from deltalake import CommitProperties, DeltaTable
+    from deltalake import DeltaTable
 
 ATTEMPTS = 30
 
@@ -74,6 +74,35 @@ class Tables(TablePlaces):
         """
         return self._once(model, table, key, "appends", lambda opened: self._commit(model, table, opened, data, key))
 
+    def append_parts(self, model: str, table: str, parts: Mapping[str, Path], key: str) -> tuple[TableFile, ...]:
+        """Append Parquet files once for this *key*, in one commit, each once for its own key too; returns those added.
+
+        Args:
+            model: The model.
+            table: The table.
+            parts: Key of a file -> the file; one whose key an earlier commit had is left out.
+            key: A second call with it appends nothing and returns the same files.
+
+        Raises:
+            DataError: ``table_types_differ``.
+            Conflict, StoreError: as for :meth:`append`.
+        """
+
+        def commit(opened: DeltaTable | None) -> bool:
+            new = {part: file for part, file in parts.items() if not has_commit(opened, part)}
+            faultpoint("tables.before_commit")
+            if new:
+                add_together(self.location, self.uri(model, table), opened, [*new.values()], committed_once(key, *new))
+            faultpoint("tables.after_commit")
+            return bool(new)
+
+        return self._once(model, table, key, "appends", commit)
+
+    def new_parts(self, model: str, table: str, keys: Sequence[str]) -> tuple[str, ...]:
+        """Those of *keys* under which nothing was appended yet."""
+        opened = self._open(model, table)
+        return tuple(key for key in keys if not has_commit(opened, key))
+
     def replace(self, model: str, table: str, files: Sequence[Path], key: str) -> tuple[TableFile, ...]:
         """Put these Parquet *files* in place of all that the table holds, once for this *key*; returns them in order.
 
@@ -89,7 +118,7 @@ class Tables(TablePlaces):
             if opened is None:
                 raise NotFound(f"tables/{model}/{table}: there is no such table yet.")
             faultpoint("tables.before_commit")
-            replace_files(self.location, self.uri(model, table), opened, files, _properties(key))
+            replace_files(self.location, self.uri(model, table), opened, files, committed_once(key))
             faultpoint("tables.after_commit")
 
         added = self._once(model, table, key, "replacements", commit)
@@ -101,8 +130,8 @@ class Tables(TablePlaces):
     ) -> tuple[TableFile, ...]:
         """The files that *key* added, by *commit* unless they are there; tried again where another writer was first.
 
-        It commits upon the very version that was looked through for the key: on a newer one an equal call may have
-        added the same files meanwhile.
+        A *commit* that gives False had nothing to add. It commits upon the very version that was looked through for
+        the key: on a newer one an equal call may have added the same files meanwhile.
         """
         from deltalake.exceptions import DeltaError
 
@@ -112,7 +141,8 @@ class Tables(TablePlaces):
             if added is not None:
                 return added
             try:
-                commit(opened)
+                if commit(opened) is False:
+                    return ()
             except (DeltaError, OSError) as error:
                 if lost_race(error, self.uri(model, table)):
                     back_off(attempt)
@@ -192,7 +222,7 @@ class Tables(TablePlaces):
             if not isinstance(data, Path):
                 pq.write_table(data, file, compression="zstd")
             faultpoint("tables.before_commit")
-            add_file(self.location, self.uri(model, table), opened, file, _properties(key))
+            add_file(self.location, self.uri(model, table), opened, file, committed_once(key))
             faultpoint("tables.after_commit")
 
     def _open(self, model: str, table: str) -> DeltaTable | None:
@@ -210,7 +240,7 @@ class Tables(TablePlaces):
 
     def _appended(self, model: str, table: str, opened: DeltaTable | None, key: str) -> tuple[TableFile, ...] | None:
         """The files that an earlier append with this key added; None if there was none."""
-        if opened is None or opened.transaction_version(key) is None:
+        if opened is None or not has_commit(opened, key):
             return None
         for commit in opened.history():
             if commit.get("slipstream_key") == key:
@@ -247,17 +277,6 @@ class Tables(TablePlaces):
     def _digest(self, model: str, table: str, path: str, local: Path, expected: str = "") -> str:
         with readable(str(local)):
             return CHECKSUMS.checked(local, f"{self.uri(model, table)}/{path}", expected)
-
-
-def _properties(key: str) -> CommitProperties:
-    """A commit that is made once for its *key*, and only upon the version that was read."""
-    from deltalake import CommitProperties, Transaction
-
-    return CommitProperties(
-        custom_metadata={"slipstream_key": key},
-        app_transactions=[Transaction(app_id=key, version=1)],
-        max_commit_retries=0,
-    )
 
 
 def _added(table: DeltaTable | None) -> dict[str, int]:

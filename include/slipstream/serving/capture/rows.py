@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from slipstream.bundle.scorer import Answers
+from slipstream.input_warnings import SMALL
 from slipstream.label_types import label_text
 from slipstream.model_schema import Field
-from slipstream.serving.version.input_warnings import SMALL
 from slipstream.serving.version.loaded import LoadedVersion
 from slipstream.store.predictions import CHALLENGER, SHADOW
 

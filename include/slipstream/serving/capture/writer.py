@@ -17,6 +17,7 @@ from uuid import uuid4
 from slipstream.bundle.answer_difference import comparable, difference
 from slipstream.bundle.scorer import Answers
 from slipstream.errors import BundleError
+from slipstream.input_warnings import SMALL
 from slipstream.serving.capture.rows import (
     CaptureBatch,
     CapturedRequest,
@@ -29,7 +30,6 @@ from slipstream.serving.capture.rows import (
 )
 from slipstream.serving.metrics.metrics import Metrics
 from slipstream.serving.version.answer import Answered
-from slipstream.serving.version.input_warnings import SMALL
 from slipstream.serving.version.loaded import LoadedVersion
 from slipstream.store import Store
 from slipstream.store.delta.stream import Stream

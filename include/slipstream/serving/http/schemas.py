@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
+from slipstream.input_warnings import AT_MOST, InputWarning
 from slipstream.model_schema import MAX_TEXT, Field, Schema
 from slipstream.serving.metrics.version_metrics import Traffic
-from slipstream.serving.version.input_warnings import AT_MOST, InputWarning
 
 _KINDS: dict[str, dict[str, Any]] = {
     "number": {"type": "number"},

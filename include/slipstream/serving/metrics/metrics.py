@@ -28,8 +28,8 @@ from slipstream.serving.metrics.version_metrics import FOLDER, VersionMetrics
 from slipstream.statistics.latency import BOUNDS
 
 if TYPE_CHECKING:
+    from slipstream.input_warnings import InputCheck
     from slipstream.serving.version.answer import Answered
-    from slipstream.serving.version.input_warnings import InputCheck
 
 MOST_CLASSES, MOST_FEATURES = 50, 200
 OTHER = "other"

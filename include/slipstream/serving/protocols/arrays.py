@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from slipstream.errors import RequestError
+from slipstream.input_warnings import SMALL
 from slipstream.model_schema import MAX_TEXT, Field, check_value
-from slipstream.serving.version.input_warnings import SMALL
 
 _INT64 = 1 << 63
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from slipstream.bundle.scorer import Answers, Columns
+from slipstream.input_warnings import InputCheck, InputWarning
 from slipstream.serving.message import JSON, Request
-from slipstream.serving.version.input_warnings import InputCheck, InputWarning
 from slipstream.serving.version.json_body import Decoder
 from slipstream.serving.version.loaded import LoadedVersion
 

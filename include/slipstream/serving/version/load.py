@@ -8,10 +8,10 @@ import msgspec
 
 from slipstream.bundle.bundle import Bundle
 from slipstream.bundle.scorer import load_scorer
+from slipstream.input_warnings import InputMonitor
 from slipstream.serving.message import Request
 from slipstream.serving.version.answer import answer_by
 from slipstream.serving.version.capture_policy import Policy
-from slipstream.serving.version.input_warnings import InputMonitor
 from slipstream.serving.version.json_body import Decoder
 from slipstream.serving.version.loaded import LoadedVersion
 from slipstream.serving.version.native import Native

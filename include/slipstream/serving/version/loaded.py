@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from slipstream.bundle.scorer import Scorer
+from slipstream.input_warnings import InputMonitor
 from slipstream.serving.version.capture_policy import ALL_KEPT, Policy
-from slipstream.serving.version.input_warnings import InputMonitor
 from slipstream.serving.version.json_body import Decoder
 
 

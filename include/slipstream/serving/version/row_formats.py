@@ -14,8 +14,8 @@ import msgspec
 
 from slipstream.errors import RequestError, shown
 from slipstream.hints import similar
+from slipstream.input_warnings import SMALL
 from slipstream.model_schema import MAX_TEXT, Field, Schema, check_value, read_value
-from slipstream.serving.version.input_warnings import SMALL
 
 _ESCAPED = re.compile(r'[\\"\x00-\x1f]')
 _START = re.compile(rb"\s*\[\s*(.)", re.DOTALL)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slipstream.errors import DataError
 from slipstream.store.delta.checksums import DIGITS
 from slipstream.store.faultpoints import faultpoint
 from slipstream.store.files import atomic_copy
@@ -24,6 +25,22 @@ def file_name(file: Path, properties: CommitProperties) -> str:
     """What *file* is called in a table: by the commit's key and the content, so a second try writes the same file."""
     key = json.dumps(properties.custom_metadata, sort_keys=True)
     return f"part-{hashlib.sha256(key.encode()).hexdigest()[:16]}-{sha256_file(file)[:DIGITS]}.parquet"
+
+
+def committed_once(key: str, *parts: str) -> CommitProperties:
+    """A commit that is made once for its *key* and those of its *parts*, and only upon the version that was read."""
+    from deltalake import CommitProperties, Transaction
+
+    return CommitProperties(
+        custom_metadata={"slipstream_key": key},
+        app_transactions=[Transaction(app_id=one, version=1) for one in (key, *parts)],
+        max_commit_retries=0,
+    )
+
+
+def has_commit(table: DeltaTable | None, key: str) -> bool:
+    """Whether a commit of that *key*, or with a part of it, was made."""
+    return table is not None and table.transaction_version(key) is not None
 
 
 def add_file(
@@ -48,27 +65,71 @@ def add_file(
         DeltaError: another writer was first.
         StoreError: the store refused.
     """
+    add_together(location, uri, table, [file], properties, configuration)
+
+
+def add_together(
+    location: Location,
+    uri: str,
+    table: DeltaTable | None,
+    files: Sequence[Path],
+    properties: CommitProperties,
+    configuration: Mapping[str, str] | None = None,
+) -> None:
+    """Commit *files* at once, of which there are some; arguments and errors as for :func:`add_file`.
+
+    Raises:
+        DataError: ``table_types_differ``: a column of a file has another type than in the table or the files before.
+    """
     import pyarrow.parquet as pq
     from deltalake.transaction import create_table_with_add_actions
 
-    with pq.ParquetFile(file) as parquet:
-        statistics, schema = _statistics(parquet.metadata), _schema(parquet.schema_arrow)
-    name = file_name(file, properties)
-    place_file(location, uri, name, file)
-    action = _action(name, file, statistics)
+    actions: list[AddAction] = []
+    types = [] if table is None else [table.schema()]
+    for file in files:
+        with pq.ParquetFile(file) as parquet:
+            statistics, schema = _statistics(parquet.metadata), _schema(parquet.schema_arrow)
+        types.append(schema)
+        _refuse_other_types(uri, types)
+        name = file_name(file, properties)
+        place_file(location, uri, name, file)
+        actions.append(_action(name, file, statistics))
     faultpoint("store.io")
+    columns = _united(types)
     if table is None:
         create_table_with_add_actions(
             uri,
-            schema,
-            [action],
+            columns,
+            actions,
             configuration=configuration,
             storage_options=location.delta_options(),
             commit_properties=properties,
         )
         return
-    wider = _widened(table, schema)
-    wider.create_write_transaction([action], "append", wider.schema(), commit_properties=properties)
+    wider = _widened(table, columns)
+    wider.create_write_transaction([*actions], "append", wider.schema(), commit_properties=properties)
+
+
+def _united(schemas: Sequence[Schema]) -> Schema:
+    """All columns of tables and files that agree in the types of those that they share."""
+    from deltalake import Schema
+
+    return (
+        schemas[0] if len(schemas) == 1 else Schema(list({f.name: f for one in schemas for f in one.fields}.values()))
+    )
+
+
+def _refuse_other_types(uri: str, schemas: Sequence[Schema]) -> None:
+    """Raise DataError ``table_types_differ`` if the last of *schemas* has a plain column otherwise than one before."""
+    types: dict[str, str] = {field.name: str(field.type) for one in schemas[:-1] for field in one.fields}
+    for field in schemas[-1].fields:
+        before, now = types.get(field.name, ""), str(field.type)
+        if before.startswith("Primitive") and now.startswith("Primitive") and before != now:
+            message = (
+                f"{uri}: column {field.name!r} holds {before[15:-2]} there and {now[15:-2]} in the new rows; give the "
+                "new rows that type, or write them elsewhere."
+            )
+            raise DataError(message, code="table_types_differ")
 
 
 def replace_files(

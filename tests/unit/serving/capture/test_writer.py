@@ -16,6 +16,7 @@ import pytest
 
 from slipstream.bundle.scorer import Scorer
 from slipstream.errors import StoreError
+from slipstream.input_warnings import NOTHING, SMALL, InputMonitor
 from slipstream.model_schema import Field, Schema
 from slipstream.serving.capture import writer as module
 from slipstream.serving.capture.writer import Capture
@@ -24,7 +25,6 @@ from slipstream.serving.metrics.metrics import Metrics
 from slipstream.serving.models.traffic_split import TrafficSplit
 from slipstream.serving.version.answer import Answered, Decoded, prediction_ids
 from slipstream.serving.version.capture_policy import Policy
-from slipstream.serving.version.input_warnings import NOTHING, SMALL, InputMonitor
 from slipstream.serving.version.json_body import Decoder
 from slipstream.serving.version.loaded import LoadedVersion
 from slipstream.store import Store

@@ -54,6 +54,28 @@ class InputMonitor:
         """Nulls and unlike values of *columns*; the shared :data:`NOTHING` if there are none."""
         return self._look_closely(columns) if rows <= SMALL else self._look_over(columns)
 
+    def by_row(self, columns: Mapping[str, Any]) -> dict[int, list[str]]:
+        """Row -> what the reply to it would warn of, with the input in front; only rows of which there is something.
+
+        Args:
+            columns: Input -> float64 array with NaN for null, or :class:`slipstream.compiler.coded_texts.CodedTexts`.
+        """
+        import numpy as np
+
+        warnings: dict[int, list[str]] = {}
+        for field, seen, low, high in self._fields:
+            values = columns[field.name]
+            if seen is not None:
+                rows = values.rows_where(lambda word, seen=seen: word is not None and word not in seen)
+            elif low is not None and high is not None:
+                rows = np.flatnonzero((values < low) | (values > high))
+            else:
+                continue
+            for row in rows.tolist():
+                value = int(values[row]) if field.type == "integer" else values[row]
+                warnings.setdefault(row, []).append(f"{field.name}: {_unlike(field, value).message}")
+        return warnings
+
     def _look_closely(self, columns: Mapping[str, Sequence[Any]]) -> InputCheck:
         check = NOTHING
         for field, seen, low, high in self._fields:
@@ -114,10 +136,13 @@ def _note(check: InputCheck, field: Field, row: int, value: Any) -> None:
     check.unlike[field.name] = check.unlike.get(field.name, 0) + 1
     if len(check.warnings) >= AT_MOST:
         return
-    place = f"rows[{row}].{field.name}"
+    check.warnings.append(_unlike(field, value, f"rows[{row}].{field.name}"))
+
+
+def _unlike(field: Field, value: Any, place: str = "") -> InputWarning:
+    """The warning of a value unlike those of training, at its *place* in a request."""
     if field.categories is not None:
-        check.warnings.append(InputWarning(place, "category_unseen", f"{shown(value)} was not seen in training"))
-        return
+        return InputWarning(place, "category_unseen", f"{shown(value)} was not seen in training")
     value = value.item() if hasattr(value, "item") else value
     message = f"{shown(value)} lies outside {field.low:g} to {field.high:g}, the range in training"
-    check.warnings.append(InputWarning(place, "outside_training_range", message))
+    return InputWarning(place, "outside_training_range", message)

@@ -1,0 +1,100 @@
+"""Which files are scored: those that a path names, or the data files of a dataset version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from slipstream.sources.files import FilesSource
+from slipstream.spec.model import ModelSpec
+from slipstream.store import Store
+from slipstream.store.datasets import DATA, load_dataset
+from slipstream.store.objects import sha256_file
+
+_UNPACKED = 1 << 40
+"""Bytes that the files, or a packed one unpacked, may have: rows are read in a stream."""
+
+
+@dataclass(frozen=True)
+class ScoreFile:
+    """One file of rows.
+
+    Attributes:
+        path: Where it lies on this machine.
+        name: What errors and the record call it.
+        sha256: Of its bytes.
+        unit: What tells it from other rows, so that it is not answered twice into one table: its content or, of the
+            data table, its name there.
+        form: What it is, as :class:`slipstream.slots.Delivery` says it.
+        max_bytes: How many bytes it may unpack to.
+    """
+
+    path: Path
+    name: str
+    sha256: str
+    unit: str
+    form: Mapping[str, str]
+    max_bytes: int = _UNPACKED
+
+
+@dataclass(frozen=True)
+class ScoreInput:
+    """What is scored.
+
+    Attributes:
+        name: The path as it was given, or ``dataset <id>``.
+        files: In the order of their names or, of a dataset version, of its manifest; each content once.
+        dataset: The dataset version; "" for files.
+        pattern: The path that files were looked for at, absolute; "" for a dataset version.
+    """
+
+    name: str
+    files: tuple[ScoreFile, ...]
+    dataset: str = ""
+    pattern: str = ""
+
+    def reads(self, place: str) -> bool:
+        """Whether a file at *place* is, or the next time would be, one of the files."""
+        return fnmatchcase(place, self.pattern) or place in {file.name for file in self.files}
+
+
+def files_at(spec: ModelSpec, path: str, folder: Path) -> ScoreInput:
+    """The CSV or Parquet files that *path* names: a file, a folder or a glob, local or ``s3://``.
+
+    Args:
+        spec: The model; a relative path starts at its folder, and CSV is written as its files source says.
+        path: The path.
+        folder: Takes copies of what lies in S3.
+
+    Raises:
+        SourceError: no such file, or files of which nobody can say what they are.
+    """
+    source = spec.data.source if spec.data.source["type"] == "files" else {}
+    how = {name: source[name] for name in ("delimiter", "encoding") if name in source}
+    pattern = f"{path.rstrip('/')}/*" if path.endswith("/") or (spec.folder / path).is_dir() else path
+    delivery = FilesSource(pattern, max_bytes=_UNPACKED, **how).deliver(spec, "", folder)
+    files = tuple(
+        ScoreFile(file, name, digest, digest, delivery.form)
+        for file, name in delivery.files.items()
+        if (digest := str(delivery.digests.get(file) or sha256_file(file)))
+    )
+    delivery.still()
+    return ScoreInput(path, files, pattern=pattern if pattern.startswith("s3://") else str(spec.folder / pattern))
+
+
+def files_of_dataset(spec: ModelSpec, store: Store, dataset: str) -> ScoreInput:
+    """The data files of that version of the model's data table, each verified.
+
+    Raises:
+        NotFound: ``dataset_not_found``, or a file is gone.
+        ChecksumMismatch: a file is not what was committed.
+    """
+    known = load_dataset(store.objects, store.ledger.state(), spec.name, dataset)
+    places = store.tables.local_files(spec.name, DATA, known.files)
+    files = tuple(
+        ScoreFile(Path(place), file.path, file.sha256, file.path, {"type": "parquet"})
+        for place, file in zip(places, known.files, strict=True)
+    )
+    return ScoreInput(f"dataset {dataset[:12]}", files, dataset)
