@@ -31,7 +31,7 @@ READS = ("data.key",)
 
 
 @dataclass(frozen=True)
-class Scored(Result):
+class BatchScored(Result):
     """What one batch scoring wrote.
 
     Attributes:
@@ -73,7 +73,7 @@ def score(
     output: str = "",
     version: int | None = None,
     actor: str = "",
-) -> Scored:
+) -> BatchScored:
     """Answer rows with *version* and write the predictions, whole or not at all, once.
 
     Args:
@@ -108,7 +108,7 @@ def score(
             store,
             key,
             lambda run: work.to_file(place) if place else work.to_table(),
-            result=Scored,
+            result=BatchScored,
             actor=actor,
             record=lambda result, _: {"version": number, "evidence": _evidence(result, bundle)},
         )
@@ -139,12 +139,12 @@ def _key(spec: ModelSpec, store: Store, inputs: Mapping[str, Any]) -> tuple[str,
             return key, None
         place = output_at(inputs["output"], f"{STAGE.name}-{key[:16]}", spec.folder)
         before = store.ledger.find(STAGE.event, spec.name, key)
-        if before is None or before.result_as(Scored).stamp == place.stamp():
+        if before is None or before.result_as(BatchScored).stamp == place.stamp():
             return key, place
         inputs["after"] = before.id
 
 
-def _evidence(result: Scored, bundle: str) -> dict[str, Any]:
+def _evidence(result: BatchScored, bundle: str) -> dict[str, Any]:
     return {"bundle": bundle, "dataset": result.dataset, "input": result.input, "output": result.output}
 
 
@@ -161,7 +161,7 @@ class _Scoring:
     key: str
     place: OutputFile | None
 
-    def to_file(self, place: OutputFile) -> Scored:
+    def to_file(self, place: OutputFile) -> BatchScored:
         """Write the answers to a file."""
         self._refuse_own_input(place)
         path = self.folder / f"answers{place.suffix}"
@@ -171,7 +171,7 @@ class _Scoring:
         stamp = place.put(path, columns)
         return self._result(tally, place.place, len(self.scored.files), stamp=stamp)
 
-    def to_table(self) -> Scored:
+    def to_table(self) -> BatchScored:
         """Add the answers to files that the version has not answered yet to the table."""
         tables, model = self.store.tables, self.spec.name
         units = {self._part(file.unit): file for file in self.scored.files}
@@ -243,9 +243,9 @@ class _Scoring:
             )
             raise DataError(message, code="score_all_bad")
 
-    def _result(self, tally: Tally, output: str, files: int, *, skipped: int = 0, stamp: str = "") -> Scored:
+    def _result(self, tally: Tally, output: str, files: int, *, skipped: int = 0, stamp: str = "") -> BatchScored:
         listed = [{"name": file.name, "sha256": file.sha256} for file in self.scored.files]
-        return Scored(
+        return BatchScored(
             version=self.version,
             input=self.scored.name,
             output=output,
