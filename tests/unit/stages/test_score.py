@@ -18,7 +18,7 @@ from slipstream.errors import DataError, NotFound, SourceError, SpecError
 from slipstream.serving.version.capture_policy import Policy
 from slipstream.serving.version.load import load_served, native_answer
 from slipstream.spec.model import ModelSpec
-from slipstream.stages.score import Scored, score
+from slipstream.stages.score import BatchScored, score
 from slipstream.store import Store
 
 FOREST = {"type": "sklearn", "estimator": "sklearn.ensemble.HistGradientBoostingClassifier"}
@@ -110,7 +110,7 @@ def test_a_file_that_was_changed_is_written_again(
     spec = champion()
     pq.write_table(make_rows(40), tmp_path / "in.parquet")
 
-    def run() -> Scored:
+    def run() -> BatchScored:
         return score(spec, store, path=str(tmp_path / "in.parquet"), output=str(tmp_path / "answers/out.parquet"))
 
     first = run()
@@ -119,7 +119,7 @@ def test_a_file_that_was_changed_is_written_again(
     second = run()
     assert not second.reused
     assert second.run != first.run
-    assert run() == Scored(**(second.figures() | {"reused": True, "problems": ()}))
+    assert run() == BatchScored(**(second.figures() | {"reused": True, "problems": ()}))
     assert [file.name for file in (tmp_path / "answers").iterdir()] == ["out.parquet"]
 
 
