@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -32,6 +33,7 @@ from slipstream_airflow.operators import (
     IngestOperator,
     RebuildOperator,
     RollbackOperator,
+    ScoreOperator,
     TrainOperator,
     ValidateOperator,
 )
@@ -203,7 +205,20 @@ def test_the_generated_dags_run_from_batch_to_champion(database: None, project: 
     assert set(states) == {"train", "evaluate", "explain", "package", "gate", "deploy"}
     assert set(states.values()) == {"success"}
     assert store().ledger.state().model("tiny").champion == 1
+    scored = ScoreOperator(task_id="s", model="tiny").execute(context())
+    assert (scored["version"], scored["rows"], scored["errors"], scored["reused"]) == (1, 400, 0, False)
+    again = ScoreOperator(task_id="s", model="tiny", version="1").execute(context())
+    assert again == scored | {"reused": True}
     assert _run(models, "tiny__ingest") == {"rebuild": "skipped", "ingest": "skipped", "validate": "skipped"}
+
+
+def test_the_page_about_batch_scoring_has_a_dag() -> None:
+    page = (Path(__file__).parents[2] / "docs/score.md").read_text()
+    block = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+    assert block is not None
+    names: dict[str, Any] = {}
+    exec(compile(block[1].replace(":\n    Score", " as dag:\n    Score"), "nightly.py", "exec"), names)
+    assert [type(task) for task in names["dag"].tasks] == [ScoreOperator]
 
 
 def test_a_gates_refusal_skips_the_deployment_and_fails_nothing(database: None, project: Project) -> None:

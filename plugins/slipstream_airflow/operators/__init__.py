@@ -23,6 +23,7 @@ from slipstream_airflow.operators.monitor import MonitorOperator
 from slipstream_airflow.operators.package import PackageOperator
 from slipstream_airflow.operators.rebuild import RebuildOperator
 from slipstream_airflow.operators.replay import ReplayOperator
+from slipstream_airflow.operators.score import ScoreOperator
 from slipstream_airflow.operators.train import TrainOperator
 from slipstream_airflow.operators.validate import ValidateOperator
 
@@ -41,6 +42,7 @@ __all__ = [
     "RebuildOperator",
     "ReplayOperator",
     "RollbackOperator",
+    "ScoreOperator",
     "TrainOperator",
     "ValidateOperator",
 ]
