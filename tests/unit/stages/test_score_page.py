@@ -11,16 +11,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 ROOT = Path(__file__).parents[3]
+MODELS = str(ROOT / "include/models")
 PAGE = (ROOT / "docs/score.md").read_text()
 
 
 def test_the_page_can_be_followed(tmp_path: Path) -> None:
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    environment |= {
-        "SLIPSTREAM_MODELS": str(ROOT / "include/models"),
-        "SLIPSTREAM_STORE": (tmp_path / "store").as_uri(),
-    }
-    environment |= {"SLIPSTREAM_KEYS": str(tmp_path / "keys"), "BENTOML_HOME": str(tmp_path / "bentos")}
+    environment |= {"SLIPSTREAM_STORE": (tmp_path / "store").as_uri(), "SLIPSTREAM_MODELS": MODELS}
     (tmp_path / "scores_in").mkdir()
     block = re.search(r"```console\n(.*?)```", PAGE, re.DOTALL)
     assert block is not None
