@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from slipstream.spacing import thinned
+
 Columns = Mapping[str, Any]
 """Input -> values of many rows: a float64 array with NaN for null, or an array of words and None."""
 Ask = Callable[[Columns], Any]
@@ -84,8 +86,7 @@ def contributions(
 
 def evenly(columns: Columns, at_most: int) -> dict[str, Any]:
     """At most so many evenly spaced rows of *columns*."""
-    step = max(1, -(-_rows(columns) // at_most))
-    return {name: values[::step] for name, values in columns.items()}
+    return {name: thinned(values, at_most) for name, values in columns.items()}
 
 
 def _fewer(background: Columns, at_most: int) -> Columns:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from slipstream.errors import SpecError, shown
+from slipstream.hints import nearest
 from slipstream.spec.model import ModelSpec
 
 _WORDS = {"interaction_cst": ("pairwise", "no_interactions")}
@@ -107,9 +107,7 @@ class _Pointer:
             return inputs[pointed]
         if pointed in inputs:
             return str(pointed)
-        near = difflib.get_close_matches(str(pointed), inputs, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(inputs[:20])}"
-        raise self.refuse(f"{shown(pointed)} is no input; {hint}")
+        raise self.refuse(f"{shown(pointed)} is no input; {nearest(str(pointed), inputs)}")
 
 
 def _monotonic(point: _Pointer, value: Any, prepared: Prepared) -> list[int]:
