@@ -113,7 +113,7 @@ def test_paths_that_the_guides_name_are_there() -> None:
 
 
 OWNERS = {
-    r"\bdifflib\b": {"slipstream.hints", "slipstream.trainers.positions"},
+    r"\bdifflib\b": {"slipstream.hints"},
     r"\bduckdb\.connect\b": {"slipstream.duck"},
     r"\b(boto3|botocore)\.?\w* import\b|\bimport boto3\b": {"slipstream.store.bucket"},
     r"\.replace\('\"', '\"\"'\)": {"slipstream.duck"},

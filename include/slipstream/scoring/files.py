@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from slipstream.errors import SourceError
 from slipstream.sources.files import FilesSource
 from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
@@ -48,12 +49,14 @@ class ScoreInput:
         files: In the order of their names or, of a dataset version, of its manifest; each content once.
         dataset: The dataset version; "" for files.
         pattern: The path that files were looked for at, absolute; "" for a dataset version.
+        still: Raises SourceError if a file is no longer what it was when it was looked at.
     """
 
     name: str
     files: tuple[ScoreFile, ...]
     dataset: str = ""
     pattern: str = ""
+    still: Callable[[], object] = lambda: None
 
     def reads(self, place: str) -> bool:
         """Whether a file at *place* is, or the next time would be, one of the files."""
@@ -80,8 +83,11 @@ def files_at(spec: ModelSpec, path: str, folder: Path) -> ScoreInput:
         for file, name in delivery.files.items()
         if (digest := str(delivery.digests.get(file) or sha256_file(file)))
     )
-    delivery.still()
-    return ScoreInput(path, files, pattern=pattern if pattern.startswith("s3://") else str(spec.folder / pattern))
+    if delivery.form["type"] not in {"csv", "parquet"}:
+        message = f"{path}: {delivery.form['type']} files are not scored; give CSV or Parquet."
+        raise SourceError(message, code="source_format_unknown")
+    place = pattern if pattern.startswith("s3://") else str(spec.folder / pattern)
+    return ScoreInput(path, files, pattern=place, still=delivery.still)
 
 
 def files_of_dataset(spec: ModelSpec, store: Store, dataset: str) -> ScoreInput:

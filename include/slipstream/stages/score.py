@@ -235,6 +235,7 @@ class _Scoring:
             raise DataError(message, code="score_output_is_input")
 
     def _refuse_unanswered(self, tally: Tally) -> None:
+        self.scored.still()
         if not tally.rows:
             raise DataError(f"{self.scored.name}: holds no rows.", code="rows_unreadable")
         if tally.errors == tally.rows:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipstream.errors import ChecksumMismatch, Conflict, NotFound
 from slipstream.store.delta.access import back_off, lost_race, open_table, readable
-from slipstream.store.delta.add_files import add_file, add_together, committed_once, has_commit, replace_files
+from slipstream.store.delta.add_files import add_file, add_parts, committed_once, has_commit, replace_files
 from slipstream.store.delta.checksums import CHECKSUMS, named_digest
 from slipstream.store.delta.data_files import TablePlaces
 from slipstream.store.delta.heads import check_table_head, read_head, write_table_head
@@ -92,7 +92,7 @@ class Tables(TablePlaces):
             new = {part: file for part, file in parts.items() if not has_commit(opened, part)}
             faultpoint("tables.before_commit")
             if new:
-                add_together(self.location, self.uri(model, table), opened, [*new.values()], committed_once(key, *new))
+                add_parts(self.location, self.uri(model, table), opened, new, key)
             faultpoint("tables.after_commit")
             return bool(new)
 

@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from slipstream.bundle.bundle import open_bundle
-from slipstream.errors import DataError, NotFound, SourceError, SpecError
+from slipstream.errors import DataError, NotFound, SlipstreamError, SourceError, SpecError
 from slipstream.serving.version.capture_policy import Policy
 from slipstream.serving.version.load import load_served, native_answer
 from slipstream.spec.model import ModelSpec
+from slipstream.stages import score as score_stage
 from slipstream.stages.score import BatchScored, score
 from slipstream.store import Store
 
@@ -171,3 +172,25 @@ def test_another_version_adds_its_own_answers(champion: Champion, store: Store, 
     assert score(spec, store).rows == 1200
     assert score(spec, store, version=second).rows == 1200
     assert sorted(set(table(store, spec)["version"].to_pylist())) == [1, second]
+
+
+def test_json_lines_are_refused(champion: Champion, store: Store, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"id": 1, "distance": 1.0, "hour": 3, "carrier": "A"}\n')
+    with pytest.raises(SourceError, match="give CSV or Parquet"):
+        score(champion(), store, path=str(tmp_path / "in.jsonl"))
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(
+    champion: Champion, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, write = tmp_path / "in.csv", score_stage.write_one
+    source.write_text(ODD)
+
+    def written_meanwhile(*arguments: Any) -> Any:
+        source.write_text(ODD + "6,3,A,0.5\n")
+        return write(*arguments)
+
+    monkeypatch.setattr(score_stage, "write_one", written_meanwhile)
+    with pytest.raises(SlipstreamError, match="changed while"):
+        score(champion(), store, path=str(source), output=str(tmp_path / "out.csv"))
+    assert not (tmp_path / "out.csv").exists()

@@ -65,10 +65,10 @@ def add_file(
         DeltaError: another writer was first.
         StoreError: the store refused.
     """
-    add_together(location, uri, table, [file], properties, configuration)
+    _add_together(location, uri, table, [file], properties, configuration)
 
 
-def add_together(
+def _add_together(
     location: Location,
     uri: str,
     table: DeltaTable | None,
@@ -76,26 +76,21 @@ def add_together(
     properties: CommitProperties,
     configuration: Mapping[str, str] | None = None,
 ) -> None:
-    """Commit *files* at once, of which there are some; arguments and errors as for :func:`add_file`.
-
-    Raises:
-        DataError: ``table_types_differ``: a column of a file has another type than in the table or the files before.
-    """
+    """Commit *files* at once, of which there are some; arguments and errors as for :func:`add_file`."""
     import pyarrow.parquet as pq
     from deltalake.transaction import create_table_with_add_actions
 
     actions: list[AddAction] = []
-    types = [] if table is None else [table.schema()]
+    schemas: list[Schema] = []
     for file in files:
         with pq.ParquetFile(file) as parquet:
             statistics, schema = _statistics(parquet.metadata), _schema(parquet.schema_arrow)
-        types.append(schema)
-        _refuse_other_types(uri, types)
+        schemas.append(schema)
         name = file_name(file, properties)
         place_file(location, uri, name, file)
         actions.append(_action(name, file, statistics))
     faultpoint("store.io")
-    columns = _united(types)
+    columns = _united(schemas)
     if table is None:
         create_table_with_add_actions(
             uri,
@@ -111,25 +106,39 @@ def add_together(
 
 
 def _united(schemas: Sequence[Schema]) -> Schema:
-    """All columns of tables and files that agree in the types of those that they share."""
+    """All columns of files; where two have one, as the last has it."""
     from deltalake import Schema
 
-    return (
-        schemas[0] if len(schemas) == 1 else Schema(list({f.name: f for one in schemas for f in one.fields}.values()))
-    )
+    if len(schemas) == 1:
+        return schemas[0]
+    return Schema(list({field.name: field for one in schemas for field in one.fields}.values()))
 
 
-def _refuse_other_types(uri: str, schemas: Sequence[Schema]) -> None:
-    """Raise DataError ``table_types_differ`` if the last of *schemas* has a plain column otherwise than one before."""
-    types: dict[str, str] = {field.name: str(field.type) for one in schemas[:-1] for field in one.fields}
-    for field in schemas[-1].fields:
-        before, now = types.get(field.name, ""), str(field.type)
-        if before.startswith("Primitive") and now.startswith("Primitive") and before != now:
-            message = (
-                f"{uri}: column {field.name!r} holds {before[15:-2]} there and {now[15:-2]} in the new rows; give the "
-                "new rows that type, or write them elsewhere."
-            )
-            raise DataError(message, code="table_types_differ")
+def add_parts(location: Location, uri: str, table: DeltaTable | None, parts: Mapping[str, Path], key: str) -> None:
+    """Commit files at once, each once for its own key and all for *key*; arguments and errors as for :func:`add_file`.
+
+    Raises:
+        DataError: ``table_types_differ``: a column has another type than in the table, or in a file before.
+    """
+    files = list(parts.values())
+    _refuse_other_types(uri, table, files)
+    _add_together(location, uri, table, files, committed_once(key, *parts))
+
+
+def _refuse_other_types(uri: str, table: DeltaTable | None, files: Sequence[Path]) -> None:
+    import pyarrow.parquet as pq
+
+    types = {} if table is None else {field.name: str(field.type) for field in table.schema().fields}
+    for file in files:
+        for field in _schema(pq.read_schema(file)).fields:
+            now = str(field.type)
+            before = types.setdefault(field.name, now)
+            if before.startswith("Primitive") and now.startswith("Primitive") and before != now:
+                message = (
+                    f"{uri}: column {field.name!r} holds {before[15:-2]} there and {now[15:-2]} in the new rows; give "
+                    "the new rows that type, or write them elsewhere."
+                )
+                raise DataError(message, code="table_types_differ")
 
 
 def replace_files(
