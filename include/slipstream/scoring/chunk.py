@@ -91,7 +91,7 @@ class ChunkScorer:
         whole = len(rows) == len(numbers)
         try:
             answer = self.scorer.numbers(inputs.columns if whole else {n: c[rows] for n, c in inputs.columns.items()})
-        except Exception as error:
+        except Exception as error:  # own code in a model may raise anything
             if len(rows) == 1:
                 text = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
                 inputs.errors[int(rows[0])] = (
@@ -206,6 +206,9 @@ def _texts(one: Field, values: Any, unread: _Unread, inputs: _Inputs) -> CodedTe
     column = CodedTexts(words, codes)
     if not one.nullable:
         inputs.refuse(column.rows_where(lambda word: word is None), lambda _: str(check_value(one, None, one.name)))
+    # A file that holds one is refused by ingest, for what reads it as C does would see the text cut short.
+    cut = column.rows_where(lambda word: word is not None and "\0" in word)
+    inputs.refuse(cut, lambda _: f"{one.name}: holds a NUL byte")
     long = column.rows_where(lambda word: word is not None and len(word) > MAX_TEXT)
     inputs.refuse(long, lambda row: str(check_value(one, column[row], one.name)))
     return column

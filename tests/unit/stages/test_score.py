@@ -174,6 +174,12 @@ def test_another_version_adds_its_own_answers(champion: Champion, store: Store, 
     assert sorted(set(table(store, spec)["version"].to_pylist())) == [1, second]
 
 
+def test_a_nul_byte_is_an_error_of_its_row(champion: Champion, store: Store, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("id,hour,carrier,distance\n1,3,A,0.5\n2,3,A\0B,0.5\n")
+    done = score(champion(), store, path=str(tmp_path / "in.csv"), output=str(tmp_path / "out.csv"))
+    assert (done.rows, done.errors, done.problems) == (2, 1, ("carrier: holds a NUL byte",))
+
+
 def test_json_lines_are_refused(champion: Champion, store: Store, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('{"id": 1, "distance": 1.0, "hour": 3, "carrier": "A"}\n')
     with pytest.raises(SourceError, match="give CSV or Parquet"):
