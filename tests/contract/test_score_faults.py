@@ -52,7 +52,7 @@ def events(store: Store) -> list[Any]:
     return [event for event in store.ledger.read(model="small") if event.topic == "score"]
 
 
-@pytest.mark.parametrize("point", [*POINTS, "tables.before_commit", "tables.after_commit"])
+@pytest.mark.parametrize("point", [*POINTS, "tables.before_commit:2", "tables.after_commit:2"])
 def test_a_scoring_into_the_table_that_is_killed(point: str, champion: Any, store: Store, tmp_path: Path) -> None:
     spec = champion()
     assert run(spec, store, tmp_path, point) == -signal.SIGKILL
