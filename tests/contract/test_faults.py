@@ -64,7 +64,7 @@ POINTS = {
     ),
     "score": (
         *("begin", "score.written", "worked", "committed", "files.rename", "ledger.before_commit"),
-        *("tables.before_commit", "tables.after_commit", "ledger.after_commit"),
+        *("tables.before_commit:2", "tables.after_commit:2", "ledger.after_commit"),
     ),
     "monitor": ("begin", "worked", "committed", "files.rename", "ledger.before_commit", "ledger.after_commit"),
     "decide": ("begin", "worked", "committed", "ledger.before_commit", "ledger.after_commit"),
