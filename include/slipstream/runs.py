@@ -164,6 +164,23 @@ def find_result(store: Store, spec: ModelSpec, run: str, result: type[R]) -> R:
     raise StageError(message, code="run_not_found")
 
 
+def read_until(store: Store, spec: ModelSpec, stage: str, source: str) -> str:
+    """Where the last run of *stage* that read *source* ended: its watermark; "" if none did.
+
+    Args:
+        store: The store.
+        spec: The model.
+        stage: A stage whose results have ``source`` and ``watermark``.
+        source: What tells the source.
+    """
+    for event in reversed(store.ledger.state().model(spec.name).events):
+        if event.kind == "run.finished" and event.content.stage == stage:
+            result: Mapping[str, Any] = event.data["result"]
+            if result.get("source") == source:
+                return str(result["watermark"])
+    return ""
+
+
 def _tell_trackers(spec: ModelSpec, stage: Stage, result: Result) -> None:
     """Trackers hear of the run after it is committed; a tracker that fails is reported and changes nothing."""
     import logging

@@ -12,6 +12,11 @@ def data_asset(model: str) -> Asset:
     return Asset(f"slipstream://{model}/data", group="slipstream")
 
 
+def scores_asset(model: str) -> Asset:
+    """Predictions of a batch job; ``extra``: run, version, rows, errors, output."""
+    return Asset(f"slipstream://{model}/scores", group="slipstream")
+
+
 def retrain_asset(model: str) -> Asset:
     """A request for retraining; ``extra``: reason (one sentence), run (of the decision) and trigger."""
     return Asset(f"slipstream://{model}/retrain", group="slipstream")

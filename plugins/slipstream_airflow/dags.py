@@ -1,4 +1,4 @@
-"""The DAGs that a model file gives: ``<model>__ingest``, ``__train``, ``__monitor`` and ``__rollback``.
+"""The DAGs that a model file gives: ``<model>__ingest``, ``__train``, ``__monitor``, ``__rollback`` and ``__score``.
 
 Everything here runs each time that Airflow parses a DAG file and again at the start of each task, so nothing heavy is
 imported, and a task's process builds the DAGs of its own model only.
@@ -17,10 +17,8 @@ from airflow.sdk import (
     AssetOrTimeSchedule,
     CronTriggerTimetable,
     MultipleCronTriggerTimetable,
-    Param,
     get_parsing_context,
 )
-from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import AirflowTimetableInvalid
 
 from slipstream.errors import SlipstreamError, SpecError
@@ -29,6 +27,7 @@ from slipstream.spec import loader
 from slipstream.spec.model import ModelSpec
 from slipstream_airflow.assets import data_asset, predictions_asset, retrain_asset
 from slipstream_airflow.docs import dag_text
+from slipstream_airflow.forms import INGEST_FORM, ROLLBACK_FORM, SCORE_FORM, TRAIN_FORM
 from slipstream_airflow.notifiers import alerts
 from slipstream_airflow.operators import (
     ApproveOperator,
@@ -39,11 +38,13 @@ from slipstream_airflow.operators import (
     GateOperator,
     IngestOperator,
     JoinOperator,
+    LabelsOperator,
     MonitorOperator,
     PackageOperator,
     RebuildOperator,
     ReplayOperator,
     RollbackOperator,
+    ScoreOperator,
     TrainOperator,
     ValidateOperator,
 )
@@ -58,49 +59,6 @@ RETRIES: dict[str, Any] = {
     "max_retry_delay": timedelta(minutes=5),
 }
 """10, 20, 40, 80 and 160 s: longer than an api-server needs to come back, which was measured to use up three tries."""
-
-TRAIN_FORM = ParamsDict(
-    {
-        "dataset": Param(
-            None,
-            type=["null", "string"],
-            pattern="^[0-9a-f]{64}$",
-            title="Dataset version",
-            description="Id of the dataset version to train on; empty for the newest.",
-        ),
-        "reason": Param(
-            "",
-            type="string",
-            maxLength=500,
-            title="Reason",
-            description="Why you ask for a training, in one sentence; kept with the run.",
-        ),
-    }
-)
-TRAIN_FORM.validate()
-INGEST_FORM = ParamsDict(
-    {
-        "rebuild": Param(
-            False,
-            type="boolean",
-            title="Rebuild",
-            description="Derive the data table anew first, after an edit of features.py or data.schema.",
-        ),
-    }
-)
-INGEST_FORM.validate()
-ROLLBACK_FORM = ParamsDict(
-    {
-        "reason": Param(
-            "",
-            type="string",
-            maxLength=500,
-            title="Reason",
-            description="Why you go back, in one sentence; kept in the ledger.",
-        ),
-    }
-)
-ROLLBACK_FORM.validate()
 
 
 def all_dags() -> dict[str, DAG]:
@@ -121,7 +79,8 @@ def check() -> None:
 
 def dags_of(spec: ModelSpec) -> list[DAG]:
     """The DAGs of one model; raises SpecError or BackendError if Airflow could not run them."""
-    return [ingest(spec), train(spec), monitor(spec), rollback(spec)]
+    dags = [ingest(spec), train(spec), monitor(spec), rollback(spec)]
+    return [*dags, score(spec)] if spec.score is not None or spec.schedule.score else dags
 
 
 def ingest(spec: ModelSpec) -> DAG:
@@ -157,11 +116,14 @@ def train(spec: ModelSpec) -> DAG:
 
 
 def monitor(spec: ModelSpec) -> DAG:
-    """``join -> monitor -> decide``: labels and measurements of what came since training, held against the policy."""
+    """``(labels ->) join -> monitor -> decide``: what came since training is measured and held against the policy."""
     crons = (spec.retrain.cron,) if spec.retrain.cron else ()
     with _dag(spec, "monitor", tuple(dict.fromkeys((*spec.schedule.monitor, *crons)))) as dag:
         # Without a champion there is nothing to measure, but there may be a first training to ask for.
-        measured = _stage(spec, JoinOperator) >> _stage(spec, MonitorOperator)
+        brought = [] if spec.monitor.labels is None else [_stage(spec, LabelsOperator)]
+        joined = _stage(spec, JoinOperator, **({"trigger_rule": "none_failed"} if brought else {}))
+        brought >> joined
+        measured = joined >> _stage(spec, MonitorOperator)
         measured >> _stage(spec, DecideOperator, trigger_rule="none_failed")
     return dag
 
@@ -171,6 +133,15 @@ def rollback(spec: ModelSpec) -> DAG:
     with _dag(spec, "rollback", ()) as dag:
         _stage(spec, RollbackOperator, reason="{{ params.reason }}")
     object.__setattr__(dag, "params", ROLLBACK_FORM)
+    return dag
+
+
+def score(spec: ModelSpec) -> DAG:
+    """``score``: the model's own batch job, or what the form names in its place."""
+    with _dag(spec, "score", spec.schedule.score) as dag:
+        named = {name: f"{{{{ params.{name} or '' }}}}" for name in SCORE_FORM}
+        _stage(spec, ScoreOperator, **named)
+    object.__setattr__(dag, "params", SCORE_FORM)
     return dag
 
 

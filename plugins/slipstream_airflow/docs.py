@@ -27,6 +27,12 @@ _DOES = {
         "is known, quality. **decide** holds what they found, the data and the clock against the policy `retrain` of "
         "the model file: it asks for a training, or keeps in one sentence why not.",
     ),
+    "score": (
+        "Answers the rows of the model's batch job with the champion and writes the predictions, once.",
+        "**score** reads what `score.source` of the model file has that is new, answers it with the version that "
+        "serves, and writes whole runs only to the file or the table that the model file names. The form names other "
+        "files, another output or another version.",
+    ),
     "rollback": (
         "Takes back what is being deployed, or goes back to the version that served before. By hand.",
         "**rollback** closes the deployment that is under way, so that the champion answers everything again. Without "

@@ -79,9 +79,10 @@ def labels(
     file: Annotated[
         str,
         typer.Argument(
-            help="CSV, Parquet or JSON lines: columns id (or those of data.key), label, and if wanted time."
+            help="CSV, Parquet or JSON lines: columns id (or those of data.key), label, and if wanted time; default: "
+            "what is new of the source monitor.labels of the model file."
         ),
-    ],
+    ] = "",
     by: Annotated[
         LabelledBy | None, typer.Option(help="How predictions are told, where the key of the model is called id.")
     ] = None,
@@ -93,7 +94,7 @@ def labels(
     from slipstream.stages.labels import labels as stage
 
     # Relative to where the command is given.
-    path = file if "://" in file else str(Path(file).absolute())
+    path = file if "://" in file else str(Path(file).absolute()) if file else None
     chosen: Literal["key", "prediction"] | None = by.value if by else None
     show(stage(spec_of(model), open_store(), path, by=chosen, actor=ACTOR), json_)
 

@@ -11,6 +11,7 @@ from slipstream.commands.plan_notes import check_installed, notes
 from slipstream.data.derived import derived_otherwise
 from slipstream.retraining.outlook import outlook
 from slipstream.spec.model import ModelSpec, value_at
+from slipstream.spec.score import ScoreSpec
 from slipstream.store import Store
 
 DERIVING = ("data.features", "data.schema", "data.missing")
@@ -141,6 +142,8 @@ def _dags(spec: ModelSpec) -> tuple[Dag, ...]:
     replay = " -> replay" if any(gate.type == "replay" for gate in spec.gates) else ""
     approval = " -> approve" if spec.approval.mode == "manual" else ""
     watched = dict.fromkeys((*spec.schedule.monitor, *filter(None, [spec.retrain.cron])))
+    scored = () if spec.score is None and not spec.schedule.score else (_score_dag(spec),)
+    labels = "labels -> " if spec.monitor.labels is not None else ""
     return (
         Dag(f"{spec.name}__ingest", _starts(spec.schedule.ingest), "(rebuild ->) ingest -> validate"),
         Dag(
@@ -148,9 +151,17 @@ def _dags(spec: ModelSpec) -> tuple[Dag, ...]:
             "each request for retraining",
             f"train -> evaluate, explain -> package{replay} -> gate{approval} -> deploy",
         ),
-        Dag(f"{spec.name}__monitor", _starts(tuple(watched)), "join -> monitor -> decide"),
+        Dag(f"{spec.name}__monitor", _starts(tuple(watched)), f"{labels}join -> monitor -> decide"),
         Dag(f"{spec.name}__rollback", "by hand", "rollback: take back what is being rolled out, or go back a version"),
+        *scored,
     )
+
+
+def _score_dag(spec: ModelSpec) -> Dag:
+    own = spec.score or ScoreSpec()
+    place = own.table.table if own.table is not None else own.output or "the table scores of the store"
+    read = f"what is new of the {own.source['type']} source" if own.source else "the newest data"
+    return Dag(f"{spec.name}__score", _starts(spec.schedule.score), f"score: {read} -> {place}")
 
 
 def _starts(schedule: tuple[str, ...]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from slipstream.cell_reading import CellReading
 from slipstream.duck import duck, literal, quoted
 from slipstream.errors import DataError, ValueProblem
-from slipstream.ground_truth.label_keys import check_key, key_is_kept, key_sql
+from slipstream.ground_truth.label_keys import check_key, key_is_kept
 from slipstream.label_types import checked_label, read_label
 from slipstream.model_schema import Schema
 from slipstream.spec.model import ModelSpec
 from slipstream.store.labels import Label
+from slipstream.store.predictions import key_sql
 
 if TYPE_CHECKING:
     import duckdb
@@ -75,6 +76,7 @@ def label_columns(
     relation: duckdb.DuckDBPyRelation,
     by: By | None = None,
     reading: CellReading | None = None,
+    texts: Collection[str] = (),
 ) -> LabelColumns:
     """What of *relation* says which prediction, which label and since when.
 
@@ -84,6 +86,7 @@ def label_columns(
         relation: The delivered rows.
         by: Whether predictions are told by the model's key or by their ids; None: by what is there.
         reading: How a cell of text is read as a label, as the files of training were.
+        texts: Columns of the key that are no inputs and no numbers.
 
     Raises:
         DataError: ``labels_columns_missing``, ``labels_ambiguous``.
@@ -112,7 +115,7 @@ def label_columns(
     which = f"{quoted('id')}::VARCHAR, ''"
     if chosen == "key":
         check_key(spec)
-        texts = [one.name for one in schema.inputs if one.type == "string"]
+        texts = [*texts, *(one.name for one in schema.inputs if one.type == "string")]
         # A value that is no number where the key is one costs its row, as a wrong id does.
         usable = [quoted(name) if name in texts else f"TRY_CAST({quoted(name)} AS DOUBLE)" for name in key]
         whole = " AND ".join(f"{value} IS NOT NULL" for value in usable)

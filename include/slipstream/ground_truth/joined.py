@@ -12,14 +12,13 @@ import msgspec
 from slipstream.bundle.bundle import open_bundle
 from slipstream.duck import duck, first_row, literal
 from slipstream.errors import StageError
-from slipstream.ground_truth.label_keys import key_sql
 from slipstream.label_types import class_numbers, class_texts
 from slipstream.model_schema import Schema
 from slipstream.spec.model import ModelSpec
 from slipstream.statistics.intervals import figure
 from slipstream.statistics.metrics import Figure
 from slipstream.store import Store
-from slipstream.store.predictions import read_predictions
+from slipstream.store.predictions import key_sql, read_predictions
 
 if TYPE_CHECKING:
     import duckdb
@@ -165,6 +164,8 @@ class Truth:
         key = "''"
         if keyed:
             key = key_sql(self.spec.data.key, self._texts(rows), "inputs") if self._has_key(rows) else "NULL"
+            # Batch jobs hand the key through, be it an input or not.
+            key = f"coalesce(captured.key, {key})" if "key" in there else key
         self._execute(
             f"CREATE VIEW answered AS SELECT prediction_id AS id, version, role, "  # noqa: S608
             f'epoch_us(CAST("time" AS TIMESTAMP)) AS moment, {cast} AS answer, {key} AS key FROM captured '

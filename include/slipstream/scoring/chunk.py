@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipstream.bundle.scorer import Scorer, decided
 from slipstream.cell_reading import CellReading
@@ -13,13 +13,36 @@ from slipstream.compiler.coded_texts import CodedTexts
 from slipstream.errors import SlipstreamError, ValueProblem, shown
 from slipstream.input_warnings import InputMonitor
 from slipstream.model_schema import MAX_TEXT, Field, Schema, check_value, read_cell
-from slipstream.scoring.typed_rows import KEY, UNREAD, VALUE, KeyColumn, TypedFile
+from slipstream.scoring.capture import ScoreCapture, row_ids
+from slipstream.scoring.typed_rows import KEY, KEY_TEXT, UNREAD, VALUE, KeyColumn, TypedFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _WHOLE = float(1 << 63)
-OWN = ("prediction", "probability", "version", "warnings", "error", "scored_at")
+OWN = ("prediction_id", "prediction", "probability", "version", "warnings", "error", "scored_at")
+
+
+@dataclass(frozen=True)
+class ChunkOrigin:
+    """Where rows come from.
+
+    Attributes:
+        file: The file's name.
+        part: What tells the answers of the version to that file.
+        first: How many of its rows came before.
+    """
+
+    file: str
+    part: str
+    first: int
+
+
+class AnsweredChunk(NamedTuple):
+    """The answers to a chunk: as they are written and, if they are captured, as the predictions table keeps them."""
+
+    written: pa.RecordBatch
+    captured: pa.RecordBatch | None
 
 
 @dataclass
@@ -47,6 +70,7 @@ class ChunkScorer:
         moment: When the run began, UTC.
         keys: The key columns of the model, named in the output whether a file has them or not; none: rows are told by
             their file and their number in it.
+        capture: What goes to the predictions table; None: nothing.
     """
 
     scorer: Scorer
@@ -54,17 +78,28 @@ class ChunkScorer:
     version: int
     moment: datetime
     keys: tuple[KeyColumn, ...]
+    capture: ScoreCapture | None = None
 
-    def answer(self, batch: pa.RecordBatch, opened: TypedFile, file: str, first: int) -> pa.RecordBatch:
-        """The answers to a batch of an *opened* file, of which *first* rows came before."""
+    def answer(self, batch: pa.RecordBatch, opened: TypedFile, place: ChunkOrigin) -> AnsweredChunk:
+        """The answers to a batch of an *opened* file."""
         import numpy as np
+        import pyarrow as pa
 
         inputs = self._inputs(batch, opened)
         sound = np.ones(batch.num_rows, dtype=bool)
         sound[list(inputs.errors)] = False
         numbers = np.full((batch.num_rows, *self._width), np.nan)
         self._fill(numbers, inputs, np.flatnonzero(sound))
-        return self._written(batch, opened, inputs, numbers, (file, first))
+        wrong = np.zeros(batch.num_rows, dtype=bool)
+        wrong[list(inputs.errors)] = True
+        columns: dict[str, Any] = self._identity(batch, opened, place)
+        captured = None
+        if self.capture is not None:
+            ids = row_ids(place.part, place.first, batch.num_rows)
+            columns["prediction_id"] = pa.array(ids)
+            keys = batch.column(KEY_TEXT) if opened.keys and self.capture.keyed else None
+            captured = self.capture.rows(ids, keys, inputs.columns, numbers, ~wrong)
+        return AnsweredChunk(self._written(columns, inputs, numbers, wrong), captured)
 
     @property
     def _width(self) -> tuple[int, ...]:
@@ -104,16 +139,10 @@ class ChunkScorer:
             return
         numbers[rows] = answer
 
-    def _written(
-        self, batch: pa.RecordBatch, opened: TypedFile, inputs: _Inputs, numbers: Any, place: tuple[str, int]
-    ) -> pa.RecordBatch:
-        import numpy as np
+    def _written(self, columns: dict[str, Any], inputs: _Inputs, numbers: Any, wrong: Any) -> pa.RecordBatch:
         import pyarrow as pa
 
-        rows = batch.num_rows
-        wrong = np.zeros(rows, dtype=bool)
-        wrong[list(inputs.errors)] = True
-        columns: dict[str, Any] = self._identity(batch, opened, place)
+        rows = len(wrong)
         columns |= _answers(self.scorer.schema, numbers, wrong)
         columns["version"] = pa.repeat(pa.scalar(self.version, pa.int64()), rows)
         warnings = {row: "; ".join(texts) for row, texts in self.monitor.by_row(inputs.columns).items()}
@@ -122,15 +151,14 @@ class ChunkScorer:
         columns["scored_at"] = pa.repeat(pa.scalar(self.moment, pa.timestamp("us", "UTC")), rows)
         return pa.record_batch(columns)
 
-    def _identity(self, batch: pa.RecordBatch, opened: TypedFile, place: tuple[str, int]) -> dict[str, Any]:
+    def _identity(self, batch: pa.RecordBatch, opened: TypedFile, place: ChunkOrigin) -> dict[str, Any]:
         import numpy as np
         import pyarrow as pa
 
         if opened.keys:
             return {own_name(key.name): batch.column(f"{KEY}{at}") for at, key in enumerate(opened.keys)}
-        file, first = place
-        numbered = pa.array(np.arange(first + 1, first + 1 + batch.num_rows))
-        return {"file": pa.repeat(file, batch.num_rows), "row": numbered}
+        numbered = pa.array(np.arange(place.first + 1, place.first + 1 + batch.num_rows))
+        return {"file": pa.repeat(place.file, batch.num_rows), "row": numbered}
 
 
 def own_name(name: str) -> str:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from slipstream.errors import SourceError
+from slipstream.slots import SOURCE, Delivery
 from slipstream.sources.files import FilesSource
 from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
@@ -50,6 +52,8 @@ class ScoreInput:
         dataset: The dataset version; "" for files.
         pattern: The path that files were looked for at, absolute; "" for a dataset version.
         still: Raises SourceError if a file is no longer what it was when it was looked at.
+        source: What tells the source of the model file that was read; "" for what is none.
+        watermark: Where its next reading starts.
     """
 
     name: str
@@ -57,6 +61,8 @@ class ScoreInput:
     dataset: str = ""
     pattern: str = ""
     still: Callable[[], object] = lambda: None
+    source: str = ""
+    watermark: str = ""
 
     def reads(self, place: str) -> bool:
         """Whether a file at *place* is, or the next time would be, one of the files."""
@@ -78,16 +84,35 @@ def files_at(spec: ModelSpec, path: str, folder: Path) -> ScoreInput:
     how = {name: source[name] for name in ("delimiter", "encoding") if name in source}
     pattern = f"{path.rstrip('/')}/*" if path.endswith("/") or (spec.folder / path).is_dir() else path
     delivery = FilesSource(pattern, max_bytes=_UNPACKED, **how).deliver(spec, "", folder)
-    files = tuple(
-        ScoreFile(file, name, digest, digest, delivery.form)
-        for file, name in delivery.files.items()
+    place = pattern if pattern.startswith("s3://") else str(spec.folder / pattern)
+    return ScoreInput(path, _delivered(delivery, path), pattern=place, still=delivery.still)
+
+
+def files_of_source(spec: ModelSpec, config: Mapping[str, Any], watermark: str, folder: Path) -> ScoreInput:
+    """What the source ``score.source`` has after *watermark*, in *folder*; no files if nothing is new.
+
+    Raises:
+        SourceError: the source cannot be read, or brings what is not scored.
+        BackendError: there is no such source, or its driver is not installed.
+    """
+    delivery = SOURCE.build(config, allow_code=spec.allow_code).deliver(spec, watermark, folder)
+    names = list(delivery.files.values())
+    name = names[0] if len(names) == 1 else f"{len(names)} files of score.source" if names else "score.source"
+    pattern = str(config.get("path", "")) if config["type"] == "files" else ""
+    place = pattern if not pattern or pattern.startswith("s3://") else str(spec.folder / pattern)
+    files = _delivered(delivery, name)
+    return ScoreInput(name, files, pattern=place, still=delivery.still, watermark=delivery.watermark)
+
+
+def _delivered(delivery: Delivery, name: str) -> tuple[ScoreFile, ...]:
+    if delivery.files and delivery.form["type"] not in {"csv", "parquet"}:
+        message = f"{name}: {delivery.form['type']} files are not scored; give CSV or Parquet."
+        raise SourceError(message, code="source_format_unknown")
+    return tuple(
+        ScoreFile(file, of, digest, digest, delivery.form, max(delivery.max_bytes, _UNPACKED))
+        for file, of in delivery.files.items()
         if (digest := str(delivery.digests.get(file) or sha256_file(file)))
     )
-    if delivery.form["type"] not in {"csv", "parquet"}:
-        message = f"{path}: {delivery.form['type']} files are not scored; give CSV or Parquet."
-        raise SourceError(message, code="source_format_unknown")
-    place = pattern if pattern.startswith("s3://") else str(spec.folder / pattern)
-    return ScoreInput(path, files, pattern=place, still=delivery.still)
 
 
 def files_of_dataset(spec: ModelSpec, store: Store, dataset: str) -> ScoreInput:

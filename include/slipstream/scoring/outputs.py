@@ -117,7 +117,7 @@ class OutputFile:
         """What kind of file it is."""
         return Path(self.place).suffix.lower()
 
-    def stamp(self) -> str:
+    def stamp(self, run: str = "") -> str:
         """What tells the content of the file that is there now: a sha256 or, in S3, its ETag; "" if none is."""
         if not self._in_s3:
             return sha256_file(Path(self.place)) if Path(self.place).is_file() else ""

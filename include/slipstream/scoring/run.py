@@ -4,28 +4,43 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from slipstream.scoring.chunk import ChunkScorer
+from slipstream.scoring.chunk import AnsweredChunk, ChunkOrigin, ChunkScorer
 from slipstream.scoring.files import ScoreFile
 from slipstream.scoring.outputs import AnswerFile, Tally
 from slipstream.scoring.typed_rows import typed
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _AHEAD = 2
 """Chunks for each worker that are read before they are needed: memory stays bounded."""
 
 
-def answers(
-    files: Sequence[ScoreFile], chunks: ChunkScorer, folder: Path
-) -> Iterator[tuple[ScoreFile, pa.RecordBatch]]:
-    """The answers to the rows of *files*, each with its file, in order. NumPy and onnxruntime let threads run at once.
+@dataclass
+class Written:
+    """What was written.
+
+    Attributes:
+        tally: How many rows, and what was wrong with some.
+        columns: Names of the columns; none without rows.
+        files: What tells the answers to a file -> the file of them.
+        captured: What tells the answers to a file -> the file of its rows for the predictions table.
+        captured_rows: How many rows those hold.
+    """
+
+    tally: Tally = field(default_factory=Tally)
+    columns: tuple[str, ...] = ()
+    files: dict[str, Path] = field(default_factory=dict)
+    captured: dict[str, Path] = field(default_factory=dict)
+    captured_rows: int = 0
+
+
+def answers(parts: Mapping[str, ScoreFile], chunks: ChunkScorer, folder: Path) -> Iterator[tuple[str, AnsweredChunk]]:
+    """The answers to the rows of files, each with what tells them, in order. NumPy and onnxruntime let threads run.
 
     Raises:
         DataError: as for :func:`slipstream.scoring.typed_rows.typed`.
@@ -33,14 +48,16 @@ def answers(
     from threadpoolctl import threadpool_limits
 
     workers = os.cpu_count() or 1
-    waiting: deque[tuple[ScoreFile, Future[pa.RecordBatch]]] = deque()
+    waiting: deque[tuple[str, Future[AnsweredChunk]]] = deque()
     # Within a chunk one thread, as at the endpoint: sums in another order are other sums.
     with threadpool_limits(limits=1), ThreadPoolExecutor(workers) as pool:
-        for file in files:
-            with typed(chunks.scorer.schema, chunks.keys, file, folder) as opened:
+        for part, file in parts.items():
+            key_text = chunks.capture is not None
+            with typed(chunks.scorer.schema, chunks.keys, file, folder, key_text=key_text) as opened:
                 first = 0
                 for batch in opened.batches:
-                    waiting.append((file, pool.submit(chunks.answer, batch, opened, file.name, first)))
+                    place = ChunkOrigin(file.name, part, first)
+                    waiting.append((part, pool.submit(chunks.answer, batch, opened, place)))
                     first += batch.num_rows
                     if len(waiting) > _AHEAD * workers:
                         yield _first(waiting)
@@ -48,32 +65,53 @@ def answers(
             yield _first(waiting)
 
 
-def _first(waiting: deque[tuple[ScoreFile, Future[pa.RecordBatch]]]) -> tuple[ScoreFile, pa.RecordBatch]:
-    file, answer = waiting.popleft()
-    return file, answer.result()
+def _first(waiting: deque[tuple[str, Future[AnsweredChunk]]]) -> tuple[str, AnsweredChunk]:
+    part, answer = waiting.popleft()
+    return part, answer.result()
 
 
-def write_one(files: Sequence[ScoreFile], chunks: ChunkScorer, path: Path) -> tuple[Tally, list[str]]:
-    """Write all answers to the new file *path*; returns what was written, and its columns."""
-    tally, columns = Tally(), list[str]()
+def write_one(parts: Mapping[str, ScoreFile], chunks: ChunkScorer, path: Path) -> Written:
+    """Write the answers to all files to the new file *path*."""
+    written = Written()
     with AnswerFile(path) as target:
-        for file, batch in answers(files, chunks, path.parent):
-            target.add(batch, file.name)
-            tally.take(batch)
-            columns = batch.schema.names
-    return tally, columns
+        for part, answered in groupby(answers(parts, chunks, path.parent), lambda pair: pair[0]):
+            _write(parts[part].name, part, (one for _, one in answered), target, written)
+    return written
 
 
-def write_each(files: Sequence[ScoreFile], chunks: ChunkScorer, folder: Path) -> tuple[Tally, dict[str, Path]]:
-    """Write the answers to each file to a file of their own; returns what was written, and unit of a file -> path.
+def write_each(parts: Mapping[str, ScoreFile], chunks: ChunkScorer, folder: Path) -> Written:
+    """Write the answers to each file to a file of their own in *folder*. A file without rows has none."""
+    written = Written()
+    for part, answered in groupby(answers(parts, chunks, folder), lambda pair: pair[0]):
+        written.files[part] = folder / f"part-{len(written.files)}.parquet"
+        with AnswerFile(written.files[part]) as target:
+            _write(parts[part].name, part, (one for _, one in answered), target, written)
+    return written
 
-    A file without rows has none.
-    """
-    tally, parts = Tally(), dict[str, Path]()
-    for unit, answered in groupby(answers(files, chunks, folder), lambda pair: pair[0].unit):
-        parts[unit] = folder / f"part-{len(parts)}.parquet"
-        with AnswerFile(parts[unit]) as target:
-            for file, batch in answered:
-                target.add(batch, file.name)
+
+def _write(name: str, part: str, answered: Iterator[AnsweredChunk], target: AnswerFile, written: Written) -> None:
+    with ExitStack() as open_files:
+        captured: AnswerFile | None = None
+        for rows in answered:
+            target.add(rows.written, name)
+            written.tally.take(rows.written)
+            written.columns = tuple(rows.written.schema.names)
+            if rows.captured is not None and rows.captured.num_rows:
+                if captured is None:
+                    path = target.path.parent / f"captured-{len(written.captured)}.parquet"
+                    captured = open_files.enter_context(AnswerFile(path))
+                    written.captured[part] = path
+                captured.add(rows.captured, name)
+                written.captured_rows += rows.captured.num_rows
+
+
+def read_tally(paths: Sequence[str]) -> Tally:
+    """What stands in files of answers."""
+    import pyarrow.parquet as pq
+
+    tally = Tally()
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(columns=["warnings", "error"]):
                 tally.take(batch)
-    return tally, parts
+    return tally

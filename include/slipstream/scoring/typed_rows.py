@@ -18,14 +18,16 @@ from slipstream.hints import did_you_mean
 from slipstream.model_schema import Field, Schema
 from slipstream.scoring.files import ScoreFile
 from slipstream.sources import csv_reader, parquet_reader
+from slipstream.store.predictions import NUMBERS, key_sql
 
 if TYPE_CHECKING:
     import duckdb
 
 CHUNK = 20_480
 """Rows that are answered at once."""
-KEY, VALUE, UNREAD = "key", "value", "unread"
-"""Columns of the stream: ``key0 key1 .. value0 value1 ..``, and ``unread0 ..`` for a cell that is no value, as text."""
+KEY, VALUE, UNREAD, KEY_TEXT = "key", "value", "unread", "key_text"
+"""Columns of the stream: ``key0 key1 .. value0 value1 ..``, ``unread0 ..`` for a cell that is no value, as text, and
+``key_text``, by which labels find the row."""
 _NOTHING = "CAST(NULL AS VARCHAR)"
 
 
@@ -54,7 +56,9 @@ class TypedFile:
 
 
 @contextmanager
-def typed(schema: Schema, keys: tuple[KeyColumn, ...], file: ScoreFile, folder: Path) -> Iterator[TypedFile]:
+def typed(
+    schema: Schema, keys: tuple[KeyColumn, ...], file: ScoreFile, folder: Path, *, key_text: bool = False
+) -> Iterator[TypedFile]:
     """Open *file*, in a stream of bounded memory that keeps the order of its rows.
 
     Args:
@@ -62,6 +66,7 @@ def typed(schema: Schema, keys: tuple[KeyColumn, ...], file: ScoreFile, folder: 
         keys: Columns that are handed through, if all are there.
         file: The file.
         folder: Takes a copy of text that is not UTF-8.
+        key_text: Whether the keys are wanted as one text too.
 
     Raises:
         DataError: ``rows_columns_missing``, ``data_csv_malformed``, ``data_parquet_malformed`` or
@@ -81,7 +86,7 @@ def typed(schema: Schema, keys: tuple[KeyColumn, ...], file: ScoreFile, folder: 
                     parquet_reader.read_parquet(connection, files), parquet_reader.durations(file.path)
                 )
             stream_within(connection, len(rows.columns))
-            yield _opened(schema, keys, rows, file.name)
+            yield _opened(schema, keys, rows, file.name, key_text)
         except duckdb.OutOfMemoryException:
             raise
         except duckdb.Error as error:
@@ -90,7 +95,9 @@ def typed(schema: Schema, keys: tuple[KeyColumn, ...], file: ScoreFile, folder: 
             raise parquet_reader.malformed(file.name, error) from error
 
 
-def _opened(schema: Schema, keys: tuple[KeyColumn, ...], rows: duckdb.DuckDBPyRelation, name: str) -> TypedFile:
+def _opened(
+    schema: Schema, keys: tuple[KeyColumn, ...], rows: duckdb.DuckDBPyRelation, name: str, key_text: bool
+) -> TypedFile:
     missing = next((one for one in schema.names if one not in rows.columns), None)
     if missing is not None:
         hint = did_you_mean(missing, rows.columns, "it has")
@@ -106,7 +113,12 @@ def _opened(schema: Schema, keys: tuple[KeyColumn, ...], rows: duckdb.DuckDBPyRe
         value, unread = _cell(key.name, kinds[key.name], key.reading)
         parts += [f"{value} AS {KEY}{place}", f"{unread} AS {UNREAD}{place + len(schema.inputs)}"]
     text = tuple(kinds[one] == "VARCHAR" for one in (*schema.names, *(key.name for key in keys)))
-    return TypedFile(rows.project(", ".join(parts)).to_arrow_reader(CHUNK), keys, text)
+    typed_rows = rows.project(", ".join(parts))
+    if keys and key_text:
+        names = [f"{KEY}{place}" for place in range(len(keys))]
+        texts = [name for name, kind in columns_of(typed_rows) if name in names and kind not in NUMBERS]
+        typed_rows = typed_rows.project(f"*, {key_sql(names, texts)} AS {KEY_TEXT}")
+    return TypedFile(typed_rows.to_arrow_reader(CHUNK), keys, text)
 
 
 def _in_our_types(rows: duckdb.DuckDBPyRelation, names: Iterable[str]) -> duckdb.DuckDBPyRelation:

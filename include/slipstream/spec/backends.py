@@ -21,6 +21,8 @@ from slipstream.spec.values import Place, SpecProblem, as_written, unknown
 
 _ALONE: tuple[tuple[Place, str], ...] = (
     (("data", "source"), "source"),
+    (("score", "source"), "source"),
+    (("monitor", "labels"), "source"),
     (("train", "trainer"), "trainer"),
     (("explain",), "explainer"),
     (("deploy", "target"), "target"),

@@ -160,6 +160,9 @@ class MonitorSpec(SpecPart):
     """With fewer rows there is no verdict."""
     drift: DriftSpec = DriftSpec()
     quality: QualitySpec | None = None
+    labels: Backend | None = None
+    """Where labels come from, as `data.source` has it: what is new of them is brought before they are joined. Its
+    columns are those of `data.key` (or `id`, of the prediction), `label` or the target, and if wanted `time`."""
     evidently: bool = True
     """Whether Evidently's report is made too, from a sample."""
 
@@ -212,8 +215,10 @@ class ScheduleSpec(SpecPart):
     monitor: tuple[Annotated[str, _started("data", "predictions")], ...] = Field(default=("data",), strict=False)
     """`data` (each new dataset version), `predictions` (new predictions or labels, looked for every few seconds) and a
     cron expression, in any mix."""
+    score: tuple[Annotated[str, _started("data")], ...] = Field(default=(), strict=False)
+    """Of the batch job `score`: `data` (each new dataset version) and a cron expression, in any mix."""
 
-    @field_validator("ingest", "monitor")
+    @field_validator("ingest", "monitor", "score")
     @classmethod
     def _one(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
         crons = [entry for entry in entries if entry not in {"data", "predictions"}]

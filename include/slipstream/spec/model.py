@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, field_validator
 
 from slipstream.spec.data import ContractSpec, DataSpec, Expectation
 from slipstream.spec.loop import ApprovalSpec, DeploySpec, MonitorSpec, RetrainSpec, ScheduleSpec
+from slipstream.spec.score import ScoreSpec
 from slipstream.spec.values import Backend, Column, Duration, Name, SpecPart, as_written, duration
 
 __all__ = ["ContractSpec", "DataSpec", "Expectation", "GateSpec", "ModelSpec", "Task", "TrainSpec", "value_at"]
@@ -135,6 +136,8 @@ class ModelSpec(SpecPart):
     deploy: DeploySpec = DeploySpec()
     monitor: MonitorSpec = MonitorSpec()
     retrain: RetrainSpec = RetrainSpec()
+    score: ScoreSpec | None = None
+    """The model's own batch job; with it, even as `{}`, the model has the DAG `<model>__score`."""
     schedule: ScheduleSpec = ScheduleSpec()
     alerts: tuple[Backend, ...] = Field(default=(), strict=False)
     """Airflow notifiers told of failed tasks: `{type: webhook, connection: ...}`, `{type: smtp, to: ...}`."""

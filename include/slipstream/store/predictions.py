@@ -5,16 +5,20 @@
 ``caller``, ``latency_ms``, ``redacted`` (inputs that the policy never keeps, a JSON array), ``inputs`` (a struct;
 numbers as double) or ``inputs_digest``, ``prediction`` (double for regression, else the label as text),
 ``probability`` (of the positive label), ``probabilities`` (multiclass, in the order of the version's classes).
+:mod:`slipstream.scoring.capture` adds the rows of batch jobs: with their model's ``key`` as text, without latency.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from slipstream.duck import literal
+import msgspec
+
+from slipstream.duck import literal, quoted
 from slipstream.store.tables import Tables
 
 if TYPE_CHECKING:
@@ -26,6 +30,8 @@ CHAMPION: Role = "champion"
 CHALLENGER: Role = "challenger"
 SHADOW: Role = "shadow"
 """The roles of a version: answers, answers a share of the keys, answers to nobody."""
+NUMBERS = ("BIGINT", "DOUBLE")
+"""Types of DuckDB whose values are numbers in the text of a key; others are texts in it."""
 _FORMER = "route"
 """What releases before 0.2 called the role; those before that captured the champion's answers alone."""
 
@@ -58,6 +64,38 @@ def read_predictions(
     roles = [name for name in ("role", _FORMER) if name in there]
     others = f"* EXCLUDE ({', '.join(roles)})" if roles else "*"
     return connection.sql(f"SELECT {others}, coalesce({', '.join([*roles, literal(CHAMPION)])}) AS role FROM {source}")  # noqa: S608
+
+
+def input_digests(names: Sequence[str], columns: Mapping[str, Any]) -> list[str]:
+    """The sha256 of each row's names and values in JSON, numbers as doubles: ``inputs_digest``.
+
+    Args:
+        names: Inputs.
+        columns: Input -> its values: a sequence of texts, or an array of float64.
+    """
+    encode, sha256 = msgspec.json.encode, hashlib.sha256
+    head = encode([*names])
+    plain = [getattr(columns[name], "tolist", lambda name=name: columns[name])() for name in names]
+    # msgspec writes NaN as null.
+    return [sha256(head + encode(row)).hexdigest() for row in zip(*plain, strict=True)]
+
+
+def key_sql(columns: Sequence[str], texts: Sequence[str], of: str = "") -> str:
+    """An expression for the values of *columns* as one JSON array: ``texts`` among them as text, others as numbers.
+
+    Args:
+        of: Where the columns are, such as ``inputs``; "" for the row itself.
+    """
+    values = [(name, f"{of}{'.' if of else ''}{quoted(name)}") for name in columns]
+    parts = [f"{value if name in texts else _number(value)}::VARCHAR" for name, value in values]
+    return f"to_json([{', '.join(parts)}])::VARCHAR"
+
+
+def _number(value: str) -> str:
+    """SQL: a number as text, 7 and 7.0 alike; whole numbers that a double would round stay what they are."""
+    number = f"TRY_CAST({value} AS DOUBLE)"
+    whole = f"CASE WHEN abs({number}) >= {1 << 53} THEN TRY_CAST({value} AS HUGEINT)::VARCHAR END"
+    return f"coalesce({whole}, {number}::VARCHAR)"
 
 
 def redacted_inputs(rows: duckdb.DuckDBPyRelation) -> dict[str, frozenset[str]]:

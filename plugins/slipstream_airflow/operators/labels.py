@@ -1,32 +1,36 @@
-"""Brings labels from files, and joins all labels that came to the predictions that they are about."""
+"""Brings labels from files or a source, and joins all labels that came to the predictions that they are about."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from slipstream_airflow.operators.base import REQUIRED, SlipstreamOperator
+from slipstream_airflow.hooks import connection_as_json
+from slipstream_airflow.operators.base import SlipstreamOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
 class LabelsOperator(SlipstreamOperator):
-    """Add the labels of files to the model's labels table; rows without a usable id or label are told and left out.
+    """Add labels to the model's labels table; rows without a usable id or label are told and left out.
 
     Args:
-        path: A CSV, Parquet or JSON-lines file, or a glob: absolute, relative to the model's folder, or ``s3://``.
+        path: A CSV, Parquet or JSON-lines file, or a glob: absolute, relative to the model's folder, or ``s3://``;
+            default: what is new of the source ``monitor.labels`` of the model file.
         by: ``key`` or ``prediction``: how predictions are told, where the key of the model is called ``id``.
         **kwargs: As for :class:`SlipstreamOperator`.
     """
 
-    takes = {"path": REQUIRED, "by": None}
+    takes = {"path": None, "by": None}
+    skipped_for = ("champion_missing",)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """How many labels are new, and what is wrong with the bad ones."""
+        from slipstream.sources.sql.address import connections_from
         from slipstream.stages.labels import labels, parsed_by
 
-        with self.job(context) as job:
-            result = labels(job.spec, job.store, self.path, by=parsed_by(self.by), actor=job.actor)
+        with self.job(context) as job, connections_from(connection_as_json):
+            result = labels(job.spec, job.store, self.path or None, by=parsed_by(self.by), actor=job.actor)
         for problem in result.problems:
             self.log.warning("left out: %s", problem)
         return result.figures()

@@ -15,11 +15,12 @@ import pytest
 
 from slipstream.bundle.bundle import open_bundle
 from slipstream.errors import DataError, NotFound, SlipstreamError, SourceError, SpecError
+from slipstream.scoring import job as score_job
+from slipstream.scoring.record import BatchScored
 from slipstream.serving.version.capture_policy import Policy
 from slipstream.serving.version.load import load_served, native_answer
 from slipstream.spec.model import ModelSpec
-from slipstream.stages import score as score_stage
-from slipstream.stages.score import BatchScored, score
+from slipstream.stages.score import score
 from slipstream.store import Store
 
 FOREST = {"type": "sklearn", "estimator": "sklearn.ensemble.HistGradientBoostingClassifier"}
@@ -189,14 +190,14 @@ def test_json_lines_are_refused(champion: Champion, store: Store, tmp_path: Path
 def test_a_file_that_changes_while_it_is_read_is_refused(
     champion: Champion, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, write = tmp_path / "in.csv", score_stage.write_one
+    source, write = tmp_path / "in.csv", score_job.write_one
     source.write_text(ODD)
 
     def written_meanwhile(*arguments: Any) -> Any:
         source.write_text(ODD + "6,3,A,0.5\n")
         return write(*arguments)
 
-    monkeypatch.setattr(score_stage, "write_one", written_meanwhile)
+    monkeypatch.setattr(score_job, "write_one", written_meanwhile)
     with pytest.raises(SlipstreamError, match="changed while"):
         score(champion(), store, path=str(source), output=str(tmp_path / "out.csv"))
     assert not (tmp_path / "out.csv").exists()

@@ -64,7 +64,7 @@ def of_database(given: str, table: str, watermark: str, model: str) -> Origin:
         SourceError: the database cannot be read.
         SpecError: ``init_table_missing``.
     """
-    where, remark = _where(given, model)
+    where, remark = named_database(given, model)
     address = address_of(str(where.get("connection", "")), where.get("url", ""))
     if not table:
         known = ", ".join(table_names(address, Path.cwd(), 30)) or "none that this user may see"
@@ -75,7 +75,7 @@ def of_database(given: str, table: str, watermark: str, model: str) -> Origin:
     return Origin(looked, f"{{type: sql, {written}}}", remark=remark)
 
 
-def _where(given: str, model: str) -> tuple[dict[str, Any], str]:
+def named_database(given: str, model: str) -> tuple[dict[str, Any], str]:
     """The database as the model file names it, and what is to be set so that it is found."""
     if given.startswith(_CONNECTION):
         return {"connection": given.removeprefix(_CONNECTION)}, ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +19,7 @@ from slipstream.input_warnings import SMALL
 from slipstream.label_types import label_text
 from slipstream.model_schema import Field
 from slipstream.serving.version.loaded import LoadedVersion
-from slipstream.store.predictions import CHALLENGER, SHADOW
+from slipstream.store.predictions import CHALLENGER, SHADOW, input_digests
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -253,7 +252,10 @@ def _inputs(piece: CaptureBatch) -> dict[str, Any]:
     if not fields:
         return {"redacted": redacted}
     if policy.inputs == "digest":
-        return {"redacted": redacted, "inputs_digest": pa.array(_digests(fields, piece.columns))}
+        return {
+            "redacted": redacted,
+            "inputs_digest": pa.array(input_digests([field.name for field in fields], piece.columns)),
+        }
     arrays = [_array(field, piece.columns[field.name]) for field in fields]
     return {"redacted": redacted, "inputs": pa.StructArray.from_arrays(arrays, names=list(names))}
 
@@ -263,15 +265,6 @@ def _array(field: Field, values: Any) -> Any:
 
     # NaN stands for null in an array of numbers.
     return pa.array(values, pa.string()) if field.type == "string" else pa.array(values, from_pandas=True)
-
-
-def _digests(fields: Sequence[Field], columns: dict[str, Any]) -> list[str]:
-    """The sha256 of each row's names and values in JSON, numbers as doubles."""
-    encode, sha256 = msgspec.json.encode, hashlib.sha256
-    names = encode([field.name for field in fields])
-    plain = [columns[f.name] if f.type == "string" else columns[f.name].tolist() for f in fields]
-    # msgspec writes NaN as null.
-    return [sha256(names + encode(row)).hexdigest() for row in zip(*plain, strict=True)]
 
 
 def _answer_columns(served: LoadedVersion, answers: Answers) -> dict[str, Any]:

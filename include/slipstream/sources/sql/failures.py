@@ -41,6 +41,21 @@ _ERRORS: dict[str, Callable[[str], SourceError]] = {
     "query": lambda what: SourceError(f"{what}; mend the query.", code="source_query_failed"),
 }
 """What each kind of failure is."""
+_WRITING: dict[str, Callable[[str], SourceError]] = {
+    **_ERRORS,
+    "rights": lambda what: SourceError(
+        f"{what}; grant SELECT, INSERT and DELETE on the table to the user, or CREATE where there is none.",
+        code="source_rights_missing",
+    ),
+    "lost": lambda what: SourceError(
+        f"{what}; run again: what was on the way was taken back.", code="source_connection_lost"
+    ),
+    "timeout": lambda what: SourceError(
+        f"{what}; run again later, or raise the table's timeout.", code="source_timeout"
+    ),
+    "query": lambda what: SourceError(f"{what}; nothing was written.", code="source_write_refused"),
+}
+"""The same, of a database that is written to."""
 _BY_STATE = {
     "28": "login",
     "3D": "database",
@@ -88,7 +103,7 @@ _BY_WORDS = (
 
 
 @contextmanager
-def in_words(address: Address) -> Iterator[None]:
+def in_words(address: Address, *, writing: bool = False) -> Iterator[None]:
     """What goes wrong in the block as an error of ours, which shows no password."""
     from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
@@ -102,13 +117,13 @@ def in_words(address: Address) -> Iterator[None]:
         raise _missing(address, address.kind) from error
     except DBAPIError as error:
         # The driver's own error may hold what it was connected with.
-        raise _explained(address, error.orig or error) from None
+        raise _explained(address, error.orig or error, writing) from None
     except SQLAlchemyError as error:
-        raise _explained(address, error) from None
+        raise _explained(address, error, writing) from None
     except Exception as error:
         if not type(error).__module__.startswith(("psycopg", "pymysql", "sqlite3")):
             raise
-        raise _explained(address, error) from None
+        raise _explained(address, error, writing) from None
 
 
 def _missing(address: Address, needed: str) -> BackendError:
@@ -118,12 +133,12 @@ def _missing(address: Address, needed: str) -> BackendError:
     return BackendError(message, code="missing_extra")
 
 
-def _explained(address: Address, error: BaseException) -> SourceError:
+def _explained(address: Address, error: BaseException, writing: bool) -> SourceError:
     sentence = next((argument for argument in error.args if isinstance(argument, str)), str(error))
     text = " ".join(address.hidden(sentence).split())
     # PostgreSQL shows the place of a mistake below the sentence.
     text = re.sub(r" LINE \d+: .*$", "", text).rstrip(".")
-    return _ERRORS[_kind(error)](f"{address.name}: {text[:_LONGEST]}")
+    return (_WRITING if writing else _ERRORS)[_kind(error)](f"{address.name}: {text[:_LONGEST]}")
 
 
 def _kind(error: BaseException) -> str:
