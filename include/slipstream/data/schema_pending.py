@@ -52,6 +52,16 @@ def waiting_batch(spec: ModelSpec, store: Store) -> Batch | None:
     return batch if batch is not None and batch.table and batch.table == model.dataset else None
 
 
+def undecided(spec: ModelSpec, store: Store) -> tuple[SchemaChange, ...]:
+    """The changes of columns for which the batch that waits is refused, as long as nobody accepts them."""
+    batch = waiting_batch(spec, store)
+    if batch is None:
+        return ()
+    changes = (*compare(table_of(spec, store, batch).typed_columns, batch.columns), *batch.changes)
+    decisions = decisions_of(store.ledger.state().model(spec.name))
+    return decisions.open(change for change in changes if not change.harmless)
+
+
 def table_of(spec: ModelSpec, store: Store, batch: Batch) -> Base:
     """The data table that *batch* was to join, as it was called when the batch was read.
 

@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from slipstream.cli.main import app
+from slipstream.commands.plan import plan
 from slipstream.errors import SlipstreamError, StageError
 from slipstream.spec.loader import load_spec
 from slipstream.spec.model import ModelSpec
@@ -92,6 +93,7 @@ def test_the_page_can_be_followed(project: Project) -> None:
     block = re.search(r"```console\n(.*?)```", PAGE, re.DOTALL)
     assert block is not None
     diff, accepted, *rest = (line.removeprefix("$ ") for line in block[1].splitlines())
+    assert any("waits for a decision" in note for note in plan(project.spec(), project.store).notes)
     shown = {(one["kind"], one["column"]): one for one in json.loads(project.command(diff).stdout)["changes"]}
     assert {kind for kind, _ in shown} == {"added", "removed", "renamed"}
     assert shown["renamed", "area"]["now"] == "surface"
