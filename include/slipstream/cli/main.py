@@ -42,6 +42,7 @@ from slipstream.cli.output import (
 )
 from slipstream.cli.predict import asking
 from slipstream.cli.run import whole
+from slipstream.cli.schema import schema
 from slipstream.cli.score import scoring
 from slipstream.cli.verify import looking
 from slipstream.errors import SlipstreamError, SpecError
@@ -74,6 +75,7 @@ app.add_typer(asking)
 app.add_typer(scoring)
 app.add_typer(looking)
 app.add_typer(contracts)
+app.add_typer(schema)
 
 
 def main() -> None:

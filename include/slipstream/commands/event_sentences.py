@@ -131,6 +131,12 @@ def _imported(content: payloads.ImportFinished) -> str:
     return f"A candidate was imported from {evidence.get('file', 'a file')}{_because(content)}"
 
 
+def _accepted(content: payloads.SchemaAccepted) -> str:
+    words = {"added": "'{0}' is new", "removed": "'{0}' is gone", "renamed": "'{0}' is called '{1}'"}
+    changes = [words.get(one.kind, "'{0}' is {1}").format(one.column, one.now) for one in content.changes]
+    return f"Changed columns were accepted: {', '.join(changes)}{_because(content)}"
+
+
 def _skipped(content: payloads.RetrainDecided) -> str:
     reason = _there(content.reason)
     return reason if content.result.why == "quiet" else f"No retraining: {reason}"
@@ -152,6 +158,7 @@ _SENTENCES: dict[str | type[payloads.Payload], Callable[[Any], str]] = {
     payloads.DatasetCommitted: lambda content: (
         f"Dataset version {content.dataset[:12]} was committed with {_count(content.rows, 'row')}."
     ),
+    payloads.SchemaAccepted: _accepted,
     payloads.KeyPublished: lambda content: f"Signing key {content.key[:12]} is trusted from now on.",
     payloads.ApprovalRequested: _requested,
     payloads.ApprovalDecided: _approved,

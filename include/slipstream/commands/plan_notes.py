@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from slipstream.data.schema_check import named
+from slipstream.data.column_uses import model_file_places
+from slipstream.data.schema_pending import undecided
 from slipstream.duck import duck, quoted
 from slipstream.errors import SlipstreamError
 from slipstream.hints import did_you_mean
@@ -50,12 +51,15 @@ def notes(spec: ModelSpec, store: Store) -> Iterator[str]:
         return
     dataset = load_dataset(store.objects, state, spec.name, newest)
     columns = [name for name, _ in dataset.columns]
-    places = [*named(spec), *(("train.group", name) for name in spec.train.group)]
-    places += [(f"evaluate.{key}", name) for key in ("slices", "sensitive") for name in getattr(spec.evaluate, key)]
-    for place, name in places:
+    for place, name in model_file_places(spec):
         if name not in columns:
             hint = did_you_mean(name, columns, "it has", len(columns))
             yield f"{place} names column '{name}', which dataset version {newest[:12]} does not have; {hint}"
+    if spec.contract.on_schema_change == "fail" and (changes := undecided(spec, store)):
+        yield (
+            f"a batch waits for a decision on its columns ({'; '.join(change.sentence for change in changes)}): "
+            f"slipstream schema diff {spec.name}"
+        )
     if spec.task == "binary" and spec.target in columns:
         yield from _labels(spec, store, dataset)
 

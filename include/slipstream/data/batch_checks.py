@@ -90,6 +90,7 @@ def check_unreadable(spec: ModelSpec, batch: Batch, store: Store, connection: du
         message += f"That is {share:.1%}, more than contract.max_quarantine ({spec.contract.max_quarantine:.1%})."
     else:
         message += "Mend them, say in data.schema what they mean, or let contract.on_failure be quarantine."
+    message += f" If a column has become another: slipstream schema diff {spec.name}."
     raise DataError(message, code="data_value_unreadable")
 
 

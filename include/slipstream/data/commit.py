@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from slipstream.data.batch import POSITION, PROBLEM, Batch
 from slipstream.data.schema_check import conformed, widened
+from slipstream.data.schema_decisions import SchemaDecisions, decisions_of, under_new_names
+from slipstream.data.table_types import called_anew
 from slipstream.data.validated import Validated
 from slipstream.duck import columns_of, duck, first_row, quoted, write_parquet
 from slipstream.errors import Conflict, StageError
@@ -19,7 +22,7 @@ from slipstream.store import Store
 from slipstream.store.datasets import DATA, Dataset, load_dataset, read_dataset, save_dataset
 from slipstream.store.objects import sha256_file
 from slipstream.store.payloads import DatasetCommitted
-from slipstream.store.state import Event, State
+from slipstream.store.state import Event, ModelState, State
 from slipstream.store.tables import TableFile
 
 if TYPE_CHECKING:
@@ -63,9 +66,10 @@ class CommittedBatch:
 
 
 def base_columns(spec: ModelSpec, store: Store) -> tuple[tuple[str, str], ...]:
-    """The columns of the newest dataset version; none before the first."""
-    base = _base(spec, store, store.ledger.state())
-    return base.columns if base else ()
+    """The columns of the newest dataset version, as they are called now; none before the first."""
+    state = store.ledger.state()
+    base = _base(spec, store, state)
+    return _called_now(base, decisions_of(state.model(spec.name))) if base else ()
 
 
 def set_aside(spec: ModelSpec, store: Store, batch: Batch, rejected: Rejected, run: str) -> None:
@@ -120,7 +124,8 @@ def commit(spec: ModelSpec, store: Store, batch: Batch, result: Validated, key: 
         payload |= {"stage": "validate", "run": result.run, "result": figures}
 
         def check(state: State, base: Dataset | None = base) -> None:
-            if state.model(spec.name).dataset != (base.id if base else None):
+            model = state.model(spec.name)
+            if model.dataset != (base.id if base else None) or decisions_of(model).latest != batch.decisions:
                 raise Conflict(f"{spec.name}: another batch was committed first.", code=_BASE_MOVED)
 
         try:
@@ -135,13 +140,15 @@ def _prepared(
     spec: ModelSpec, store: Store, batch: Batch, rejected: Rejected, base: Dataset | None, run: str
 ) -> tuple[CommittedBatch, dict[str, Any]]:
     """Append what is new against *base*; returns what that makes and the fields that the event needs for it."""
-    columns = widened(base.columns if base else (), batch.columns)
+    decisions = decisions_of(store.ledger.state().model(spec.name), batch.decisions)
+    columns = widened(_called_now(base, decisions) if base else (), batch.columns)
+    renames = decisions.renames_of(base.columns) if base else {}
     with TemporaryDirectory(prefix="slipstream-") as folder:
-        file, added = _new_rows(spec, store, batch, rejected, base, Path(folder))
+        file, added = _new_rows(spec, store, batch, rejected, (base, columns, renames), Path(folder))
         files = base.files if base else ()
         if base and columns[: len(base.columns)] != base.columns:
             new = [file] if added else []
-            files = _retyped(spec, store, base, columns, [*new], (run, Path(folder)))
+            files = _retyped(spec, store, base, (columns, renames), [*new], (run, Path(folder)))
         elif added:
             # Named by its content: against another base other rows are new, and that is another append.
             files += store.tables.append(spec.name, DATA, file, f"{run}-{sha256_file(file)[:16]}")
@@ -165,18 +172,18 @@ def _retyped(
     spec: ModelSpec,
     store: Store,
     base: Dataset,
-    columns: tuple[tuple[str, str], ...],
+    schema: tuple[tuple[tuple[str, str], ...], Mapping[str, str]],
     new: list[Path],
     place: tuple[str, Path],
 ) -> tuple[TableFile, ...]:
-    """All files of the table in the types of *columns*, with the *new* ones behind them: the table in its new types."""
-    run, folder = place
+    """All files of the table in the columns and under the names of *schema*, with the *new* ones behind them."""
+    (columns, renames), (run, folder) = schema, place
     files = []
     with duck() as connection:
         for number, path in enumerate(store.tables.local_files(spec.name, DATA, base.files)):
             rows = connection.read_parquet(path)
             # A file may lack a column that came later.
-            projection = conformed(columns, columns_of(rows))
+            projection = conformed(columns, columns_of(rows), renames)
             file = folder / f"retyped-{number:05d}.parquet"
             write_parquet(rows.project(projection) if projection else rows, file)
             files.append(file)
@@ -185,17 +192,24 @@ def _retyped(
 
 
 def _new_rows(
-    spec: ModelSpec, store: Store, batch: Batch, rejected: Rejected, base: Dataset | None, folder: Path
+    spec: ModelSpec,
+    store: Store,
+    batch: Batch,
+    rejected: Rejected,
+    table: tuple[Dataset | None, tuple[tuple[str, str], ...], Mapping[str, str]],
+    folder: Path,
 ) -> tuple[Path, int]:
-    """A Parquet file of the good rows whose key is not in *base*, in the table's types; and their number."""
-    projection = conformed(widened(base.columns if base else (), batch.columns), batch.columns)
+    """A Parquet file of the good rows whose key is not in the *table*, in its columns to be; and their number."""
+    base, columns, renames = table
+    projection = conformed(columns, batch.columns)
     if not rejected.rows and projection is None and not (base and spec.data.key):
         return store.objects.path(batch.file), batch.rows
     file = folder / "new.parquet"
     with duck() as connection:
         rows = good_rows(store, batch, rejected, connection)
         if base and spec.data.key:
-            known = read_dataset(store.tables, base, connection).project(", ".join(map(quoted, spec.data.key)))
+            known = called_anew(read_dataset(store.tables, base, connection), renames)
+            known = known.project(", ".join(map(quoted, spec.data.key)))
             rows = rows.join(known, list(spec.data.key), how="anti")
         names = ", ".join(quoted(name) for name, _ in batch.columns)
         write_parquet(rows.order(POSITION).project(projection or names), file)
@@ -222,6 +236,10 @@ def _base(spec: ModelSpec, store: Store, state: State) -> Dataset | None:
     return load_dataset(store.objects, state, spec.name, newest) if newest else None
 
 
+def _called_now(base: Dataset, decisions: SchemaDecisions) -> tuple[tuple[str, str], ...]:
+    return under_new_names(base.columns, decisions.renames_of(base.columns))
+
+
 def _refuse_stale(spec: ModelSpec, store: Store, batch: Batch, state: State) -> None:
     model = state.model(spec.name)
     for event in model.on(COMMITTED):
@@ -231,4 +249,16 @@ def _refuse_stale(spec: ModelSpec, store: Store, batch: Batch, state: State) -> 
             raise StageError(message, code="batch_committed")
     if model.watermark != batch.after or batch.table != (model.dataset or ""):
         message = f"batch {batch.id[:12]} was read before the table changed, and may repeat its rows; ingest again."
+        raise StageError(message, code="batch_stale")
+    refuse_undecided(spec, batch, model)
+
+
+def refuse_undecided(spec: ModelSpec, batch: Batch, model: ModelState) -> None:
+    """Refuse a batch that waits, but was read before a change of columns was accepted; raises ``batch_stale``."""
+    waits = batch.table == (model.dataset or "")
+    if waits and batch.decisions != decisions_of(model).latest:
+        message = (
+            f"batch {batch.id[:12]} was read before a change of its columns was accepted; "
+            f"read it anew: slipstream ingest {spec.name}."
+        )
         raise StageError(message, code="batch_stale")

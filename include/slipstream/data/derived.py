@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from slipstream.data.batch import Batch, load_batch
 from slipstream.data.features import derivation
 from slipstream.data.lineage import batches_until
+from slipstream.data.schema_decisions import decisions_of
 from slipstream.errors import StageError
 from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
@@ -32,7 +33,8 @@ def derived_otherwise(spec: ModelSpec, store: Store, dataset: str) -> Otherwise 
     """
     batches = batches_until(store, spec.name, dataset)
     known = [load_batch(store, spec.name, batch) for batch in batches if batch]
-    other = sum(batch.derived not in {"", derivation(spec)} for batch in known)
+    today = derivation(spec, decisions_of(store.ledger.state().model(spec.name)).types)
+    other = sum(batch.derived not in {"", today} for batch in known)
     if not other:
         return None
     some = "" if other == len(batches) else f"of {other:,} of them "

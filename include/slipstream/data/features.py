@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from slipstream.duck import quoted
@@ -27,13 +27,22 @@ def with_features(spec: ModelSpec, rows: duckdb.DuckDBPyRelation) -> duckdb.Duck
     return _ordered(spec, _applied(spec, rows))
 
 
-def derivation(spec: ModelSpec) -> str:
-    """A digest of all that decides what the data table holds of what was delivered; batches keep it."""
+def derivation(spec: ModelSpec, types: Mapping[str, str] | None = None) -> str:
+    """A digest of all that decides what the data table holds of what was delivered; batches keep it.
+
+    *types* are those that people accepted; the model file's own come before them.
+    """
     section = spec.part("data")["data"]
     reads = {name: section[name] for name in ("schema", "missing", "features")}
     # A features.py that only brings the rows does not change those that were brought.
     code = features_digest(spec) if spec.data.features else ""
-    return hashlib.sha256(canonical_json([reads, code])).hexdigest()
+    accepted = {name: kind for name, kind in (types or {}).items() if not _says_type(spec, name)}
+    return hashlib.sha256(canonical_json([reads, code, *([accepted] if accepted else [])])).hexdigest()
+
+
+def _says_type(spec: ModelSpec, name: str) -> bool:
+    column = spec.data.columns.get(name)
+    return column is not None and column.type is not None
 
 
 def _applied(spec: ModelSpec, rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:

@@ -122,7 +122,7 @@ def land(
         "notes": [msgspec.to_builtins(note) for note in read.notes],
         "changes": [msgspec.to_builtins(change) for change in changes],
         "delivered": stored_files,
-        "derived": derivation(spec),
+        "derived": derivation(spec, base.types),
         **ledger_fields,
     }
     sentences = tuple(note.sentence for note in read.notes)

@@ -15,7 +15,8 @@ from slipstream.data.infer import infer
 from slipstream.data.likely import likely
 from slipstream.data.notes import ColumnNote
 from slipstream.data.schema_check import named
-from slipstream.data.table_types import Base
+from slipstream.data.schema_decisions import renamed_in
+from slipstream.data.table_types import Base, called_anew
 from slipstream.duck import TYPES, columns_of, first_row, quoted, refuse_bulk, stream_within
 from slipstream.errors import DataError, SpecError, shown
 from slipstream.hints import did_you_mean
@@ -69,13 +70,15 @@ def read_rows(
         remarks += [
             ColumnNote("", "reordered", f"{name}: its columns stand in another order.") for name in text.reordered
         ]
-        rows = _without_dropped_columns(spec, text.rows)
+        rows = _without_dropped_columns(spec, called_anew(text.rows, renamed_in(text.rows.columns, base.renames)))
         read = _quickly(spec, connection, rows, base, typed) or _of_text(spec, rows, base, text.delimiter)
         return replace(read, notes=(*remarks, *_worth_saying(spec, read.notes)))
-    rows = _without_dropped_columns(spec, read_parquet(connection, delivery.files))
+    rows = read_parquet(connection, delivery.files)
+    renames = renamed_in(rows.columns, base.renames)
+    rows = _without_dropped_columns(spec, called_anew(rows, renames))
     stream_within(connection, len(rows.columns))
     refuse_bulk(rows, spec.data.max_rows)
-    counted = durations(next(iter(delivery.files)))
+    counted = {renames.get(name, name): unit for name, unit in durations(next(iter(delivery.files))).items()}
     remarks = [notes.duration(name) for name in counted if name in rows.columns]
     usable, left_out = native_columns(spec, in_nanoseconds(rows, counted), whole=spec.data.features is not None)
     read = _of_types(spec, usable, base)
@@ -163,10 +166,12 @@ def _missing(spec: ModelSpec, name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*(column.missing if column else ()), *spec.data.missing)))
 
 
-def _declared_reading(spec: ModelSpec, name: str) -> CellReading | None:
-    """What the model file says of the column."""
+def _declared_reading(spec: ModelSpec, base: Base, name: str) -> CellReading | None:
+    """What the model file says of the column, or else a person has accepted."""
     column = spec.data.columns.get(name)
     reading = column.reading if column else None
+    if reading is None and name in base.types:
+        reading = CellReading(base.types[name], said=True)
     return replace(reading, missing=_missing(spec, name)) if reading else None
 
 
@@ -186,7 +191,7 @@ def _quickly(
     typed: Path,
 ) -> BatchRead | None:
     """Text rows that are what a look at some of them suggests: written already. None if they are not."""
-    known = {name: _declared_reading(spec, name) or _before(spec, base, name) for name in rows.columns}
+    known = {name: _declared_reading(spec, base, name) or _before(spec, base, name) for name in rows.columns}
     new = [name for name, reading in known.items() if reading is None]
     guess = likely(rows, new, {name: _missing(spec, name) for name in new}) if new else {}
     readings = {name: reading or guess[name] for name, reading in known.items()}
@@ -200,7 +205,7 @@ def _quickly(
 
 def _of_text(spec: ModelSpec, rows: duckdb.DuckDBPyRelation, base: Base, delimiter: str) -> BatchRead:
     """Rows of which every cell is text."""
-    readings = {name: _declared_reading(spec, name) or _before(spec, base, name) for name in rows.columns}
+    readings = {name: _declared_reading(spec, base, name) or _before(spec, base, name) for name in rows.columns}
     new = [name for name, reading in readings.items() if reading is None]
     inferred = infer(rows, new, {name: _missing(spec, name) for name in new}, delimiter)
     known = {name: reading for name, reading in readings.items() if reading is not None}
@@ -229,11 +234,11 @@ def _of_types(spec: ModelSpec, rows: duckdb.DuckDBPyRelation, base: Base) -> Bat
     """Rows in our six types (and, for features.py to see, others)."""
     kinds = dict(columns_of(rows))
     casts, readings = [], {}
-    texts = [name for name, kind in kinds.items() if kind == "VARCHAR" and _declared_reading(spec, name) is None]
+    texts = [name for name, kind in kinds.items() if kind == "VARCHAR" and _declared_reading(spec, base, name) is None]
     new = [name for name in texts if _before(spec, base, name) is None]
     inferred = infer(rows, new, {name: _missing(spec, name) for name in new})
     for name, kind in kinds.items():
-        reading = _declared_reading(spec, name) or CellReading(kind, missing=_missing(spec, name))
+        reading = _declared_reading(spec, base, name) or CellReading(kind, missing=_missing(spec, name))
         if name in inferred.readings and not inferred.readings[name].type:
             readings[name] = replace(reading, type="")
         elif kind in TYPES:

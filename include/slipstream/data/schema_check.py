@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from slipstream.data.notes import ColumnNote
@@ -85,14 +86,18 @@ def widened(table: Columns, batch: Columns) -> tuple[tuple[str, str], ...]:
     )
 
 
-def conformed(table: Columns, rows: Columns) -> str | None:
-    """The projection that gives *rows* the columns of the *table*; None if they are those already."""
+def conformed(table: Columns, rows: Columns, renames: Mapping[str, str] | None = None) -> str | None:
+    """The projection that gives *rows* the columns of the *table*; None if they are those already.
+
+    *renames*: what a column of the rows is called -> what the table calls it.
+    """
     if list(rows) == list(table):
         return None
-    present = dict(rows)
+    source = {(renames or {}).get(name, name): name for name, _ in rows}
+    present = {called: kind for called, (_, kind) in zip(source, rows, strict=True)}
     parts = []
     for name, kind in table:
-        value = quoted(name) if name in present else "NULL"
+        value = quoted(source[name]) if name in present else "NULL"
         parts.append(f"{value if present.get(name) == kind else f'CAST({value} AS {kind})'} AS {quoted(name)}")
     return ", ".join(parts)
 
@@ -125,18 +130,40 @@ def check_named(spec: ModelSpec, batch: Columns) -> None:
         raise DataError(message, code="data_time_invalid")
 
 
-def check_changes(spec: ModelSpec, changes: Sequence[SchemaChange]) -> None:
-    """Refuse changes of the columns, unless the contract only warns; raises DataError ``data_schema_changed``."""
+def check_changes(spec: ModelSpec, changes: Sequence[SchemaChange], types: Collection[str] = ()) -> None:
+    """Refuse changes of the columns that nobody accepted, unless the contract only warns.
+
+    Args:
+        spec: The model.
+        changes: The changes that nobody accepted.
+        types: Columns whose type a person accepted, though the table has yet to be derived so.
+
+    Raises:
+        DataError: ``data_schema_changed``, with the command that accepts them.
+    """
     harmful = [change for change in changes if not change.harmless]
     if not harmful or spec.contract.on_schema_change == "warn":
         return
     sentences = "; ".join(change.sentence for change in harmful)
-    edited = [change.column for change in harmful if change.kind == "retyped" and change.column in spec.data.columns]
-    if edited:
-        hint = f"data.schema says what the table has not: slipstream rebuild {spec.name} derives the table anew"
+    retyped = {change.column for change in harmful if change.kind == "retyped"}
+    if retyped & {*spec.data.columns, *types}:
+        says = "data.schema says" if retyped & set(spec.data.columns) else "people accepted"
+        hint = f"{says} what the table has not: slipstream rebuild {spec.name} derives the table anew"
         raise DataError(f"{sentences}. {hint}.", code="data_schema_changed")
-    message = f"{sentences}. Deliver the columns as before, or let contract.on_schema_change be warn."
+    message = (
+        f"{sentences}. Deliver the columns as before, or have a person decide: slipstream schema diff {spec.name} "
+        f"says what each means, {accepting(spec.name, harmful)} accepts it."
+    )
     raise DataError(message, code="data_schema_changed")
+
+
+def accepting(model: str, changes: Sequence[SchemaChange]) -> str:
+    """The command that accepts these changes."""
+    words = [shlex.quote(change.column) for change in changes if change.kind != "renamed"]
+    words += [
+        f"--rename {shlex.quote(f'{change.column}={change.now}')}" for change in changes if change.kind == "renamed"
+    ]
+    return " ".join(["slipstream schema accept", model, *words])
 
 
 def check_doubtful(spec: ModelSpec, remarks: Sequence[ColumnNote]) -> None:

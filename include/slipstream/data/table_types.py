@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from slipstream.cell_reading import CellReading
 from slipstream.data.batch import load_batch
 from slipstream.data.casts import WIDER, Cast, cast
 from slipstream.data.schema_check import SchemaChange
+from slipstream.data.schema_decisions import decisions_of, under_new_names
 from slipstream.duck import columns_of, duck, first_row, quoted
 from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
@@ -30,13 +31,17 @@ class Base:
         typed_columns: ``(name, type)`` of its columns; none before the first batch.
         read: Its rows, on a connection.
         readings: Column -> how it was read from what was delivered; None if nobody knows.
-        declared: Columns whose type the model file says.
+        declared: Columns whose type the model file says, or a person accepted.
+        types: Column -> the type that a person accepted for it.
+        renames: ``(old, new)`` of columns that what was delivered calls as they were called before.
     """
 
     typed_columns: tuple[tuple[str, str], ...] = ()
     read: Callable[[Any], Any] | None = None
     readings: Mapping[str, CellReading] | None = None
     declared: frozenset[str] = frozenset()
+    types: Mapping[str, str] = field(default_factory=dict)
+    renames: tuple[tuple[str, str], ...] = ()
 
     @property
     def columns(self) -> dict[str, str]:
@@ -46,17 +51,32 @@ class Base:
 
 def newest_base(spec: ModelSpec, store: Store, state: State) -> Base:
     """The data table as *state* has it, and how its newest batch was read."""
-    newest = state.model(spec.name).dataset
+    newest, decisions = state.model(spec.name).dataset, decisions_of(state.model(spec.name))
     if newest is None:
-        return Base()
+        return Base(types=decisions.types)
     batch = state.model(spec.name).committed(newest).batch
     dataset = load_dataset(store.objects, state, spec.name, newest)
+    renames = decisions.renames_of(dataset.columns)
+    readings = load_batch(store, spec.name, batch).readings if batch else {}
     return Base(
-        dataset.columns,
-        lambda connection: read_dataset(store.tables, dataset, connection),
-        (load_batch(store, spec.name, batch).readings or None) if batch else None,
-        frozenset(name for name, column in spec.data.columns.items() if column.type),
+        under_new_names(dataset.columns, renames),
+        lambda connection: called_anew(read_dataset(store.tables, dataset, connection), renames),
+        {renames.get(name, name): reading for name, reading in readings.items()} or None,
+        declared(spec, decisions.types),
+        decisions.types,
     )
+
+
+def declared(spec: ModelSpec, types: Mapping[str, str]) -> frozenset[str]:
+    """The columns whose type the model file says, or a person accepted."""
+    return frozenset({*types, *(name for name, column in spec.data.columns.items() if column.type)})
+
+
+def called_anew(rows: duckdb.DuckDBPyRelation, renames: Mapping[str, str]) -> duckdb.DuckDBPyRelation:
+    """The *rows* with their columns under the new names."""
+    if not renames:
+        return rows
+    return rows.project(", ".join(f"{quoted(name)} AS {quoted(renames.get(name, name))}" for name in rows.columns))
 
 
 def readings_of(store: Store, model: str, dataset: str) -> Mapping[str, CellReading]:

@@ -13,6 +13,7 @@ from slipstream.data.batch import in_full, load_batch, recorded
 from slipstream.data.derived import mixed
 from slipstream.data.landing import land
 from slipstream.data.lineage import COMMITTED, batches_of
+from slipstream.data.schema_decisions import decisions_of
 from slipstream.data.table_types import newest_base
 from slipstream.errors import SourceError
 from slipstream.runs import Result, Stage, once, run_key
@@ -78,6 +79,7 @@ def ingest(spec: ModelSpec, store: Store, *, actor: str = "") -> Ingested:
             fingerprint = f"{digests} {delivered[0].watermark}"
         table = store.ledger.state().model(spec.name).dataset or ""
         inputs = {"after": start, "fingerprint": fingerprint, "features": features_digest(spec), "table": table}
+        inputs |= _decided(store, spec)
 
         def work(run: str) -> Ingested:
             delivery = delivered[0] if delivered else source.deliver(spec, after, folder)
@@ -92,6 +94,7 @@ def _land(spec: ModelSpec, store: Store, start: str, delivery: Delivery, folder:
     watermark = recorded(store, delivery.watermark)
     state = store.ledger.state()
     ledger_fields = {"after": start, "watermark": watermark, "table": state.model(spec.name).dataset or ""}
+    ledger_fields |= _decided(store, spec)
     landed = land(spec, store, delivery, newest_base(spec, store, state), ledger_fields, folder)
     other = mixed(spec, store, load_batch(store, spec.name, landed.batch))
     notes = (*other, *_grown(spec, store, delivery), *landed.notes)
@@ -104,6 +107,12 @@ def _land(spec: ModelSpec, store: Store, start: str, delivery: Delivery, folder:
         origin=tuple(delivery.files.values())[:_NAMES],
         notes=notes[:_NAMES],
     )
+
+
+def _decided(store: Store, spec: ModelSpec) -> dict[str, str]:
+    """The newest acceptance of a change of columns, by which a batch is read; nothing where there is none."""
+    latest = decisions_of(store.ledger.state().model(spec.name)).latest
+    return {"decisions": latest} if latest else {}
 
 
 def _grown(spec: ModelSpec, store: Store, delivery: Delivery) -> list[str]:

@@ -19,7 +19,8 @@ from slipstream.data.features import derivation
 from slipstream.data.landing import land
 from slipstream.data.lineage import COMMITTED, batches_of, origin
 from slipstream.data.schema_check import conformed, widened
-from slipstream.data.table_types import Base
+from slipstream.data.schema_decisions import SchemaDecisions, decisions_of
+from slipstream.data.table_types import Base, declared
 from slipstream.duck import columns_of, duck, quoted, write_parquet
 from slipstream.errors import Conflict, DataError, StageError
 from slipstream.runs import Result, Stage, run_key
@@ -60,14 +61,16 @@ class _Table:
     files: list[Path] = dataclasses.field(default_factory=list)
     columns: tuple[tuple[str, str], ...] = ()
     batches: list[Batch] = dataclasses.field(default_factory=list)
+    decisions: SchemaDecisions = dataclasses.field(default_factory=SchemaDecisions)
     rejected: list[Rejected] = dataclasses.field(default_factory=list)
 
-    def base(self, spec: ModelSpec) -> Base:
-        """What the next batch is to join."""
+    def base(self, spec: ModelSpec, batch: Batch) -> Base:
+        """What the next batch, which was *batch* before, is to join."""
+        types, renames = self.decisions.types, self.decisions.delivered_renames(batch.decisions)
         if not self.batches:
-            return Base()
-        declared = frozenset(name for name, column in spec.data.columns.items() if column.type)
-        return Base(self.columns, self.read, self.batches[-1].readings or None, declared)
+            return Base(types=types, renames=renames)
+        readings = self.batches[-1].readings or None
+        return Base(self.columns, self.read, readings, declared(spec, types), types, renames)
 
     def read(self, connection: Any) -> Any:
         """All rows so far."""
@@ -88,8 +91,11 @@ def rebuild(spec: ModelSpec, store: Store, *, actor: str = "") -> Rebuilt:
     if before is None:
         raise StageError(f"{spec.name} has no data yet; ingest and validate a batch first.", code="run_not_found")
     batches = batches_of(store.ledger.read(model=spec.name, kind=COMMITTED))
-    derived = derivation(spec)
-    key = run_key(STAGE, spec.part(*READS), {"batches": list(batches), "derived": derived, "before": before})
+    decisions = decisions_of(state.model(spec.name))
+    derived = derivation(spec, decisions.types)
+    inputs = {"batches": list(batches), "derived": derived, "before": before}
+    inputs |= {"decisions": decisions.latest} if decisions.latest else {}
+    key = run_key(STAGE, spec.part(*READS), inputs)
     run = f"{STAGE.name}-{key[:16]}"
     known = store.ledger.find(COMMITTED, spec.name, key)
     if known is not None:
@@ -98,7 +104,7 @@ def rebuild(spec: ModelSpec, store: Store, *, actor: str = "") -> Rebuilt:
         rows = state.model(spec.name).committed(before).rows
         return Rebuilt(before, before, len(batches), rows, run=run, reused=True)
     with TemporaryDirectory(prefix="slipstream-rebuild-") as name:
-        table = _Table(Path(name))
+        table = _Table(Path(name), decisions=decisions)
         for number, batch in enumerate(batches):
             _log.info("%s: batch %d of %d", spec.name, number + 1, len(batches))
             _derive(spec, store, batch, table, Path(name) / str(number))
@@ -111,12 +117,14 @@ def _derive(spec: ModelSpec, store: Store, batch: str, table: _Table, folder: Pa
         raise StageError(f"{spec.name}: a batch of an earlier time cannot be derived anew.", code="delivery_not_kept")
     old = load_batch(store, spec.name, batch)
     folder.mkdir()
-    base = table.base(spec)
+    base = table.base(spec, old)
     with delivered.delivery_of(store, batch, old.delivered, old.watermark) as delivery:
         ledger_fields = {"after": old.after, "watermark": old.watermark, "table": ""}
+        # It is of the files as they came, under the names that they had.
+        ledger_fields |= {"decisions": old.decisions} if old.decisions else {}
         landed = load_batch(store, spec.name, land(spec, store, delivery, base, ledger_fields, folder).batch)
     try:
-        rejected = judge_batch(spec, store, landed, tuple(base.columns.items())).rejected
+        rejected = judge_batch(spec, store, landed, tuple(base.columns.items()), table.decisions).rejected
     except DataError as error:
         error.args = (f"batch {batch[:12]}, derived anew: {error}",)
         raise

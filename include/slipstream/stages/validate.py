@@ -13,7 +13,16 @@ import msgspec
 
 from slipstream.data.batch import POSITION, PROBLEM, Batch, load_batch
 from slipstream.data.batch_checks import check_keys, check_unreadable, check_values, scan
-from slipstream.data.commit import NONE, Rejected, base_columns, commit, find_commit, good_rows, set_aside
+from slipstream.data.commit import (
+    NONE,
+    Rejected,
+    base_columns,
+    commit,
+    find_commit,
+    good_rows,
+    refuse_undecided,
+    set_aside,
+)
 from slipstream.data.derived import mixed
 from slipstream.data.expectations_gx import Judgement, judge
 from slipstream.data.schema_check import (
@@ -25,6 +34,7 @@ from slipstream.data.schema_check import (
     check_reserved,
     compare,
 )
+from slipstream.data.schema_decisions import SchemaDecisions, decisions_of
 from slipstream.data.validated import Validated
 from slipstream.duck import duck
 from slipstream.errors import ContractFailed, DataError
@@ -59,6 +69,7 @@ def validate(spec: ModelSpec, store: Store, batch: str, *, actor: str = "") -> V
     done = find_commit(spec, store, key)
     if done is not None:
         return dataclasses.replace(done.result_as(Validated), reused=True)
+    refuse_undecided(spec, landed, store.ledger.state().model(spec.name))
     judged = once(
         VALIDATE, spec, store, key, lambda run: _judged(spec, store, landed, run), result=Validated, actor=actor
     )
@@ -90,7 +101,8 @@ def _judged(spec: ModelSpec, store: Store, batch: Batch, run: str) -> Validated:
     findings = Findings()
     refusal: DataError | None = None
     try:
-        for findings in _steps(spec, store, batch, base_columns(spec, store)):  # noqa: B007 - each step's findings are kept should the next one raise
+        decisions = decisions_of(store.ledger.state().model(spec.name), batch.decisions)
+        for findings in _steps(spec, store, batch, base_columns(spec, store), decisions):  # noqa: B007 - each step's findings are kept should the next one raise
             pass
     except DataError as error:
         refusal = error
@@ -129,15 +141,19 @@ def _aside(store: Store, batch: Batch, findings: Findings) -> tuple[str, ...]:
     return tuple(f"{text} ({counted(count, 'row')})" for count, text in why[:_REASONS])
 
 
-def judge_batch(spec: ModelSpec, store: Store, batch: Batch, table: Columns) -> Findings:
-    """What judging the batch finds against a *table* of these columns; raises the first reason to refuse it."""
+def judge_batch(
+    spec: ModelSpec, store: Store, batch: Batch, table: Columns, decisions: SchemaDecisions | None = None
+) -> Findings:
+    """What judging the batch anew finds against a *table* of these columns; raises the first reason to refuse it."""
     findings = Findings()
-    for findings in _steps(spec, store, batch, table):  # noqa: B007 - the last step's findings hold all
+    for findings in _steps(spec, store, batch, table, decisions or SchemaDecisions(), anew=True):  # noqa: B007 - the last step's findings hold all
         pass
     return findings
 
 
-def _steps(spec: ModelSpec, store: Store, batch: Batch, table: Columns) -> Iterator[Findings]:
+def _steps(
+    spec: ModelSpec, store: Store, batch: Batch, table: Columns, decisions: SchemaDecisions, *, anew: bool = False
+) -> Iterator[Findings]:
     """Judge step by step, yielding what is known after each; raises DataError at the first reason to refuse."""
     check_reserved(batch.columns)
     with duck() as connection:
@@ -146,7 +162,7 @@ def _steps(spec: ModelSpec, store: Store, batch: Batch, table: Columns) -> Itera
         changes = (*compare(table, batch.columns), *batch.changes)
         findings = Findings(changes=changes, missing=dict(seen.missing))
         yield findings
-        check_changes(spec, changes)
+        check_changes(spec, decisions.open(changes, anew=anew), decisions.types)
         check_named(spec, batch.columns)
         check_doubtful(spec, batch.notes)
         check_unreadable(spec, batch, store, connection)

@@ -39,6 +39,7 @@ from slipstream.store.payloads import (
     Payload,
     ReplayFinished,
     RetrainDecided,
+    SchemaAccepted,
     ScoreFinished,
     TrainFinished,
     ValidationFinished,
@@ -64,6 +65,7 @@ _BY_STAGE: dict[str, type[Payload]] = {
 _BY_KIND: dict[str, type[Payload]] = {
     "validation.finished": ValidationFinished,
     "dataset.committed": DatasetCommitted,
+    "schema.accepted": SchemaAccepted,
     "version.registered": VersionRegistered,
     "deployment.started": DeploymentStarted,
     "deployment.shifted": DeploymentShifted,

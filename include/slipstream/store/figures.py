@@ -176,3 +176,13 @@ class DecideFigures(StageFigures, frozen=True, kw_only=True):
     """Of a decision on retraining: ``asked``, or what stands against it in a word."""
 
     why: str = ""
+
+
+class ColumnDecision(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of a column: ``added``, ``removed``, ``renamed`` (*now* is its new name) or ``retyped``."""
+
+    kind: str
+    column: str
+    was: str = ""
+    now: str = ""
+    delivered: bool = False

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from slipstream.store.figures import (
+    ColumnDecision,
     DecideFigures,
     EvaluateFigures,
     ExplainFigures,
@@ -132,6 +133,14 @@ class DatasetCommitted(Payload, frozen=True, kw_only=True):
     derived: dict[str, str] | None = None
     rows: int = 0
     result: ValidateFigures = ValidateFigures()
+
+
+class SchemaAccepted(Payload, frozen=True, kw_only=True):
+    """A person accepted changes of the columns that a *batch* brought to the dataset version *dataset*."""
+
+    batch: str
+    dataset: str
+    changes: tuple[ColumnDecision, ...]
 
 
 class VersionRegistered(Payload, frozen=True, kw_only=True):
