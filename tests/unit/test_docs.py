@@ -29,7 +29,7 @@ PAGES = {page.name: page.read_text() for page in sorted(DOCS.glob("*.md"))}
 README = ROOT / "README.md"
 CODE = [*(ROOT / "include/slipstream").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")]
 _EVENT = re.compile(
-    r'(?<!faultpoint\()"((?:dataset|validation|run|version|approval|deployment|drift|labels|retrain|reproduction|key|model)\.[a-z_]+)"'
+    r'(?<!faultpoint\()"((?:dataset|validation|run|version|approval|deployment|drift|labels|joined|retrain|reproduction|key|model)\.[a-z_]+)"'
 )
 FILES = (".py", ".yaml", ".json", ".jsonl", ".skops", ".parquet", ".html")
 

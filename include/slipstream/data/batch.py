@@ -44,6 +44,7 @@ class Batch:
         delivered: Which objects hold the files as they came; None in batches of an earlier time.
         derived: Digest of what decided how the rows follow from those files.
         table: The dataset version whose types it was brought to; "" before the first.
+        joined: Name of each joined table -> the version of it that the rows were joined with.
     """
 
     id: str
@@ -61,6 +62,7 @@ class Batch:
     delivered: dict[str, Any] | None = None
     derived: str = ""
     table: str = ""
+    joined: Mapping[str, str] = field(default_factory=dict)
 
     def read(self, store: Store, connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
         """The rows, verified, with their position (from 0) in column :data:`POSITION` after all others."""

@@ -158,6 +158,8 @@ def _prepared(
         "rows": dataset.rows,
         "added": added,
     }
+    if batch.joined:
+        payload["joined"] = dict(batch.joined)
     return done, payload
 
 

@@ -31,6 +31,12 @@ def derivation(spec: ModelSpec) -> str:
     """A digest of all that decides what the data table holds of what was delivered; batches keep it."""
     section = spec.part("data")["data"]
     reads = {name: section[name] for name in ("schema", "missing", "features")}
+    if spec.data.join:
+        # The source of a joined table decides its versions, not how its rows are joined.
+        reads["join"] = {
+            name: {key: value for key, value in table.items() if key != "source"}
+            for name, table in section["join"].items()
+        }
     # A features.py that only brings the rows does not change those that were brought.
     code = features_digest(spec) if spec.data.features else ""
     return hashlib.sha256(canonical_json([reads, code])).hexdigest()

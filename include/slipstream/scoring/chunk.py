@@ -13,7 +13,7 @@ from slipstream.compiler.coded_texts import CodedTexts
 from slipstream.errors import SlipstreamError, ValueProblem, shown
 from slipstream.input_warnings import InputMonitor
 from slipstream.model_schema import MAX_TEXT, Field, Schema, check_value, read_cell
-from slipstream.scoring.typed_rows import KEY, UNREAD, VALUE, KeyColumn, TypedFile
+from slipstream.scoring.typed_rows import KEY, UNREAD, VALUE, Bringing, KeyColumn, TypedFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,6 +47,7 @@ class ChunkScorer:
         moment: When the run began, UTC.
         keys: The key columns of the model, named in the output whether a file has them or not; none: rows are told by
             their file and their number in it.
+        joins: What brings inputs that a file lacks.
     """
 
     scorer: Scorer
@@ -54,6 +55,7 @@ class ChunkScorer:
     version: int
     moment: datetime
     keys: tuple[KeyColumn, ...]
+    joins: Bringing | None = None
 
     def answer(self, batch: pa.RecordBatch, opened: TypedFile, file: str, first: int) -> pa.RecordBatch:
         """The answers to a batch of an *opened* file, of which *first* rows came before."""
@@ -77,7 +79,7 @@ class ChunkScorer:
             values, unread = batch.column(f"{VALUE}{place}"), batch.column(f"{UNREAD}{place}")
             make = _texts if one.type == "string" else _numbers
             inputs.columns[one.name] = make(one, values, _Unread(one, unread, opened.text[place]), inputs)
-        for place, key in enumerate(opened.keys, start=len(self.scorer.schema.inputs)):
+        for place, key in enumerate(opened.checked, start=len(self.scorer.schema.inputs)):
             for row in _there(cells := batch.column(f"{UNREAD}{place}")).tolist():
                 problem = f"{key.name}: {shown(cells[row].as_py())} is not {_noun(key.reading)}"
                 inputs.errors.setdefault(row, problem)

@@ -37,7 +37,7 @@ def answers(
     # Within a chunk one thread, as at the endpoint: sums in another order are other sums.
     with threadpool_limits(limits=1), ThreadPoolExecutor(workers) as pool:
         for file in files:
-            with typed(chunks.scorer.schema, chunks.keys, file, folder) as opened:
+            with typed(chunks.scorer.schema, chunks.keys, file, folder, chunks.joins) as opened:
                 first = 0
                 for batch in opened.batches:
                     waiting.append((file, pool.submit(chunks.answer, batch, opened, file.name, first)))

@@ -8,10 +8,10 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from slipstream.errors import shown
+from slipstream.spec.joins import joined_tables
 from slipstream.spec.plain import FileValues
 from slipstream.spec.values import Place, SpecProblem, duration
 
-_PLACE: Place = ("data", "source")
 _CONNECTION = re.compile(r"^[A-Za-z0-9_.-]{1,200}$")
 _VARIABLE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 _SECRET = re.compile(r"pass|pwd|token|secret|key", re.IGNORECASE)
@@ -21,28 +21,40 @@ _TEXTS = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/", re
 
 def sql_problems(values: FileValues) -> Iterator[SpecProblem]:
     """What is wrong with the arguments of ``{type: sql}`` beyond their kinds."""
-    config = values.value(*_PLACE)
+    yield from _source(values, ("data", "source"), bool(values.value("data", "key")))
+    for place, _ in joined_tables(values):
+        # A row of a joined table that comes again is known by its key, time and values.
+        yield from _source(values, (*place, "source"), keyed=True)
+
+
+def _source(values: FileValues, place: Place, keyed: bool) -> Iterator[SpecProblem]:
+    config = values.value(*place)
     if not isinstance(config, Mapping) or config.get("type") != "sql":
         return
+    for problem in _of_config(config, values.text("name"), keyed):
+        yield SpecProblem(str(problem), *place, *problem.place, code=problem.code)
+
+
+def _of_config(config: Mapping[str, Any], name: str, keyed: bool) -> Iterator[SpecProblem]:
     yield from _one_of(config, "connection", "url", "connection: ID, an Airflow connection, or url: {env: NAME}")
     yield from _one_of(config, "table", "query", "table: NAME or query: SELECT ...")
     connection, url, query = (config.get(key) for key in ("connection", "url", "query"))
     if isinstance(connection, str) and connection and not _CONNECTION.match(connection):
         message = "is no id of an Airflow connection; write letters, digits, '_', '.' and '-'"
         message = message if "://" in connection else f"{shown(connection)} {message}"
-        yield SpecProblem(message, *_PLACE, "connection", code="spec_source_connection")
+        yield SpecProblem(message, "connection", code="spec_source_connection")
     if url:
-        yield from _url(url, values.text("name"))
+        yield from _url(url, name)
     if isinstance(query, str) and query:
         yield from _query(query)
     if config.get("overlap"):
-        yield from _overlap(config, bool(values.value("data", "key")))
+        yield from _overlap(config, keyed)
 
 
 def _one_of(config: Mapping[str, Any], one: str, other: str, remedy: str) -> Iterator[SpecProblem]:
     if bool(config.get(one)) == bool(config.get(other)):
         both = f"has both '{one}' and '{other}'" if config.get(one) else f"has neither '{one}' nor '{other}'"
-        yield SpecProblem(f"source 'sql' {both}; write {remedy}", *_PLACE, code="spec_source_incomplete")
+        yield SpecProblem(f"source 'sql' {both}; write {remedy}", code="spec_source_incomplete")
 
 
 def variable_of(model: str) -> str:
@@ -56,14 +68,14 @@ def _url(url: Any, name: str) -> Iterator[SpecProblem]:
         named = url.get("env")
         if set(url) != {"env"} or not isinstance(named, str) or not _VARIABLE.match(named):
             message = "expected {env: NAME}, the environment variable that holds the URL"
-            yield SpecProblem(message, *_PLACE, "url", code="spec_source_url")
+            yield SpecProblem(message, "url", code="spec_source_url")
     elif isinstance(url, str) and "://" not in url:
         hint = f"; write url: {{env: {url}}}" if _VARIABLE.match(url) else f"; {remedy}"
         # It is not shown: whatever it is, it may hold a password.
-        yield SpecProblem(f"is no URL of a database{hint}", *_PLACE, "url", code="spec_source_url")
+        yield SpecProblem(f"is no URL of a database{hint}", "url", code="spec_source_url")
     elif isinstance(url, str) and has_secret(url):
         message = f"a password does not stand in a model file; {remedy}, or connection: ID"
-        yield SpecProblem(message, *_PLACE, "url", code="spec_source_secret")
+        yield SpecProblem(message, "url", code="spec_source_secret")
 
 
 def has_secret(url: str) -> bool:
@@ -83,10 +95,10 @@ def _query(query: str) -> Iterator[SpecProblem]:
     word = begin[0] if begin else ""
     if word.lower() not in {"select", "with"}:
         message = f"is no SELECT: it begins with {shown(word or words[:20])}; a source only reads"
-        yield SpecProblem(message, *_PLACE, "query", code="spec_source_query")
+        yield SpecProblem(message, "query", code="spec_source_query")
     elif ";" in _TEXTS.sub("", query).strip().rstrip(";"):
         message = "holds more than one statement; write one SELECT"
-        yield SpecProblem(message, *_PLACE, "query", code="spec_source_query")
+        yield SpecProblem(message, "query", code="spec_source_query")
 
 
 def _overlap(config: Mapping[str, Any], keyed: bool) -> Iterator[SpecProblem]:
@@ -95,10 +107,10 @@ def _overlap(config: Mapping[str, Any], keyed: bool) -> Iterator[SpecProblem]:
         try:
             duration(overlap)
         except ValueError as error:
-            yield SpecProblem(str(error), *_PLACE, "overlap", code="spec_source_overlap")
+            yield SpecProblem(str(error), "overlap", code="spec_source_overlap")
     if not config.get("watermark"):
         message = "goes with 'watermark'; name its column"
-        yield SpecProblem(message, *_PLACE, "overlap", code="spec_source_overlap")
+        yield SpecProblem(message, "overlap", code="spec_source_overlap")
     elif not keyed:
         message = "rows within the overlap come again; name data.key, so that none is added twice"
-        yield SpecProblem(message, *_PLACE, "overlap", code="spec_source_overlap")
+        yield SpecProblem(message, "overlap", code="spec_source_overlap")

@@ -17,6 +17,7 @@ from slipstream.newest import champion_of, newest_dataset
 from slipstream.runs import Result, Stage, once, run_key
 from slipstream.scoring.chunk import ChunkScorer
 from slipstream.scoring.files import ScoreInput, files_at, files_of_dataset
+from slipstream.scoring.joined_inputs import JoinedInputs, joined_inputs
 from slipstream.scoring.outputs import TABLE, OutputFile, Tally, output_at
 from slipstream.scoring.run import write_each, write_one
 from slipstream.scoring.typed_rows import KeyColumn, key_columns
@@ -92,6 +93,8 @@ def score(
         SpecError: ``score_output``.
         BundleError: the version cannot be loaded.
         StoreError: the output cannot be written.
+
+    Inputs that files lack and that the version has from joined tables are brought by the join of its training.
     """
     number, bundle = _version(spec, store, version)
     with TemporaryDirectory(prefix="slipstream-") as name:
@@ -100,8 +103,11 @@ def score(
         files = [[file.unit, dict(file.form)] for file in scored.files]
         target = output if not output or output.startswith("s3://") else _absolute(spec, output)
         inputs: dict[str, Any] = {"version": number, "bundle": bundle, "files": files, "output": target}
+        joins = joined_inputs(spec, store, number) if path else None
+        if joins:
+            inputs["joined"] = joins.versions
         key, place = _key(spec, store, inputs)
-        work = _Scoring(spec, store, number, bundle, scored, folder, key, place)
+        work = _Scoring(spec, store, number, bundle, scored, folder, key, place, joins)
         return once(
             STAGE,
             spec,
@@ -160,6 +166,7 @@ class _Scoring:
     folder: Path
     key: str
     place: OutputFile | None
+    joins: JoinedInputs | None
 
     def to_file(self, place: OutputFile) -> BatchScored:
         """Write the answers to a file."""
@@ -216,7 +223,9 @@ class _Scoring:
 
         scorer = load_scorer(open_bundle(self.store, self.bundle))
         scorer.check_golden()
-        return ChunkScorer(scorer, InputMonitor(scorer.schema), self.version, datetime.now(UTC), self._keys())
+        return ChunkScorer(
+            scorer, InputMonitor(scorer.schema), self.version, datetime.now(UTC), self._keys(), self.joins
+        )
 
     def _keys(self) -> tuple[KeyColumn, ...]:
         """The model's key columns, as the data table has them."""

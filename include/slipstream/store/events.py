@@ -30,6 +30,7 @@ from slipstream.store.payloads import (
     GateFinished,
     ImportFinished,
     IngestFinished,
+    JoinedCommitted,
     KeyIssued,
     KeyPublished,
     KeyRevoked,
@@ -64,6 +65,7 @@ _BY_STAGE: dict[str, type[Payload]] = {
 _BY_KIND: dict[str, type[Payload]] = {
     "validation.finished": ValidationFinished,
     "dataset.committed": DatasetCommitted,
+    "joined.committed": JoinedCommitted,
     "version.registered": VersionRegistered,
     "deployment.started": DeploymentStarted,
     "deployment.shifted": DeploymentShifted,
