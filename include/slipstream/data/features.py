@@ -37,6 +37,7 @@ def derivation(spec: ModelSpec) -> str:
             name: {key: value for key, value in table.items() if key != "source"}
             for name, table in section["join"].items()
         }
+        reads["time"] = section["time"]
     # A features.py that only brings the rows does not change those that were brought.
     code = features_digest(spec) if spec.data.features else ""
     return hashlib.sha256(canonical_json([reads, code])).hexdigest()
