@@ -159,15 +159,19 @@ def committed(store: Store) -> Commit:
 
 @pytest.fixture
 def release(store: Store, committed: Commit, make_rows: MakeRows, tmp_path: Path) -> Release:
-    """``release(spec, seed=0)``: a version trained on 600 rows of that seed, and held against the gates."""
+    """``release(spec, seed=0)``: a version trained on 600 rows of that seed, and held against the gates.
+
+    ``release(spec, dataset=id)`` trains on that dataset version.
+    """
     from slipstream.stages.evaluate import evaluate
     from slipstream.stages.explain import explain
     from slipstream.stages.gate import gate
     from slipstream.stages.package import Packaged, package
     from slipstream.stages.train import train
 
-    def make(spec: ModelSpec, seed: int = 0) -> Packaged:
-        trained = train(spec, store, committed(spec, make_rows(600, seed=seed, first=600 * seed)).id)
+    def make(spec: ModelSpec, seed: int = 0, dataset: str = "") -> Packaged:
+        dataset = dataset or committed(spec, make_rows(600, seed=seed, first=600 * seed)).id
+        trained = train(spec, store, dataset)
         runs = evaluate(spec, store, trained.candidate).run, explain(spec, store, trained.candidate).run
         places = {"keys": tmp_path / "keys", "bentos": tmp_path / "bentos"}
         packaged = package(spec, store, trained.candidate, *runs, **places)

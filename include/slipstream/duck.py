@@ -149,10 +149,21 @@ def first_row(relation: duckdb.DuckDBPyRelation) -> tuple[Any, ...]:
     return row
 
 
+def selected(rows: duckdb.DuckDBPyRelation, view: str, query: str) -> duckdb.DuckDBPyRelation:
+    """What a SELECT gives that calls *rows* by the name *view*; not run until it is read."""
+    result = rows.query(view, query)
+    assert result is not None  # noqa: S101 - None is for statements that give no rows
+    return result
+
+
+def numbered(rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    """The rows with their number, from 1, in column ``slipstream_row`` behind all others."""
+    return rows.project("*, row_number() OVER () AS slipstream_row")
+
+
 def evenly_spaced(rows: duckdb.DuckDBPyRelation, count: int, at_most: int) -> duckdb.DuckDBPyRelation:
     """At most so many of the *count* rows, evenly spaced, in their order."""
-    numbered = rows.project("*, row_number() OVER () AS slipstream_row")
-    chosen = numbered.filter(f"(slipstream_row - 1) % {stride(count, at_most)} = 0").order("slipstream_row")
+    chosen = numbered(rows).filter(f"(slipstream_row - 1) % {stride(count, at_most)} = 0").order("slipstream_row")
     return chosen.project(", ".join(map(quoted, rows.columns)))
 
 

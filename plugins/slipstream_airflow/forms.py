@@ -29,7 +29,7 @@ INGEST_FORM = ParamsDict(
             False,
             type="boolean",
             title="Rebuild",
-            description="Derive the data table anew first, after an edit of features.py or data.schema.",
+            description="Derive the data table anew first, after an edit of features.py, data.schema or data.join.",
         ),
     }
 )

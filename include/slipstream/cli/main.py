@@ -174,7 +174,7 @@ def validate(
 
 @app.command()
 def rebuild(model: Model, json_: AsJson = False) -> None:
-    """Derive the data table anew from the kept deliveries, after an edit of features.py or data.schema."""
+    """Derive the data table anew from the kept deliveries, after an edit of features.py, data.schema or data.join."""
     from slipstream.stages.rebuild import rebuild as stage
 
     show(stage(spec_of(model), open_store(), actor=ACTOR), json_)

@@ -25,7 +25,8 @@ def run(
     rebuild: Annotated[
         bool,
         typer.Option(
-            "--rebuild", help="First derive the data table anew, after an edit of features.py or data.schema."
+            "--rebuild",
+            help="First derive the data table anew, after an edit of features.py, data.schema or data.join.",
         ),
     ] = False,
     candidate: Annotated[

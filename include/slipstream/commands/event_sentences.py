@@ -159,6 +159,9 @@ _SENTENCES: dict[str | type[payloads.Payload], Callable[[Any], str]] = {
         f"Dataset version {content.dataset[:12]} was committed with {_count(content.rows, 'row')}."
     ),
     payloads.SchemaAccepted: _accepted,
+    payloads.JoinedCommitted: lambda content: (
+        f"Joined table {content.table} has {_count(content.rows, 'row')}, {content.added:,} of them new."
+    ),
     payloads.KeyPublished: lambda content: f"Signing key {content.key[:12]} is trusted from now on.",
     payloads.ApprovalRequested: _requested,
     payloads.ApprovalDecided: _approved,

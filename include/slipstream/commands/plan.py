@@ -9,12 +9,13 @@ from typing import Any
 
 from slipstream.commands.plan_notes import check_installed, notes
 from slipstream.data.derived import derived_otherwise
+from slipstream.data.joins.table import delta_table
 from slipstream.retraining.outlook import outlook
 from slipstream.spec.model import ModelSpec, value_at
 from slipstream.spec.score import ScoreSpec
 from slipstream.store import Store
 
-DERIVING = ("data.features", "data.schema", "data.missing")
+DERIVING = ("data.features", "data.schema", "data.missing", "data.join")
 """What decides the rows of the table: those that are there change by a rebuild only."""
 
 _AFTER = {
@@ -62,7 +63,7 @@ class Plan:
         changes: What differs from the model file that the last run read; empty if nothing does.
         compared: The run whose model file was compared; "" if nothing ran yet.
         notes: What would fail on the newest dataset version as it is.
-        rebuild: That the rows in the table were derived by another features.py or data.schema; "" if they were not.
+        rebuild: That the rows in the table were derived by another features.py, data.schema or data.join; "" if not.
     """
 
     model: str
@@ -117,7 +118,7 @@ def plan(spec: ModelSpec, store: Store, now: datetime | None = None) -> Plan:
         dags=_dags(spec),
         tables=tuple(
             (name, store.tables.uri(spec.name, name))
-            for name in ("data", "quarantine", "predictions", "labels", "scores")
+            for name in ("data", "quarantine", "predictions", "labels", "scores", *map(delta_table, spec.data.join))
         ),
         assets=tuple(f"slipstream://{spec.name}/{name}" for name in ("data", "predictions", "retrain")),
         endpoint=f"/models/{spec.name}/predict",

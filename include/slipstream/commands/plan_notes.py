@@ -26,11 +26,12 @@ def check_installed(spec: ModelSpec) -> None:
         BackendError: the extra of a back end is missing, or an installed one takes other arguments.
         SpecError: features.py, model.py or a function of it is not there, or cannot be loaded.
     """
-    function = spec.data.source.get("function") if spec.data.source["type"] == "python" else None
-    for name in filter(None, (function, spec.data.features)):
+    sources = [spec.data.source, *(join.source for join in spec.data.join.values())]
+    functions = [source.get("function") for source in sources if source["type"] == "python"]
+    for name in filter(None, (*functions, spec.data.features)):
         load_function(spec, name)
     chosen: list[tuple[Slot[Any], dict[str, Any]]] = [
-        (SOURCE, spec.data.source),
+        *((SOURCE, source) for source in sources),
         (TRAINER, spec.train.trainer),
         (EXPLAINER, spec.explain),
         (TARGET, spec.deploy.target),

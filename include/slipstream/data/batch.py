@@ -45,6 +45,7 @@ class Batch:
         derived: Digest of what decided how the rows follow from those files.
         table: The dataset version whose types it was brought to; "" before the first.
         decisions: Id of the newest acceptance of a change of columns when it was read; "" for none.
+        joined: Name of each joined table -> the version of it that the rows were joined with.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Batch:
     derived: str = ""
     table: str = ""
     decisions: str = ""
+    joined: Mapping[str, str] = field(default_factory=dict)
 
     def read(self, store: Store, connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
         """The rows, verified, with their position (from 0) in column :data:`POSITION` after all others."""

@@ -165,6 +165,8 @@ def _prepared(
         "rows": dataset.rows,
         "added": added,
     }
+    if batch.joined:
+        payload["joined"] = dict(batch.joined)
     return done, payload
 
 

@@ -15,7 +15,7 @@ from slipstream.store import Store
 
 @dataclass(frozen=True)
 class Otherwise:
-    """Rows that were derived by another features.py or data.schema than today's.
+    """Rows that were derived by another features.py, data.schema or data.join than today's.
 
     Attributes:
         sentence: Which.
@@ -40,8 +40,8 @@ def derived_otherwise(spec: ModelSpec, store: Store, dataset: str) -> Otherwise 
     some = "" if other == len(batches) else f"of {other:,} of them "
     rows = store.ledger.state().model(spec.name).committed(dataset).rows
     sentence = (
-        f"the rows {some}in the table ({len(batches):,} batches, {rows:,} rows) were derived by another features.py or "
-        "data.schema"
+        f"the rows {some}in the table ({len(batches):,} batches, {rows:,} rows) were derived by another features.py, "
+        "data.schema or data.join"
     )
     return Otherwise(sentence, len(known) == len(batches) and all(batch.delivered for batch in known))
 
@@ -73,6 +73,6 @@ def mixed(spec: ModelSpec, store: Store, batch: Batch) -> tuple[str, ...]:
     if not last or load_batch(store, spec.name, last).derived in {"", batch.derived}:
         return ()
     return (
-        "The rows that are in the table were derived by another features.py or data.schema than this batch; "
+        "The rows that are in the table were derived by another features.py, data.schema or data.join than this batch; "
         f"slipstream rebuild {spec.name} derives them anew.",
     )

@@ -34,6 +34,13 @@ def derivation(spec: ModelSpec, types: Mapping[str, str] | None = None) -> str:
     """
     section = spec.part("data")["data"]
     reads = {name: section[name] for name in ("schema", "missing", "features")}
+    if spec.data.join:
+        # The source of a joined table decides its versions, not how its rows are joined.
+        reads["join"] = {
+            name: {key: value for key, value in table.items() if key != "source"}
+            for name, table in section["join"].items()
+        }
+        reads["time"] = section["time"]
     # A features.py that only brings the rows does not change those that were brought.
     code = features_digest(spec) if spec.data.features else ""
     accepted = {name: kind for name, kind in (types or {}).items() if not _says_type(spec, name)}

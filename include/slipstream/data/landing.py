@@ -16,11 +16,14 @@ from slipstream.data import delivered
 from slipstream.data.batch import PROBLEM, save_batch
 from slipstream.data.casts import Cast
 from slipstream.data.features import derivation, with_features
+from slipstream.data.joins.as_of import matches, with_joined
+from slipstream.data.joins.table import load_joined
 from slipstream.data.notes import ColumnNote
 from slipstream.data.read import BatchRead, native_columns, read_rows
-from slipstream.data.schema_check import SchemaChange
+from slipstream.data.schema_check import SchemaChange, check_reserved
 from slipstream.data.table_types import Base, settle
 from slipstream.duck import MEMORY, columns_of, duck, first_row, quoted, refuse_bulk, write_parquet
+from slipstream.errors import DataError
 from slipstream.slots import Delivery
 from slipstream.sources import csv_reader, json_lines, parquet_reader
 from slipstream.spec.model import ModelSpec
@@ -49,6 +52,21 @@ class Landed:
     columns: int
     bytes: int
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SettledRows:
+    """Rows that were read whole, in the types of the table that they are to join.
+
+    Attributes:
+        file: A Parquet file of them.
+        read: How they were read.
+        changes: The types of the table that change, or should.
+    """
+
+    file: Path
+    read: BatchRead
+    changes: tuple[SchemaChange, ...]
 
 
 @dataclass
@@ -90,7 +108,8 @@ def land(
         store: Where it is kept.
         delivery: The files.
         base: The data table that it is to join.
-        ledger_fields: ``after`` and ``watermark``, as events carry them, and ``table``: the dataset version of *base*.
+        ledger_fields: ``after`` and ``watermark``, as events carry them, ``table``: the dataset version of *base*, and,
+            where the model joins tables, ``joined``: the version of each.
         folder: For files on the way.
 
     Raises:
@@ -102,6 +121,9 @@ def land(
     with ThreadPoolExecutor(1) as pool, duck() as connection:
         raw = pool.submit(delivered.keep, store, delivery)
         file, read = _typed(spec, connection, delivery, base, aside)
+        if spec.data.join:
+            file, remarks = _joined(spec, store, connection, file, ledger_fields["joined"])
+            read = dataclasses.replace(read, notes=(*read.notes, *remarks))
         if spec.data.features is not None:
             file, left_out = _featured(spec, connection, file)
             read = dataclasses.replace(read, notes=(*read.notes, *left_out))
@@ -157,6 +179,30 @@ def typed_rows(
     return connection.read_parquet(str(file)), read
 
 
+def settled_rows(
+    spec: ModelSpec, connection: duckdb.DuckDBPyConnection, delivery: Delivery, base: Base, folder: Path
+) -> SettledRows:
+    """The delivered rows in the types of the table *base*; errors as for :func:`land`. *folder* takes the files.
+
+    Raises:
+        DataError: ``data_value_unreadable``: some row cannot be read.
+    """
+    aside = _Aside(folder)
+    file, read = _typed(spec, connection, delivery, base, aside)
+    file, changes = _settled(connection, file, base, aside)
+    if aside.files:
+        rows = connection.read_parquet([str(one) for one in aside.files], union_by_name=True)
+        count = first_row(rows.aggregate("count(*)"))[0]
+        hold = (
+            "row holds a value that its column cannot" if count == 1 else "rows hold values that their columns cannot"
+        )
+        problem = first_row(rows.project(PROBLEM))[0]
+        message = f"{count:,} {hold}: {problem}. Mend them, or say in data.schema what they mean."
+        raise DataError(message, code="data_value_unreadable")
+    delivery.still()
+    return SettledRows(file, read, changes)
+
+
 def _featured(spec: ModelSpec, connection: duckdb.DuckDBPyConnection, typed: Path) -> tuple[Path, list[ColumnNote]]:
     """What features.py makes of the rows, as a file; it may need all memory, and read the rows many times."""
     connection.execute(f"SET memory_limit = '{MEMORY}'")
@@ -164,6 +210,24 @@ def _featured(spec: ModelSpec, connection: duckdb.DuckDBPyConnection, typed: Pat
     file = typed.with_name("features.parquet")
     write_parquet(rows, file)
     return file, left_out
+
+
+def _joined(
+    spec: ModelSpec,
+    store: Store,
+    connection: duckdb.DuckDBPyConnection,
+    typed: Path,
+    versions: Mapping[str, str],
+) -> tuple[Path, list[ColumnNote]]:
+    """The rows with what the joined tables bring, as a file."""
+    connection.execute(f"SET memory_limit = '{MEMORY}'")
+    delivered_rows = connection.read_parquet(str(typed))
+    check_reserved(columns_of(delivered_rows))
+    tables = [load_joined(spec, store, name, version) for name, version in versions.items()]
+    rows = with_joined(delivered_rows, str(spec.data.time), tables, store)
+    file = typed.with_name("joined.parquet")
+    write_parquet(rows, file)
+    return file, [matches(connection.read_parquet(str(file)), table) for table in tables]
 
 
 def _settled(

@@ -39,6 +39,15 @@ def batches_until(store: Store, model: str, dataset: str) -> tuple[str, ...]:
     return batches_of(events)
 
 
+def joined_until(store: Store, model: str, dataset: str) -> dict[str, list[str]]:
+    """Name of each joined table -> the versions of it that the rows of that dataset version were joined with."""
+    versions: dict[str, dict[str, None]] = {}
+    for batch in filter(None, batches_until(store, model, dataset)):
+        for name, version in load_batch(store, model, batch).joined.items():
+            versions.setdefault(name, {})[version] = None
+    return {name: list(known) for name, known in versions.items()}
+
+
 def origins(store: Store, model: str, dataset: str) -> frozenset[str]:
     """What tells the deliveries of that dataset version."""
     return frozenset(filter(None, (origin(store, model, batch) for batch in batches_until(store, model, dataset))))

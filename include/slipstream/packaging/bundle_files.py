@@ -18,6 +18,7 @@ from slipstream.bundle.project_code import FOLDER as CODE
 from slipstream.bundle.scorer import Answers, Scorer
 from slipstream.bundle.sklearn_engine import SklearnEngine
 from slipstream.cell_reading import CellReading
+from slipstream.data.lineage import joined_until
 from slipstream.data.table_types import read_as, readings_of
 from slipstream.duck import evenly_spaced, quoted
 from slipstream.model_schema import MAX_CATEGORIES, Field, Schema, kind_of
@@ -85,9 +86,11 @@ def bundle_files(sources: Sources, card: dict[str, Any]) -> dict[str, bytes]:
 
 def lineage(sources: Sources) -> dict[str, Any]:
     """Where the version comes from: data, code, model file, libraries, seeds, threads and machine."""
+    joined = joined_until(sources.store, sources.spec.name, sources.trained.dataset) if sources.spec.data.join else {}
     return {
         "candidate": sources.trained.candidate,
         "dataset": sources.trained.dataset,
+        **({"joined": joined} if joined else {}),
         "model": sources.trained.model,
         "training": sources.trained.details,
         "spec": hashlib.sha256(canonical_json(sources.spec.part(*TELLS_OF))).hexdigest(),

@@ -14,7 +14,7 @@ from slipstream.errors import SlipstreamError, ValueProblem, shown
 from slipstream.input_warnings import InputMonitor
 from slipstream.model_schema import MAX_TEXT, Field, Schema, check_value, read_cell
 from slipstream.scoring.capture import ScoreCapture, row_ids
-from slipstream.scoring.typed_rows import KEY, KEY_TEXT, UNREAD, VALUE, KeyColumn, TypedFile
+from slipstream.scoring.typed_rows import KEY, KEY_TEXT, UNREAD, VALUE, Bringing, KeyColumn, TypedFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,6 +71,7 @@ class ChunkScorer:
         keys: The key columns of the model, named in the output whether a file has them or not; none: rows are told by
             their file and their number in it.
         capture: What goes to the predictions table; None: nothing.
+        joins: What brings inputs that a file lacks.
     """
 
     scorer: Scorer
@@ -79,6 +80,7 @@ class ChunkScorer:
     moment: datetime
     keys: tuple[KeyColumn, ...]
     capture: ScoreCapture | None = None
+    joins: Bringing | None = None
 
     def answer(self, batch: pa.RecordBatch, opened: TypedFile, place: ChunkOrigin) -> AnsweredChunk:
         """The answers to a batch of an *opened* file."""
@@ -112,7 +114,7 @@ class ChunkScorer:
             values, unread = batch.column(f"{VALUE}{place}"), batch.column(f"{UNREAD}{place}")
             make = _texts if one.type == "string" else _numbers
             inputs.columns[one.name] = make(one, values, _Unread(one, unread, opened.text[place]), inputs)
-        for place, key in enumerate(opened.keys, start=len(self.scorer.schema.inputs)):
+        for place, key in enumerate(opened.checked, start=len(self.scorer.schema.inputs)):
             for row in _there(cells := batch.column(f"{UNREAD}{place}")).tolist():
                 problem = f"{key.name}: {shown(cells[row].as_py())} is not {_noun(key.reading)}"
                 inputs.errors.setdefault(row, problem)

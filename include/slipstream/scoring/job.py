@@ -16,6 +16,7 @@ from slipstream.scoring.capture import ScoreCapture
 from slipstream.scoring.chunk import ChunkScorer
 from slipstream.scoring.database import DatabaseTable
 from slipstream.scoring.files import ScoreFile, ScoreInput
+from slipstream.scoring.joined_inputs import JoinedInputs
 from slipstream.scoring.outputs import TABLE, OutputFile, Tally
 from slipstream.scoring.record import BatchScored
 from slipstream.scoring.run import Written, read_tally, write_each, write_one
@@ -42,6 +43,7 @@ class ScoreJob:
         key: The run's key.
         captured: Whether the rows go to the predictions table too.
         actor: Who asks.
+        joins: What brings inputs that files lack; None: nothing.
     """
 
     spec: ModelSpec
@@ -53,6 +55,7 @@ class ScoreJob:
     key: str
     captured: bool
     actor: str
+    joins: JoinedInputs | None = None
 
     def to_file(self, place: OutputFile) -> BatchScored:
         """Write the answers to a file."""
@@ -140,7 +143,7 @@ class ScoreJob:
         if policy.inputs != "values" or set(self.spec.data.key) & set(policy.redact):
             capture = replace(capture, keyed=False)
         wanted = capture if self.captured and policy.sample else None
-        return ChunkScorer(scorer, InputMonitor(scorer.schema), self.version, moment, keys, wanted)
+        return ChunkScorer(scorer, InputMonitor(scorer.schema), self.version, moment, keys, wanted, self.joins)
 
     def _keys(self) -> tuple[KeyColumn, ...]:
         """The model's key columns, as the data table has them."""

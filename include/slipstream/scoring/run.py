@@ -52,8 +52,8 @@ def answers(parts: Mapping[str, ScoreFile], chunks: ChunkScorer, folder: Path) -
     # Within a chunk one thread, as at the endpoint: sums in another order are other sums.
     with threadpool_limits(limits=1), ThreadPoolExecutor(workers) as pool:
         for part, file in parts.items():
-            key_text = chunks.capture is not None
-            with typed(chunks.scorer.schema, chunks.keys, file, folder, key_text=key_text) as opened:
+            keyed = chunks.capture is not None
+            with typed(chunks.scorer.schema, chunks.keys, file, folder, chunks.joins, key_text=keyed) as opened:
                 first = 0
                 for batch in opened.batches:
                     place = ChunkOrigin(file.name, part, first)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from slipstream.cell_reading import CellReading
 from slipstream.data.casts import cast, native
@@ -47,17 +47,35 @@ class TypedFile:
         batches: Arrow record batches of the columns that the constants above name, inputs in the order of the schema
             and after them the keys: numbers, whole numbers and truths as DOUBLE, dates as training saw them.
         keys: The key columns that are in the file: all or none.
-        text: For each input and each key, whether its cells are text in the file.
+        checked: These, and the columns that inputs were joined by: a cell of theirs that is no value is a row's error.
+        text: For each input and each of those, whether its cells are text in the file.
     """
 
     batches: Any
     keys: tuple[KeyColumn, ...]
+    checked: tuple[KeyColumn, ...]
     text: tuple[bool, ...]
+
+
+class Bringing(Protocol):
+    """What may bring inputs that rows lack."""
+
+    def brought(
+        self, rows: duckdb.DuckDBPyRelation, inputs: Sequence[str], kinds: Mapping[str, str], file: str
+    ) -> tuple[duckdb.DuckDBPyRelation, tuple[KeyColumn, ...]]:
+        """The rows with what they lacked of *inputs*, and the columns that it was found by."""
+        ...
 
 
 @contextmanager
 def typed(
-    schema: Schema, keys: tuple[KeyColumn, ...], file: ScoreFile, folder: Path, *, key_text: bool = False
+    schema: Schema,
+    keys: tuple[KeyColumn, ...],
+    file: ScoreFile,
+    folder: Path,
+    joins: Bringing | None = None,
+    *,
+    key_text: bool = False,
 ) -> Iterator[TypedFile]:
     """Open *file*, in a stream of bounded memory that keeps the order of its rows.
 
@@ -66,6 +84,7 @@ def typed(
         keys: Columns that are handed through, if all are there.
         file: The file.
         folder: Takes a copy of text that is not UTF-8.
+        joins: What brings inputs that the file lacks.
         key_text: Whether the keys are wanted as one text too.
 
     Raises:
@@ -85,8 +104,13 @@ def typed(
                 rows = in_nanoseconds(
                     parquet_reader.read_parquet(connection, files), parquet_reader.durations(file.path)
                 )
-            stream_within(connection, len(rows.columns))
-            yield _opened(schema, keys, rows, file.name, key_text)
+            found_by: tuple[KeyColumn, ...] = ()
+            if joins is not None:
+                rows, found_by = joins.brought(rows, schema.names, dict(columns_of(rows)), file.name)
+            if not found_by:
+                # A join sorts, which takes more than a stream.
+                stream_within(connection, len(rows.columns))
+            yield _opened(schema, (keys, found_by), rows, file.name, key_text)
         except duckdb.OutOfMemoryException:
             raise
         except duckdb.Error as error:
@@ -96,29 +120,36 @@ def typed(
 
 
 def _opened(
-    schema: Schema, keys: tuple[KeyColumn, ...], rows: duckdb.DuckDBPyRelation, name: str, key_text: bool
+    schema: Schema,
+    beside: tuple[tuple[KeyColumn, ...], tuple[KeyColumn, ...]],
+    rows: duckdb.DuckDBPyRelation,
+    name: str,
+    key_text: bool,
 ) -> TypedFile:
+    """The rows as they are streamed; *beside* the inputs are the key and what inputs were joined by."""
     missing = next((one for one in schema.names if one not in rows.columns), None)
     if missing is not None:
         hint = did_you_mean(missing, rows.columns, "it has")
         raise DataError(f"{name}: input {shown(missing)} is not among its columns; {hint}", code="rows_columns_missing")
+    keys, found_by = beside
     keys = keys if all(key.name in rows.columns for key in keys) else ()
-    rows = _in_our_types(rows, dict.fromkeys((*schema.names, *(key.name for key in keys))))
+    checked = (*keys, *(one for one in found_by if one.name not in {key.name for key in keys}))
+    rows = _in_our_types(rows, dict.fromkeys((*schema.names, *(key.name for key in checked))))
     kinds = dict(columns_of(rows))
     parts = []
     for place, field in enumerate(schema.inputs):
         value, unread = _input(field, kinds[field.name])
         parts += [f"{value} AS {VALUE}{place}", f"{unread} AS {UNREAD}{place}"]
-    for place, key in enumerate(keys):
-        value, unread = _cell(key.name, kinds[key.name], key.reading)
+    for place, key in enumerate(checked):
+        value, unread = cell(key.name, kinds[key.name], key.reading)
         parts += [f"{value} AS {KEY}{place}", f"{unread} AS {UNREAD}{place + len(schema.inputs)}"]
-    text = tuple(kinds[one] == "VARCHAR" for one in (*schema.names, *(key.name for key in keys)))
+    text = tuple(kinds[one] == "VARCHAR" for one in (*schema.names, *(key.name for key in checked)))
     typed_rows = rows.project(", ".join(parts))
     if keys and key_text:
         names = [f"{KEY}{place}" for place in range(len(keys))]
         texts = [name for name, kind in columns_of(typed_rows) if name in names and kind not in NUMBERS]
         typed_rows = typed_rows.project(f"*, {key_sql(names, texts)} AS {KEY_TEXT}")
-    return TypedFile(typed_rows.to_arrow_reader(CHUNK), keys, text)
+    return TypedFile(typed_rows.to_arrow_reader(CHUNK), keys, checked, text)
 
 
 def _in_our_types(rows: duckdb.DuckDBPyRelation, names: Iterable[str]) -> duckdb.DuckDBPyRelation:
@@ -142,11 +173,11 @@ def _input(field: Field, kind: str) -> tuple[str, str]:
     reading = field.cell_reading
     if field.type != "string" and reading.type in {"", "VARCHAR"}:
         reading = replace(field, reading=None).cell_reading
-    value, unread = _cell(field.name, kind, reading)
+    value, unread = cell(field.name, kind, reading)
     return f"CAST({value} AS {'VARCHAR' if field.type == 'string' else 'DOUBLE'})", unread
 
 
-def _cell(name: str, kind: str, reading: CellReading) -> tuple[str, str]:
+def cell(name: str, kind: str, reading: CellReading) -> tuple[str, str]:
     """SQL of a column's value by that *reading*, and of the cell, as text, where that is none."""
     column = quoted(name)
     reading = reading if reading.type else reading.as_type("VARCHAR")

@@ -12,6 +12,7 @@ from slipstream.hints import nearest
 from slipstream.spec.boosters import BOOSTERS, booster_problems
 from slipstream.spec.estimators import CLASSIFIERS, REFUSED, REGRESSORS, SETTLED
 from slipstream.spec.expectations import EXPECTATIONS, REFUSED_EXPECTATIONS
+from slipstream.spec.joins import joined_tables
 from slipstream.spec.plain import FileValues
 from slipstream.spec.prepare import prepare_problems
 from slipstream.spec.relatives import relatives
@@ -43,6 +44,7 @@ def backend_problems(values: FileValues, allow_code: bool) -> Iterator[SpecProbl
     """Everything that is wrong with the back ends, the estimator and the expectations."""
     chosen = [(place, slot, values.value(*place)) for place, slot in _ALONE]
     chosen += [(place, slot, part) for at, slot in _LISTED for place, part in values.parts(at)]
+    chosen += [((*place, "source"), "source", table.get("source")) for place, table in joined_tables(values)]
     for place, slot, config in chosen:
         if isinstance(config, Mapping):
             yield from _backend(place, slot, config, allow_code)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from slipstream.errors import shown
 from slipstream.hints import nearest
+from slipstream.spec.joins import join_problems, joined_tables, renamed
 from slipstream.spec.plain import FileValues
 from slipstream.spec.values import PAIRS, Place, SpecProblem, unknown
 
@@ -39,6 +40,7 @@ def column_problems(values: FileValues) -> Iterator[SpecProblem]:
     yield from _among_inputs(values)
     yield from _timed(values)
     yield from _positive(values)
+    yield from join_problems(values)
 
 
 def _inputs(values: FileValues) -> Iterator[SpecProblem]:
@@ -73,6 +75,9 @@ def _named(values: FileValues) -> Iterator[tuple[Place, str]]:
         for key in ("column", "column_A", "column_B", "column_list"):
             if key in rule:
                 yield from values.texts(*place, key)
+    for place, _ in joined_tables(values):
+        for key in ("key", "columns"):
+            yield from ((at, our) for at, our, _ in renamed(values, *place, key))
 
 
 def _reserved(values: FileValues) -> Iterator[SpecProblem]:

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_
 
 from slipstream.cell_formats import DIRECTIVES, TYPES
 from slipstream.cell_reading import CellReading
-from slipstream.spec.values import Backend, Column, SpecPart, SpecProblem
+from slipstream.spec.values import Backend, Column, Duration, Name, SpecPart, SpecProblem
 
 Word = Literal["boolean", "integer", "number", "text", "date", "timestamp"]
 Text = Annotated[str, Field(max_length=200)]
@@ -76,6 +76,48 @@ def _in_full(column: object) -> object:
     return {"drop": True} if column == "drop" else {"type": column}
 
 
+_Columns = dict[Column, Annotated[ColumnSpec, BeforeValidator(_in_full, json_schema_input_type=str | ColumnSpec)]]
+
+
+def _by_name(columns: object) -> object:
+    """A list of columns, or one alone, as a mapping of each to itself."""
+    columns = [columns] if isinstance(columns, str) else columns
+    if not isinstance(columns, list):
+        return columns
+    twice = next((name for name in columns if columns.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"column {twice!r} is named twice; take one out")
+    return {name: name for name in columns}
+
+
+_Renamed = Annotated[
+    dict[Column, Column], BeforeValidator(_by_name, json_schema_input_type=str | list[str] | dict[str, str])
+]
+
+
+class JoinSpec(SpecPart):
+    """Another table, whose columns each row gets as they were known at its event time."""
+
+    source: Backend
+    """Where its rows come from; any source that `data.source` may be. What is new is read at each ingest."""
+    key: _Renamed
+    """Columns whose values are equal in both tables: `[origin]`, or `{dest: airport}` where the joined table has
+    another name for it. `[]`: the newest row is every row's."""
+    time: Column
+    """Its column that says from when on a row was known; a date counts from its midnight on."""
+    columns: _Renamed = Field(min_length=1)
+    """What it brings: `[temp, wind]`, or `{dest_temp: temp}` to call it otherwise."""
+    tolerance: Duration | None = None
+    """An older row is none: its values are missing. Without it the newest row counts, however old."""
+    delay: Duration | None = None
+    """How long after its time a row was known, such as `1d` where a date is that of a day's summary."""
+    # "schema" would hide a method of pydantic's.
+    typed_columns: _Columns = Field(default_factory=dict, alias="schema", strict=False)
+    """How its columns are read, as `data.schema`."""
+    missing: tuple[Text, ...] = Field(default=(), strict=False)
+    """Texts that mean "missing" in every column of it."""
+
+
 class DataSpec(SpecPart):
     """Where batches come from and what the data table is."""
 
@@ -83,13 +125,14 @@ class DataSpec(SpecPart):
     """The source: `{type: files, path: ...}`, `{type: sql, connection: ..., table: ...}` or
     `{type: python, function: ...}`."""
     # "schema" would hide a method of pydantic's.
-    columns: dict[Column, Annotated[ColumnSpec, BeforeValidator(_in_full, json_schema_input_type=str | ColumnSpec)]] = (
-        Field(default_factory=dict, alias="schema", strict=False)
-    )
+    columns: _Columns = Field(default_factory=dict, alias="schema", strict=False)
     """How columns are read, by name: `zip: text`, `income: {type: number, decimal: ",", thousands: "."}`,
     `remark: drop`. What it does not say, all rows of the first batch say, and it is kept."""
     missing: tuple[Text, ...] = Field(default=(), strict=False)
     """Texts that mean "missing" in every column."""
+    join: dict[Name, JoinSpec] = Field(default_factory=dict, max_length=20, strict=False)
+    """Tables, by a name of your own, whose columns each row gets as they were known at its event time, before
+    `features`."""
     features: str | None = None
     """Function of features.py that adds columns to each batch: it takes and gives a DuckDB relation."""
     time: Column | None = None

@@ -120,7 +120,8 @@ def _meaning(place: Place) -> str:
     """What a key says, in the words of its documentation."""
     model: Any = ModelSpec
     for part in place[:-1]:
-        model = _part_of(named(model)[part].annotation) if isinstance(part, str) else model
+        # A name of the file's own, such as that of a joined table, leads nowhere.
+        model = _part_of(named(model)[part].annotation) if part in named(model) else model
     field = named(model)[str(place[-1])]
     description = field.description or getattr(_part_of(field.annotation), "__doc__", "") or ""
     first = description.partition(". ")[0].replace("`", "").strip().rstrip(".")
@@ -165,7 +166,7 @@ def _everywhere(model: Any, place: tuple[str, ...]) -> Iterator[tuple[str, ...]]
     for key, field in named(model).items():
         yield (*place, key)
         inner = _part_of(field.annotation)
-        if inner and key != "schema":
+        if inner and key not in {"schema", "join"}:
             yield from _everywhere(inner, (*place, key))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from slipstream.errors import shown
+from slipstream.spec.joins import joined_tables
 from slipstream.spec.plain import FileValues
 from slipstream.spec.values import Place, SpecProblem, duration
 
@@ -21,17 +22,19 @@ _TEXTS = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/", re
 
 def sql_problems(values: FileValues) -> Iterator[SpecProblem]:
     """What is wrong with databases that rows are read from or written to, beyond the kinds of their arguments."""
-    name = values.text("name")
-    for place in _SOURCES:
+    name, keyed = values.text("name"), bool(values.value("data", "key"))
+    places = [(place, keyed) for place in _SOURCES]
+    # A row of a joined table that comes again is known by its key, time and values.
+    places += [((*place, "source"), True) for place, _ in joined_tables(values)]
+    for place, known in places:
         config = values.value(*place)
         if isinstance(config, Mapping) and config.get("type") == "sql":
-            for problem in _source(config, name, bool(values.value("data", "key"))):
+            for problem in _source(config, name, known):
                 yield SpecProblem(str(problem), *place, *problem.place, code=problem.code)
-    place = ("score", "table")
-    config = values.value(*place)
+    config = values.value("score", "table")
     if isinstance(config, Mapping):
         for problem in _address(config, name, "a table"):
-            yield SpecProblem(str(problem), *place, *problem.place, code=problem.code)
+            yield SpecProblem(str(problem), "score", "table", *problem.place, code=problem.code)
 
 
 def _source(config: Mapping[str, Any], name: str, keyed: bool) -> Iterator[SpecProblem]:

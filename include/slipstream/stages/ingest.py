@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from slipstream.data.batch import in_full, load_batch, recorded
 from slipstream.data.derived import mixed
+from slipstream.data.joins.take_in import take_in_all
 from slipstream.data.landing import land
 from slipstream.data.lineage import COMMITTED, batches_of
 from slipstream.data.schema_decisions import decisions_of
@@ -61,6 +63,7 @@ def ingest(spec: ModelSpec, store: Store, *, actor: str = "") -> Ingested:
         DataError: what it brought is malformed or larger than allowed.
         SpecError: model.yaml names a column or a function that is not there.
     """
+    versions, remarks = take_in_all(spec, store, actor)
     start = store.ledger.state().model(spec.name).watermark
     after = in_full(store, start)
     source = SOURCE.build(spec.data.source, allow_code=spec.allow_code)
@@ -78,26 +81,38 @@ def ingest(spec: ModelSpec, store: Store, *, actor: str = "") -> Ingested:
             digests = " ".join(map(sha256_file, delivered[0].files))
             fingerprint = f"{digests} {delivered[0].watermark}"
         table = store.ledger.state().model(spec.name).dataset or ""
-        inputs = {"after": start, "fingerprint": fingerprint, "features": features_digest(spec), "table": table}
-        inputs |= _decided(store, spec)
+        inputs: dict[str, Any] = {
+            "after": start,
+            "fingerprint": fingerprint,
+            "features": features_digest(spec),
+            "table": table,
+            **_decided(store, spec),
+        }
+        if versions:
+            inputs["joined"] = versions
 
         def work(run: str) -> Ingested:
             delivery = delivered[0] if delivered else source.deliver(spec, after, folder)
-            return _land(spec, store, start, delivery, folder)
+            return _land(spec, store, start, delivery, (folder, versions, remarks))
 
         return once(INGEST, spec, store, run_key(INGEST, spec.part(*READS), inputs), work, result=Ingested, actor=actor)
 
 
-def _land(spec: ModelSpec, store: Store, start: str, delivery: Delivery, folder: Path) -> Ingested:
+def _land(
+    spec: ModelSpec, store: Store, start: str, delivery: Delivery, beside: tuple[Path, dict[str, str], tuple[str, ...]]
+) -> Ingested:
+    folder, versions, remarks = beside
     if not delivery.files:
         raise SourceError("the source changed while it was read; run again.", code="source_changed")
     watermark = recorded(store, delivery.watermark)
     state = store.ledger.state()
-    ledger_fields = {"after": start, "watermark": watermark, "table": state.model(spec.name).dataset or ""}
-    ledger_fields |= _decided(store, spec)
+    ledger_fields: dict[str, Any] = {"after": start, "watermark": watermark, **_decided(store, spec)}
+    ledger_fields["table"] = state.model(spec.name).dataset or ""
+    if versions:
+        ledger_fields["joined"] = versions
     landed = land(spec, store, delivery, newest_base(spec, store, state), ledger_fields, folder)
     other = mixed(spec, store, load_batch(store, spec.name, landed.batch))
-    notes = (*other, *_grown(spec, store, delivery), *landed.notes)
+    notes = (*other, *remarks, *_grown(spec, store, delivery), *landed.notes)
     return Ingested(
         batch=landed.batch,
         rows=landed.rows,

@@ -16,6 +16,7 @@ from slipstream.data import delivered
 from slipstream.data.batch import POSITION, Batch, load_batch
 from slipstream.data.commit import Rejected, good_rows, set_aside
 from slipstream.data.features import derivation
+from slipstream.data.joins.take_in import take_in_all
 from slipstream.data.landing import land
 from slipstream.data.lineage import COMMITTED, batches_of, origin
 from slipstream.data.schema_check import conformed, widened
@@ -58,6 +59,7 @@ class _Table:
     """The table as far as it is derived: a file for each batch, and the columns of all of them."""
 
     folder: Path
+    joined: dict[str, str]
     files: list[Path] = dataclasses.field(default_factory=list)
     columns: tuple[tuple[str, str], ...] = ()
     batches: list[Batch] = dataclasses.field(default_factory=list)
@@ -92,23 +94,30 @@ def rebuild(spec: ModelSpec, store: Store, *, actor: str = "") -> Rebuilt:
         raise StageError(f"{spec.name} has no data yet; ingest and validate a batch first.", code="run_not_found")
     batches = batches_of(store.ledger.read(model=spec.name, kind=COMMITTED))
     decisions = decisions_of(state.model(spec.name))
-    derived = derivation(spec, decisions.types)
-    inputs = {"batches": list(batches), "derived": derived, "before": before}
+    derived, (versions, _) = derivation(spec, decisions.types), take_in_all(spec, store, actor)
+    inputs: dict[str, Any] = {"batches": list(batches), "derived": derived, "before": before}
     inputs |= {"decisions": decisions.latest} if decisions.latest else {}
+    if versions:
+        inputs["joined"] = versions
     key = run_key(STAGE, spec.part(*READS), inputs)
     run = f"{STAGE.name}-{key[:16]}"
     known = store.ledger.find(COMMITTED, spec.name, key)
     if known is not None:
         return dataclasses.replace(known.result_as(Rebuilt), reused=True)
-    if all(load_batch(store, spec.name, batch).derived == derived for batch in batches if batch):
+    if all(_stands(load_batch(store, spec.name, batch), derived, versions) for batch in batches if batch):
         rows = state.model(spec.name).committed(before).rows
         return Rebuilt(before, before, len(batches), rows, run=run, reused=True)
     with TemporaryDirectory(prefix="slipstream-rebuild-") as name:
-        table = _Table(Path(name), decisions=decisions)
+        table = _Table(Path(name), versions, decisions=decisions)
         for number, batch in enumerate(batches):
             _log.info("%s: batch %d of %d", spec.name, number + 1, len(batches))
             _derive(spec, store, batch, table, Path(name) / str(number))
         return _commit(spec, store, table, (before, run, key), actor)
+
+
+def _stands(batch: Batch, derived: str, joined: dict[str, str]) -> bool:
+    """Whether the batch is what it would be if it were derived now."""
+    return batch.derived == derived and batch.joined == joined
 
 
 def _derive(spec: ModelSpec, store: Store, batch: str, table: _Table, folder: Path) -> None:
@@ -119,9 +128,11 @@ def _derive(spec: ModelSpec, store: Store, batch: str, table: _Table, folder: Pa
     folder.mkdir()
     base = table.base(spec, old)
     with delivered.delivery_of(store, batch, old.delivered, old.watermark) as delivery:
-        ledger_fields = {"after": old.after, "watermark": old.watermark, "table": ""}
+        ledger_fields: dict[str, Any] = {"after": old.after, "watermark": old.watermark, "table": ""}
         # It is of the files as they came, under the names that they had.
         ledger_fields |= {"decisions": old.decisions} if old.decisions else {}
+        if table.joined:
+            ledger_fields["joined"] = table.joined
         landed = load_batch(store, spec.name, land(spec, store, delivery, base, ledger_fields, folder).batch)
     try:
         rejected = judge_batch(spec, store, landed, tuple(base.columns.items()), table.decisions).rejected
@@ -165,6 +176,7 @@ def _commit(spec: ModelSpec, store: Store, table: _Table, about: tuple[str, str,
         "derived": {file.path: source for file, source in zip(stored, origins, strict=True)},
         "rows": dataset.rows,
         "added": 0,
+        "joined": table.joined,
         "spec": store.objects.put_json(spec.model_dump(mode="json")),
         "result": result.figures(),
     }

@@ -16,6 +16,7 @@ from slipstream.runs import Stage, once, read_until, run_key
 from slipstream.scoring.database import DatabaseTable
 from slipstream.scoring.files import ScoreInput, files_at, files_of_dataset, files_of_source
 from slipstream.scoring.job import ScoreJob
+from slipstream.scoring.joined_inputs import joined_inputs
 from slipstream.scoring.outputs import OutputFile, output_at
 from slipstream.scoring.record import BatchScored
 from slipstream.spec.model import ModelSpec
@@ -57,6 +58,8 @@ def score(  # noqa: PLR0913 - what people choose of a batch job, each by its nam
         SpecError: ``score_output``.
         BundleError: the version cannot be loaded.
         StoreError: the output cannot be written.
+
+    Inputs that files lack and that the version has from joined tables are brought by the join of its training.
     """
     number, bundle = _version(spec, store, version)
     own = spec.score or ScoreSpec()
@@ -73,8 +76,11 @@ def score(  # noqa: PLR0913 - what people choose of a batch job, each by its nam
             "output": _written_out(spec, output),
             "captured": captured,
         }
+        joins = None if scored.dataset else joined_inputs(spec, store, number)
+        if joins:
+            inputs["joined"] = joins.versions
         key, place = _key(spec, store, inputs, table)
-        job = ScoreJob(spec, store, number, bundle, scored, folder, key, captured, actor)
+        job = ScoreJob(spec, store, number, bundle, scored, folder, key, captured, actor, joins)
         return once(
             STAGE,
             spec,

@@ -47,9 +47,9 @@ def train(spec: ModelSpec, store: Store, dataset: str, *, actor: str = "", reaso
         SpecError: the trainer does not take its parameters, or an input is no number or word.
         DataError: ``data_too_few_rows``, ``data_target_unusable``, ``data_not_finite``, ``data_column_degenerate``,
             ``data_split_empty``.
-        StageError: ``rebuild_needed``: the rows were derived by another features.py or data.schema than today's;
-            ``code_changed``: a Python file that makes the model was edited meanwhile; ``answers_invalid``: what was
-            fitted answers no probabilities or numbers, or depends on the rows beside one.
+        StageError: ``rebuild_needed``: the rows were derived by another features.py, data.schema or data.join than
+            today's; ``code_changed``: a Python file that makes the model was edited meanwhile; ``answers_invalid``:
+            what was fitted answers no probabilities or numbers, or depends on the rows beside one.
     """
     doubt = refuse_otherwise(spec, store, dataset)
     made_with = code, libraries = _made_with(spec)

@@ -121,6 +121,7 @@ class DatasetCommitted(Payload, frozen=True, kw_only=True):
         manifest: Digest of the list of its files.
         batch: The batch that made it; empty in events of an earlier time.
         batches: All that it was derived from anew; None unless a rebuild made it.
+        joined: Name of each joined table -> the version that the batch was joined with.
         derived: File that the rebuild wrote -> what tells the delivery that it was derived from.
         rows: Its rows.
     """
@@ -131,6 +132,7 @@ class DatasetCommitted(Payload, frozen=True, kw_only=True):
     batch: str | None = None
     batches: tuple[str, ...] | None = None
     derived: dict[str, str] | None = None
+    joined: dict[str, str] = {}
     rows: int = 0
     result: ValidateFigures = ValidateFigures()
 
@@ -141,6 +143,17 @@ class SchemaAccepted(Payload, frozen=True, kw_only=True):
     batch: str
     dataset: str
     changes: tuple[ColumnDecision, ...]
+
+
+class JoinedCommitted(Payload, frozen=True, kw_only=True):
+    """Joined table *table* has version *joined* of so many *rows*, *added* of them new; next read after *watermark*."""
+
+    table: str
+    joined: str
+    manifest: str
+    watermark: str = ""
+    rows: int = 0
+    added: int = 0
 
 
 class VersionRegistered(Payload, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from slipstream.store.payloads import (
     DeploymentFinished,
     DeploymentShifted,
     DeploymentStarted,
+    JoinedCommitted,
     KeyIssued,
     KeyRevoked,
     VersionRegistered,
@@ -28,6 +29,7 @@ class ModelState:
 
     Attributes:
         datasets: Id of each dataset version -> the event that committed it, oldest first.
+        joined: Name of a joined table -> id of each of its versions -> the newest event of it, newest version last.
         watermark: What the last committed batch says the next delivery starts after.
         versions: Version number -> result of the packaging that registered it.
         champion: The version in production; None before the first deployment.
@@ -53,6 +55,7 @@ class ModelState:
     """
 
     datasets: dict[str, Event] = field(default_factory=dict)
+    joined: dict[str, dict[str, Event]] = field(default_factory=dict)
     watermark: str = ""
     versions: dict[int, Event] = field(default_factory=dict)
     champion: int | None = None
@@ -200,6 +203,13 @@ def _dataset_committed(model: ModelState, event: Event) -> None:
     model.datasets.setdefault(committed.dataset, event)
 
 
+def _joined_committed(model: ModelState, event: Event) -> None:
+    committed = event.content_as(JoinedCommitted)
+    versions = model.joined.setdefault(committed.table, {})
+    versions.pop(committed.joined, None)
+    versions[committed.joined] = event
+
+
 def _version_registered(model: ModelState, event: Event) -> None:
     # Numbered by the fold, so that two registrations at once need no agreement on who is next.
     model.versions[len(model.versions) + 1] = event
@@ -259,6 +269,7 @@ def _run_finished(model: ModelState, event: Event) -> None:
 
 _CHANGES = {
     "dataset.committed": _dataset_committed,
+    "joined.committed": _joined_committed,
     "version.registered": _version_registered,
     "deployment.started": _deployment_started,
     "deployment.shifted": _deployment_shifted,

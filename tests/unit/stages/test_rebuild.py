@@ -210,7 +210,9 @@ def test_nothing_trains_on_rows_that_todays_features_would_derive_otherwise(stor
     with pytest.raises(StageError, match=r"the rows in the table .*slipstream rebuild small") as refused:
         train(spec, store, old)
     assert refused.value.code == "rebuild_needed"
-    told = "The rows that are in the table were derived by another features.py or data.schema than this batch"
+    told = (
+        "The rows that are in the table were derived by another features.py, data.schema or data.join than this batch"
+    )
     notes = noted(spec, store, "2.csv", "900,501,3,true")
     assert [note.split(";")[0] for note in notes] == [told, told]
     with pytest.raises(StageError, match="of 1 of them in the table"):

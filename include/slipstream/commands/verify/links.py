@@ -18,7 +18,7 @@ from slipstream.store.tables import TableFile
 _DIGEST = re.compile(r"(?:object:)?([0-9a-f]{64})")
 _OBJECTS = frozenset(
     {"batch", "bundle", "card", "dataset", "details", "evidently", "key", "manifest"}
-    | {"model", "rejected", "report", "spec", "watermark"}
+    | {"joined", "model", "rejected", "report", "spec", "watermark"}
 )
 """The fields of events that name objects; the others with a digest, such as the key of a run, do not."""
 
