@@ -9,6 +9,7 @@ from pathlib import Path
 
 from slipstream.errors import SourceError
 from slipstream.sources.files import FilesSource
+from slipstream.sources.zipped import unpack_members
 from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 from slipstream.store.datasets import DATA, load_dataset
@@ -78,14 +79,14 @@ def files_at(spec: ModelSpec, path: str, folder: Path) -> ScoreInput:
     how = {name: source[name] for name in ("delimiter", "encoding") if name in source}
     pattern = f"{path.rstrip('/')}/*" if path.endswith("/") or (spec.folder / path).is_dir() else path
     delivery = FilesSource(pattern, max_bytes=_UNPACKED, **how).deliver(spec, "", folder)
-    files = tuple(
-        ScoreFile(file, name, digest, digest, delivery.form)
-        for file, name in delivery.files.items()
-        if (digest := str(delivery.digests.get(file) or sha256_file(file)))
-    )
     if delivery.form["type"] not in {"csv", "parquet"}:
         message = f"{path}: {delivery.form['type']} files are not scored; give CSV or Parquet."
         raise SourceError(message, code="source_format_unknown")
+    files = tuple(
+        ScoreFile(file, name, digest, digest, delivery.form)
+        for file, name in unpack_members(delivery.files, _UNPACKED, folder).items()
+        if (digest := str(delivery.digests.get(file) or sha256_file(file)))
+    )
     place = pattern if pattern.startswith("s3://") else str(spec.folder / pattern)
     return ScoreInput(path, files, pattern=place, still=delivery.still)
 

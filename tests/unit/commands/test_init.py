@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sqlite3
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -185,6 +187,15 @@ def test_the_task_follows_from_the_target_and_doubts_are_said(case: str, tmp_pat
     spec = parse_spec(text)
     assert (spec.task, spec.positive) == (task, positive)
     assert ("# ? task" in text or "# ? positive" in text) == doubtful
+
+
+def test_a_packed_file_becomes_a_model_that_reads_it(slipstream: Command, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "churn.zip", "w") as archive:
+        archive.writestr("churn.csv", churn().to_csv(index=False))
+    done = slipstream("init", "churn", "--from", str(tmp_path / "churn.zip"), "--target", "Churn")
+    assert done.exit_code == 0, done.output
+    assert "path: '*.zip'" in (tmp_path / "models/churn/model.yaml").read_text()
+    assert re.search(rf"rows\s+{ROWS}", slipstream("ingest", "churn").output)
 
 
 def test_what_init_says_no_to(slipstream: Command, tmp_path: Path) -> None:

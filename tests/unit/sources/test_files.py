@@ -181,13 +181,13 @@ def test_files_of_one_batch_must_have_the_same_columns(read: Read) -> None:
         ({"path": "gopher:x"}, "source_scheme_forbidden"),
         ({"path": "nothing/*.csv"}, "source_no_files"),
         ({"path": "model.yaml"}, "source_format_unknown"),
-        ({"path": "packed.csv.zip"}, "source_packed"),
-        ({"path": "packed.csv.zip", "format": "csv"}, "source_packed"),
+        ({"path": "packed.csv.7z"}, "source_packed"),
+        ({"path": "packed.csv.7z", "format": "csv"}, "source_packed"),
         ({"path": "model.yaml", "format": "csv", "max_bytes": 3}, "source_too_large"),
     ],
 )
 def test_what_cannot_be_read_says_why(arguments: dict[str, Any], code: str, spec: ModelSpec, tmp_path: Path) -> None:
-    (spec.folder / "packed.csv.zip").write_bytes(b"PK")
+    (spec.folder / "packed.csv.7z").write_bytes(b"PK")
     with pytest.raises(SlipstreamError) as refused:
         FilesSource(**arguments).deliver(spec, "", tmp_path)
     assert refused.value.code == code

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import lzma
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -136,6 +138,27 @@ def test_a_folder_takes_a_file_of_each_run(champion: Champion, store: Store, mak
     with pytest.raises(DataError, match="is one of the files that") as caught:
         score(spec, store, path=f"{tmp_path}/in", output=f"{tmp_path}/in/")
     assert caught.value.code == "score_output_is_input"
+
+
+def test_files_in_an_archive_are_answered_each_for_itself(
+    champion: Champion, store: Store, make_rows: Any, tmp_path: Path
+) -> None:
+    spec = champion()
+    for number in range(2):
+        pq.write_table(make_rows(20, seed=number, first=100 * number), tmp_path / f"{number}.parquet")
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        for name, number in [("a", 0), ("b", 1), ("b again", 1)]:
+            archive.write(tmp_path / f"{number}.parquet", f"{name}.parquet")
+    done = score(spec, store, path=str(tmp_path / "in.zip"), output=str(tmp_path / "zip.csv"))
+    assert (done.rows, done.files) == (40, 2)
+    score(spec, store, path=str(tmp_path / "*.parquet"), output=str(tmp_path / "plain.csv"))
+    (tmp_path / "in.csv.xz").write_bytes(lzma.compress(ODD.encode()))
+    assert score(spec, store, path=str(tmp_path / "in.csv.xz"), output=str(tmp_path / "xz.csv")).files == 1
+    archived, plain = (
+        [(row["id"], row["prediction"]) for row in csv.DictReader((tmp_path / name).read_text().splitlines())]
+        for name in ("zip.csv", "plain.csv")
+    )
+    assert archived == plain
 
 
 def test_errors_say_what_to_do(

@@ -11,6 +11,7 @@ from typing import Any
 from slipstream.commands.init.look import Look, look, look_at
 from slipstream.commands.init.write import plain_yaml
 from slipstream.errors import SpecError
+from slipstream.sources.packed import PACKED
 from slipstream.sources.sql.address import address_of
 from slipstream.sources.sql.snapshot import table_names
 from slipstream.sources.sql.source import SqlSource
@@ -46,7 +47,7 @@ def of_file(file: Path) -> Origin:
     """A file of rows; a small one is copied beside the model file. Errors as for :func:`look`."""
     looked = look(file)
     small = file.stat().st_size <= _COPIED
-    suffix = "".join(file.suffixes[-2:]) if file.suffix in {".gz", ".zst"} else file.suffix
+    suffix = "".join(file.suffixes[-2:]) if file.suffix in PACKED else file.suffix
     path = f"*{suffix}" if small else str(file.resolve())
     return Origin(looked, f"{{type: files, path: {plain_yaml(path)}}}", file if small else None)
 
