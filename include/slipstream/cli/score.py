@@ -19,7 +19,7 @@ def score(
         str,
         typer.Option(
             "--input",
-            help="CSV or Parquet: a file, a folder or a glob, local or s3://; default: the model's newest data.",
+            help="CSV, Parquet or Excel: a file, a folder or a glob, local or s3://; default: the model's newest data.",
         ),
     ] = "",
     output: Annotated[

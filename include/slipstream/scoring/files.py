@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from slipstream.errors import SourceError
+from slipstream.sources import workbook
 from slipstream.sources.files import FilesSource
 from slipstream.sources.zipped import unpack_members
 from slipstream.spec.model import ModelSpec
@@ -65,10 +66,10 @@ class ScoreInput:
 
 
 def files_at(spec: ModelSpec, path: str, folder: Path) -> ScoreInput:
-    """The CSV or Parquet files that *path* names: a file, a folder or a glob, local or ``s3://``.
+    """The CSV, Parquet or Excel files that *path* names, perhaps packed: a file, a folder or a glob, local or ``s3://``.
 
     Args:
-        spec: The model; a relative path starts at its folder, and CSV is written as its files source says.
+        spec: The model; a relative path starts at its folder, and its files source says how they are written.
         path: The path.
         folder: Takes copies of what lies in S3.
 
@@ -76,19 +77,29 @@ def files_at(spec: ModelSpec, path: str, folder: Path) -> ScoreInput:
         SourceError: no such file, or files of which nobody can say what they are.
     """
     source = spec.data.source if spec.data.source["type"] == "files" else {}
-    how = {name: source[name] for name in ("delimiter", "encoding") if name in source}
+    how = {name: source[name] for name in ("delimiter", "encoding", "sheet") if name in source}
     pattern = f"{path.rstrip('/')}/*" if path.endswith("/") or (spec.folder / path).is_dir() else path
     delivery = FilesSource(pattern, max_bytes=_UNPACKED, **how).deliver(spec, "", folder)
-    if delivery.form["type"] not in {"csv", "parquet"}:
-        message = f"{path}: {delivery.form['type']} files are not scored; give CSV or Parquet."
+    if delivery.form["type"] == "jsonl":
+        message = f"{path}: JSON lines are not scored; give CSV, Parquet or Excel."
         raise SourceError(message, code="source_format_unknown")
     files = tuple(
-        ScoreFile(file, name, digest, digest, delivery.form)
+        _in_a_table(spec, ScoreFile(file, name, digest, digest, delivery.form), folder)
         for file, name in unpack_members(delivery.files, _UNPACKED, folder).items()
         if (digest := str(delivery.digests.get(file) or sha256_file(file)))
     )
     place = pattern if pattern.startswith("s3://") else str(spec.folder / pattern)
     return ScoreInput(path, files, pattern=place, still=delivery.still)
+
+
+def _in_a_table(spec: ModelSpec, file: ScoreFile, folder: Path) -> ScoreFile:
+    """The file itself or, of a workbook, what is on its sheet; its content is still that of the workbook."""
+    if file.form["type"] != "xlsx":
+        return file
+    own = folder / f"sheet-{file.sha256}"
+    own.mkdir(exist_ok=True)
+    rows = workbook.as_parquet(spec, {file.path: file.name}, file.form.get("sheet", ""), file.max_bytes, own)
+    return replace(file, path=rows, form={**file.form, "type": "parquet"})
 
 
 def files_of_dataset(spec: ModelSpec, store: Store, dataset: str) -> ScoreInput:

@@ -27,9 +27,10 @@ class FilesSource:
 
     Attributes:
         path: A file or a glob: relative to the model's folder, absolute, or ``s3://bucket/prefix/*.csv``.
-        format: ``csv``, ``jsonl``, ``parquet``, or ``auto``: by the ending of the name.
+        format: ``csv``, ``jsonl``, ``parquet``, ``xlsx``, or ``auto``: by the ending of the name.
         delimiter: CSV: the character between fields; without it the one that the header line suggests.
         encoding: CSV: how its characters are written; plain CSV of Excel in Western Europe is ``cp1252``.
+        sheet: Excel: the sheet that is read; without it the only one that there is.
         max_bytes: The largest number of bytes read into one batch; of packed files, that they unpack to.
     """
 
@@ -37,6 +38,7 @@ class FilesSource:
     format: Format = "auto"
     delimiter: str = ""
     encoding: Encoding = "utf-8"
+    sheet: str = ""
     max_bytes: Annotated[int, Field(ge=1)] = 2 << 30
 
     def fingerprint(self, spec: ModelSpec, watermark: str) -> str | None:
@@ -61,7 +63,7 @@ class FilesSource:
             )
         refuse_packings(file.name for file in new)
         copies = {local_copy(file, into): file.name for file in new}
-        form = FileForm(self.format, self.delimiter, self.encoding).of(copies, self.path)
+        form = FileForm(self.format, self.delimiter, self.encoding, self.sheet).of(copies, self.path)
         digests = {Path(file.name): file.stamp for file in new if file.changed}
         stamps = sorted({*json.loads(watermark or "[]"), *(file.stamp for file in new)})
         watermark = json.dumps(stamps, separators=(",", ":"))

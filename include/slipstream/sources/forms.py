@@ -15,10 +15,12 @@ FORMATS = {
     **dict.fromkeys((".csv", ".tsv", ".txt"), "csv"),
     **dict.fromkeys((".jsonl", ".ndjson"), "jsonl"),
     **dict.fromkeys((".parquet", ".pq"), "parquet"),
+    **dict.fromkeys((".xlsx", ".xlsm"), "xlsx"),
 }
 """The ending of a file's name -> its format."""
 _OTHER_PACKINGS = {".7z", ".rar", ".tar", ".tgz", ".lz4"}
-Format = Literal["auto", "csv", "jsonl", "parquet"]
+_OTHER_SHEETS = {".xls", ".xlsb", ".ods"}
+Format = Literal["auto", "csv", "jsonl", "parquet", "xlsx"]
 Encoding = Literal[
     "utf-8", "utf-16", "cp1252", "latin-1", "iso8859-15", "cp1250", "cp1251", "cp1253", "cp1254", "mac-roman",
     "shift-jis", "euc-kr", "gb18030", "big5",
@@ -30,14 +32,16 @@ class FileForm:
     """How the files of a source are written.
 
     Attributes:
-        format: ``csv``, ``jsonl``, ``parquet``, or ``auto``: by the ending of the name.
+        format: ``csv``, ``jsonl``, ``parquet``, ``xlsx``, or ``auto``: by the ending of the name.
         delimiter: CSV: the character between fields; "" for the one that the header line suggests.
         encoding: CSV: how its characters are written.
+        sheet: Excel: the name of the sheet; "" where there is only one.
     """
 
     format: Format = "auto"
     delimiter: str = ""
     encoding: Encoding = "utf-8"
+    sheet: str = ""
 
     def of(self, files: Mapping[Path, str], source: str) -> dict[str, str]:
         """What *files* (path -> the name that errors use) are, as a delivery says it; errors name the *source*.
@@ -51,6 +55,8 @@ class FileForm:
             form["delimiter"] = self.delimiter
             if self.encoding != "utf-8":
                 form["encoding"] = self.encoding
+        if form["type"] == "xlsx" and self.sheet:
+            form["sheet"] = self.sheet
         return form
 
 
@@ -82,7 +88,11 @@ def _format_of_names(files: Mapping[Path, str], source: str) -> str:
     if len(formats) == 1 and "" not in formats:
         return next(iter(formats))
     odd = f" ({formats['']})" if "" in formats else f" ({' and '.join(sorted(formats.values())[:2])})"
+    if any(unpacked(one).suffix.lower() in _OTHER_SHEETS for one in formats.values()):
+        message = f"source {source}: of spreadsheets only .xlsx is read{odd}; save it as .xlsx, or as CSV."
+        raise SourceError(message, code="source_format_unknown")
     message = (
-        f"source {source}: the endings of the files do not tell one format{odd}; add format: csv, jsonl or parquet."
+        f"source {source}: the endings of the files do not tell one format{odd}; add format: csv, jsonl, parquet or "
+        "xlsx."
     )
     raise SourceError(message, code="source_format_unknown")

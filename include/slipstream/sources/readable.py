@@ -1,4 +1,4 @@
-"""Files as they were delivered, made into what is read: archives unpacked, other encodings and JSON lines turned."""
+"""Files as they were delivered, made into CSV in UTF-8 or Parquet, which are what is read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from slipstream.slots import Delivery
-from slipstream.sources import csv_reader, json_lines
+from slipstream.sources import csv_reader, json_lines, workbook
 from slipstream.sources.zipped import unpack_members
 from slipstream.spec.model import ModelSpec
 
@@ -28,10 +28,12 @@ def readable(spec: ModelSpec, delivery: Delivery, folder: Path) -> Delivery:
     if form["type"] == "csv":
         files = csv_read_at_once(files, form, delivery.max_bytes, folder)
     if form["type"] == "jsonl":
-        return replace(
-            delivery, files={json_lines.as_parquet(spec, files, delivery.max_bytes, folder): name}, form=_PARQUET
-        )
-    return replace(delivery, files=files)
+        files = {json_lines.as_parquet(spec, files, delivery.max_bytes, folder): name}
+        form = _PARQUET
+    if form["type"] == "xlsx":
+        files = {workbook.as_parquet(spec, files, form.get("sheet", ""), delivery.max_bytes, folder): name}
+        form = _PARQUET
+    return replace(delivery, files=files, form=form)
 
 
 def csv_read_at_once(

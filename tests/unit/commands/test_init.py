@@ -194,7 +194,7 @@ def test_a_packed_file_becomes_a_model_that_reads_it(slipstream: Command, tmp_pa
         archive.writestr("churn.csv", churn().to_csv(index=False))
     done = slipstream("init", "churn", "--from", str(tmp_path / "churn.zip"), "--target", "Churn")
     assert done.exit_code == 0, done.output
-    assert "path: '*.zip'" in (tmp_path / "models/churn/model.yaml").read_text()
+    assert 'path: "*.zip"' in (tmp_path / "models/churn/model.yaml").read_text()
     assert re.search(rf"rows\s+{ROWS}", slipstream("ingest", "churn").output)
 
 

@@ -161,6 +161,31 @@ def test_files_in_an_archive_are_answered_each_for_itself(
     assert archived == plain
 
 
+def test_a_workbook_is_answered_as_the_same_rows_in_csv(champion: Champion, store: Store, tmp_path: Path) -> None:
+    import xlsxwriter
+
+    spec = champion()
+    rows: list[list[Any]] = [
+        ["id", "hour", "carrier", "distance"],
+        [1, 3, "A", 0.5],
+        [2, 14, "B", 2],
+        [3, 7, "C", None],
+    ]
+    with xlsxwriter.Workbook(str(tmp_path / "in.xlsx")) as book:
+        sheet = book.add_worksheet()
+        for number, row in enumerate(rows):
+            sheet.write_row(number, 0, row)
+    with (tmp_path / "in.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    answers = []
+    for name in ("in.xlsx", "in.csv"):
+        done = score(spec, store, path=str(tmp_path / name), output=str(tmp_path / f"{name}.out.csv"))
+        assert (done.rows, done.errors) == (3, 0)
+        written = csv.DictReader((tmp_path / f"{name}.out.csv").read_text().splitlines())
+        answers.append([(row["id"], row["prediction"], row["probability"], row["warnings"]) for row in written])
+    assert answers[0] == answers[1]
+
+
 def test_errors_say_what_to_do(
     champion: Champion, store: Store, make_spec: Any, make_rows: Any, tmp_path: Path
 ) -> None:

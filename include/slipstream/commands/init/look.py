@@ -75,16 +75,16 @@ class Look:
     sample: Any
 
 
-def look(file: Path) -> Look:
-    """Look at all of *file*, CSV, JSON lines or Parquet, packed or not.
+def look(file: Path, sheet: str = "") -> Look:
+    """Look at all of *file*, CSV, JSON lines, Parquet or the *sheet* of a workbook, packed or not.
 
     Raises:
-        SourceError: ``source_no_files``, ``source_format_unknown``, ``source_packed``.
+        SourceError: ``source_no_files``, ``source_format_unknown``, ``source_packed``, ``source_sheet_unknown``.
         DataError: what ingest would say of it.
     """
     if not file.is_file():
         raise SourceError(f"{file}: there is no such file.", code="source_no_files")
-    form = FileForm().of({file: file.name}, str(file))
+    form = FileForm(sheet=sheet).of({file: file.name}, str(file))
     return _looked(Delivery({file: file.name}, "", form, 1 << 40), str(file))
 
 

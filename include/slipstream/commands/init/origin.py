@@ -43,13 +43,14 @@ def is_database(given: str) -> bool:
     return "://" in given or given.startswith((_CONNECTION, _VARIABLE))
 
 
-def of_file(file: Path) -> Origin:
-    """A file of rows; a small one is copied beside the model file. Errors as for :func:`look`."""
-    looked = look(file)
+def of_file(file: Path, sheet: str = "") -> Origin:
+    """A file of rows, of a workbook the *sheet*; a small one is copied beside the model file. Errors as of look()."""
+    looked = look(file, sheet)
     small = file.stat().st_size <= _COPIED
     suffix = "".join(file.suffixes[-2:]) if file.suffix in PACKED else file.suffix
     path = f"*{suffix}" if small else str(file.resolve())
-    return Origin(looked, f"{{type: files, path: {plain_yaml(path)}}}", file if small else None)
+    named = f", sheet: {plain_yaml(sheet)}" if sheet else ""
+    return Origin(looked, f"{{type: files, path: {plain_yaml(path)}{named}}}", file if small else None)
 
 
 def of_database(given: str, table: str, watermark: str, model: str) -> Origin:
