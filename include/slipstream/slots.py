@@ -186,6 +186,7 @@ SOURCE: Slot[Source] = Slot(
     {
         "files": "slipstream.sources.files:FilesSource",
         "sql": "slipstream.sources.sql.source:SqlSource",
+        "delta": "slipstream.sources.delta:DeltaSource",
         "python": "slipstream.sources.python:PythonSource",
     },
 )
