@@ -187,6 +187,7 @@ SOURCE: Slot[Source] = Slot(
         "files": "slipstream.sources.files:FilesSource",
         "sql": "slipstream.sources.sql.source:SqlSource",
         "delta": "slipstream.sources.delta:DeltaSource",
+        "http": "slipstream.sources.http.source:HttpSource",
         "python": "slipstream.sources.python:PythonSource",
     },
 )

@@ -19,7 +19,8 @@ def score(
         str,
         typer.Option(
             "--input",
-            help="CSV, Parquet or Excel: a file, a folder or a glob, local or s3://; default: the model's newest data.",
+            help="CSV, Parquet or Excel: a file, a folder or a glob, local or s3://, or a URL; default: the model's "
+            "newest data.",
         ),
     ] = "",
     output: Annotated[

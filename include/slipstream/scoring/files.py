@@ -10,7 +10,9 @@ from pathlib import Path
 from slipstream.errors import SourceError
 from slipstream.sources import workbook
 from slipstream.sources.files import FilesSource
+from slipstream.sources.http.source import HttpSource
 from slipstream.sources.zipped import unpack_members
+from slipstream.spec.http_source import holds_secret
 from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 from slipstream.store.datasets import DATA, load_dataset
@@ -76,10 +78,19 @@ def files_at(spec: ModelSpec, path: str, folder: Path) -> ScoreInput:
     Raises:
         SourceError: no such file, or files of which nobody can say what they are.
     """
-    source = spec.data.source if spec.data.source["type"] == "files" else {}
+    source = spec.data.source if spec.data.source["type"] in {"files", "http"} else {}
     how = {name: source[name] for name in ("delimiter", "encoding", "sheet") if name in source}
-    pattern = f"{path.rstrip('/')}/*" if path.endswith("/") or (spec.folder / path).is_dir() else path
-    delivery = FilesSource(pattern, max_bytes=_UNPACKED, **how).deliver(spec, "", folder)
+    if path.startswith(("http://", "https://")):
+        if holds_secret(path):
+            message = (
+                "the URL holds a password or a key, which the record of a scoring would keep; fetch the file first."
+            )
+            raise SourceError(message, code="source_url_secret")
+        pattern = path
+        delivery = HttpSource(path, max_bytes=_UNPACKED, **how).deliver(spec, "", folder)
+    else:
+        pattern = f"{path.rstrip('/')}/*" if path.endswith("/") or (spec.folder / path).is_dir() else path
+        delivery = FilesSource(pattern, max_bytes=_UNPACKED, **how).deliver(spec, "", folder)
     if delivery.form["type"] == "jsonl":
         message = f"{path}: JSON lines are not scored; give CSV, Parquet or Excel."
         raise SourceError(message, code="source_format_unknown")
@@ -88,7 +99,7 @@ def files_at(spec: ModelSpec, path: str, folder: Path) -> ScoreInput:
         for file, name in unpack_members(delivery.files, _UNPACKED, folder).items()
         if (digest := str(delivery.digests.get(file) or sha256_file(file)))
     )
-    place = pattern if pattern.startswith("s3://") else str(spec.folder / pattern)
+    place = pattern if "://" in pattern else str(spec.folder / pattern)
     return ScoreInput(path, files, pattern=place, still=delivery.still)
 
 

@@ -44,7 +44,8 @@ def matching(path: str, folder: Path) -> list[ListedFile]:
     """
     scheme = scheme_of(path)
     if scheme not in {"", "s3"}:
-        message = f"source {shown(path)}: scheme {scheme!r} is not allowed (a local path or s3)."
+        hint = "; write {type: http, url: ...}" if scheme in {"http", "https"} else ""
+        message = f"source {shown(path)}: scheme {scheme!r} is not allowed (a local path or s3){hint}."
         raise SourceError(message, code="source_scheme_forbidden")
     files: list[ListedFile] = []
     for file in _in_s3(path) if scheme else _local(folder, path):

@@ -27,6 +27,7 @@ from slipstream.errors import SlipstreamError, SpecError
 from slipstream.spec.loader import load_spec, parse_spec
 from slipstream.spec.model import ModelSpec
 from tests.sweeps import one_of
+from tests.web_server import serving
 
 Command = Callable[..., Any]
 ROWS = 600
@@ -196,6 +197,24 @@ def test_a_packed_file_becomes_a_model_that_reads_it(slipstream: Command, tmp_pa
     assert done.exit_code == 0, done.output
     assert 'path: "*.zip"' in (tmp_path / "models/churn/model.yaml").read_text()
     assert re.search(rf"rows\s+{ROWS}", slipstream("ingest", "churn").output)
+
+
+def test_a_url_becomes_a_model_that_reads_it(
+    slipstream: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLIPSTREAM_SOURCE_HOSTS", "127.0.0.1")
+    with serving() as site:
+        site.pages["/churn.csv"] = churn().to_csv(index=False).encode()
+        for name, query in (("open", ""), ("signed", "?sig=s3cret")):
+            done = slipstream("init", name, "--from", f"{site.url}/churn.csv{query}", "--target", "Churn")
+            assert done.exit_code == 0, done.output
+            text = (tmp_path / f"models/{name}/model.yaml").read_text()
+            source = "{env: SIGNED_URL}" if query else f'"{site.url}/churn.csv"'
+            assert f"source: {{type: http, url: {source}}}" in text
+            assert "s3cret" not in text
+            assert ("set SIGNED_URL to it" in done.output) is bool(query)
+            assert re.search(rf"rows\s+{ROWS}", slipstream("ingest", name).output)
+            monkeypatch.delenv("SIGNED_URL", raising=False)
 
 
 def test_what_init_says_no_to(slipstream: Command, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from slipstream.spec.model import ModelSpec
 from slipstream.stages import score as score_stage
 from slipstream.stages.score import BatchScored, score
 from slipstream.store import Store
+from tests.web_server import serving
 
 FOREST = {"type": "sklearn", "estimator": "sklearn.ensemble.HistGradientBoostingClassifier"}
 REGRESSION = {
@@ -161,7 +162,9 @@ def test_files_in_an_archive_are_answered_each_for_itself(
     assert archived == plain
 
 
-def test_a_workbook_is_answered_as_the_same_rows_in_csv(champion: Champion, store: Store, tmp_path: Path) -> None:
+def test_a_workbook_and_a_url_are_answered_as_the_same_rows_in_csv(
+    champion: Champion, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import xlsxwriter
 
     spec = champion()
@@ -177,13 +180,19 @@ def test_a_workbook_is_answered_as_the_same_rows_in_csv(champion: Champion, stor
             sheet.write_row(number, 0, row)
     with (tmp_path / "in.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
+    monkeypatch.setenv("SLIPSTREAM_SOURCE_HOSTS", "127.0.0.1")
     answers = []
-    for name in ("in.xlsx", "in.csv"):
-        done = score(spec, store, path=str(tmp_path / name), output=str(tmp_path / f"{name}.out.csv"))
-        assert (done.rows, done.errors) == (3, 0)
-        written = csv.DictReader((tmp_path / f"{name}.out.csv").read_text().splitlines())
-        answers.append([(row["id"], row["prediction"], row["probability"], row["warnings"]) for row in written])
-    assert answers[0] == answers[1]
+    with serving() as site:
+        site.pages["/web.csv"] = (tmp_path / "in.csv").read_bytes()
+        for number, path in enumerate([f"{tmp_path}/in.xlsx", f"{tmp_path}/in.csv", f"{site.url}/web.csv"]):
+            target = tmp_path / f"out{number}.csv"
+            done = score(spec, store, path=path, output=str(target))
+            assert (done.rows, done.errors) == (3, 0)
+            written = csv.DictReader(target.read_text().splitlines())
+            answers.append([(row["id"], row["prediction"], row["probability"], row["warnings"]) for row in written])
+        with pytest.raises(SourceError, match="fetch the file first"):
+            score(spec, store, path=f"{site.url}/web.csv?token=abc")
+    assert answers[0] == answers[1] == answers[2]
 
 
 def test_errors_say_what_to_do(
@@ -230,7 +239,7 @@ def test_a_nul_byte_is_an_error_of_its_row(champion: Champion, store: Store, tmp
 
 def test_json_lines_are_refused(champion: Champion, store: Store, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('{"id": 1, "distance": 1.0, "hour": 3, "carrier": "A"}\n')
-    with pytest.raises(SourceError, match="give CSV or Parquet"):
+    with pytest.raises(SourceError, match="give CSV, Parquet or Excel"):
         score(champion(), store, path=str(tmp_path / "in.jsonl"))
 
 
