@@ -16,6 +16,7 @@ from pydantic import Field
 
 from slipstream.errors import SourceError, shown
 from slipstream.slots import Delivery
+from slipstream.sources.contents import contents_read
 from slipstream.sources.forms import Encoding, FileForm, Format, refuse_packings
 from slipstream.sources.listing import ListedFile, local_copy, matching, refuse_changed
 from slipstream.spec.model import ModelSpec
@@ -50,7 +51,8 @@ class FilesSource:
         """The new files, in the order of their names; those in S3 copied to folder *into*.
 
         Raises:
-            SourceError: no such file, a scheme that is not allowed, too large, changed while it was read.
+            SourceError: no such file, a scheme that is not allowed, too large, changed while it was read, or
+                ``source_rows_again`` after another source.
         """
         new = self._new(spec, watermark)
         if not new:
@@ -65,13 +67,20 @@ class FilesSource:
         copies = {local_copy(file, into): file.name for file in new}
         form = FileForm(self.format, self.delimiter, self.encoding, self.sheet).of(copies, self.path)
         digests = {Path(file.name): file.stamp for file in new if file.changed}
-        stamps = sorted({*json.loads(watermark or "[]"), *(file.stamp for file in new)})
+        stamps = sorted({*(contents_read(watermark) or ()), *(file.stamp for file in new)})
         watermark = json.dumps(stamps, separators=(",", ":"))
         return Delivery(copies, watermark, form, self.max_bytes, lambda: refuse_changed(new), digests)
 
     def _new(self, spec: ModelSpec, watermark: str) -> list[ListedFile]:
         """The files that were not read yet, each content once."""
-        read = set(json.loads(watermark or "[]"))
+        read = contents_read(watermark)
+        if read is None and not spec.data.key:
+            message = (
+                f"source {self.path}: the batches so far were read from another source; nothing tells which rows are "
+                "there already: name data.key."
+            )
+            raise SourceError(message, code="source_rows_again")
+        read = read or frozenset()
         files = matching(self.path, spec.folder)
         if not files and not read:
             message = f"source: no file matches {shown(self.path)} (looked from {spec.folder}); mend the path."

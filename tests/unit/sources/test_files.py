@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,19 @@ def read(store: Store, make_spec: Callable[..., ModelSpec], tmp_path: Path) -> R
 
 def types_of(relation: duckdb.DuckDBPyRelation) -> list[str]:
     return [str(kind) for kind in relation.types]
+
+
+def test_after_another_source_a_key_tells_what_is_there(make_spec: Callable[..., ModelSpec], tmp_path: Path) -> None:
+    keyless = make_spec(data={"source": {"type": "files", "path": "*.csv"}})
+    (keyless.folder / "a.csv").write_bytes(b"id\n1\n")
+    source, digest = FilesSource("*.csv"), hashlib.sha256(b"id\n1\n").hexdigest()
+    on_the_web = json.dumps({"url": "", "etag": "", "modified": "", "read": [digest]})
+    assert source.fingerprint(keyless, on_the_web) is None
+    for watermark in ("2013-04", "5", '{"column":"id"}'):
+        with pytest.raises(SlipstreamError, match="were read from another source") as refused:
+            source.fingerprint(keyless, watermark)
+        assert refused.value.code == "source_rows_again"
+        assert source.deliver(make_spec(), watermark, tmp_path).watermark == json.dumps([digest])
 
 
 MALFORMED = {

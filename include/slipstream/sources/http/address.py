@@ -70,6 +70,8 @@ def web_address(url: str | Mapping[str, Any], token: Mapping[str, Any], connecti
         raise SourceError("the token holds characters that no header takes; mend it.", code="source_url_malformed")
     address = WebAddress(plain, str(plain.copy_with(query=None)), authorization)
     # The path of a URL that a variable holds may be secret too; and names of files have an end.
+    if not variable and address.name.endswith("/"):
+        return address
     place = f"${variable}" if variable else address.name.rpartition("/")[0]
     return replace(address, name=f"{place}/{address.leaf}")
 

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from slipstream.errors import SourceError
 from slipstream.slots import Delivery
+from slipstream.sources.contents import contents_read
 from slipstream.sources.forms import Encoding, FileForm, Format
 from slipstream.spec.model import ModelSpec
 
@@ -41,15 +42,12 @@ class WebMark:
     @classmethod
     def parse(cls, watermark: str) -> WebMark:
         """The mark that a watermark holds; of a files source, the contents that it read."""
-        try:
-            fields: Any = json.loads(watermark or "[]")
-        except ValueError:
-            fields = None
-        if isinstance(fields, list):
-            return cls(read=tuple(map(str, fields)))
-        if isinstance(fields, dict) and fields.keys() == {"url", "etag", "modified", "read"}:
-            return cls(**{**fields, "read": tuple(fields["read"])})
-        return cls(foreign=True)
+        read = contents_read(watermark)
+        if read is None:
+            return cls(foreign=True)
+        fields: Any = json.loads(watermark or "[]")
+        others = fields if isinstance(fields, dict) else {}
+        return cls(**{**others, "read": tuple(sorted(read))})
 
     def __str__(self) -> str:
         return json.dumps(
