@@ -35,8 +35,9 @@ class Delivery:
     Attributes:
         files: Path -> the name that errors and records use; empty when there is nothing new.
         watermark: Where the next delivery starts; handed back to the source as it is.
-        form: What the files are: ``{"type": "parquet"}``, ``{"type": "jsonl"}``, or ``{"type": "csv", "delimiter":
-            ";"}`` (``""`` or none: what the header suggests), and perhaps ``"encoding": "cp1252"`` (UTF-8 without).
+        form: What the files are: ``{"type": "parquet"}``, ``{"type": "jsonl"}``, ``{"type": "xlsx", "sheet": "May"}``
+            (none: the only one), or ``{"type": "csv", "delimiter": ";"}`` (``""`` or none: what the header suggests),
+            and perhaps ``"encoding": "cp1252"`` (UTF-8 without).
         max_bytes: How many bytes a packed file may unpack to.
         still: To be called when the files have been read; raises SourceError if they changed meanwhile.
         digests: Path -> the sha256 of the file, of those whose is known.
@@ -185,6 +186,8 @@ SOURCE: Slot[Source] = Slot(
     {
         "files": "slipstream.sources.files:FilesSource",
         "sql": "slipstream.sources.sql.source:SqlSource",
+        "delta": "slipstream.sources.delta:DeltaSource",
+        "http": "slipstream.sources.http.source:HttpSource",
         "python": "slipstream.sources.python:PythonSource",
     },
 )

@@ -1,4 +1,4 @@
-"""The files source over S3 (a real moto server): what is listed, what is new, what is refused."""
+"""Files and Delta tables in S3 (a real moto server): what is listed, what is new, what is refused."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from deltalake import write_deltalake
 
 from slipstream.errors import SlipstreamError
+from slipstream.sources.delta import DeltaSource
 from slipstream.sources.files import FilesSource
 from slipstream.spec.model import ModelSpec
+from slipstream.store.location import Location
 
 pytestmark = pytest.mark.server
 BUCKET = "raw"
@@ -60,3 +65,26 @@ def test_objects_are_files(bucket: Any, make_spec: Callable[..., ModelSpec], tmp
         FilesSource("s3://nowhere/*.csv").fingerprint(spec, "")
     assert refused.value.code == "source_unreadable"
     assert "test" not in str(refused.value).split("NoSuchBucket")[1]
+
+
+def test_a_delta_table_in_s3_brings_what_was_appended(
+    bucket: Any, make_spec: Callable[..., ModelSpec], tmp_path: Path
+) -> None:
+    spec, source = make_spec(), DeltaSource(f"s3://{BUCKET}/shops/one")
+    with pytest.raises(SlipstreamError) as refused:
+        source.fingerprint(spec, "")
+    assert refused.value.code == "source_table_unknown"
+    options = Location.parse(f"s3://{BUCKET}").delta_options()
+    watermark = ""
+    for number in range(3):
+        write_deltalake(f"s3://{BUCKET}/shops/one", pa.table({"a": [number]}), mode="append", storage_options=options)
+        if number:
+            delivery = source.deliver(spec, watermark, tmp_path)
+            (file,) = delivery.files
+            assert pq.read_table(file).column("a").to_pylist() == ([0, 1] if number == 1 else [2])
+            watermark = delivery.watermark
+    assert source.fingerprint(spec, watermark) is None
+    bucket.delete_object(Bucket=BUCKET, Key=f"shops/one/_delta_log/{2:020}.json")
+    with pytest.raises(SlipstreamError) as refused:
+        source.fingerprint(spec, watermark)
+    assert refused.value.code == "source_history_lost"

@@ -53,4 +53,4 @@ def test_every_word_of_every_slot_imports(slot: Slot[object]) -> None:
 
 
 def test_words_are_listed() -> None:
-    assert SOURCE.known() == ["files", "python", "sql"]
+    assert SOURCE.known() == ["delta", "files", "http", "python", "sql"]

@@ -29,7 +29,9 @@ def init(  # noqa: PLR0913 - each is an option of the command line
     given: Annotated[
         str,
         typer.Option(
-            "--from", help="A CSV, TSV, JSON lines or Parquet file, or a database: connection:ID, env:NAME or its URL."
+            "--from",
+            help="A CSV, TSV, JSON lines, Parquet or Excel file, or its URL; or a database: connection:ID, env:NAME or "
+            "its URL.",
         ),
     ],
     target: Annotated[str | None, typer.Option(help="The column to predict; without it, all are listed.")] = None,
@@ -37,7 +39,7 @@ def init(  # noqa: PLR0913 - each is an option of the command line
     positive: Annotated[str, typer.Option(help="Of two labels the one that is meant.")] = "",
     time: Annotated[str, typer.Option(help="The column that says when a row happened.")] = "",
     key: Annotated[list[str] | None, typer.Option(help="A column of the key; may be repeated.")] = None,
-    table: Annotated[str, typer.Option(help="The table of the database.")] = "",
+    table: Annotated[str, typer.Option(help="The table of the database, or the sheet of the Excel file.")] = "",
     watermark: Annotated[str, typer.Option(help="The table's column by which new rows are told.")] = "",
     into: Annotated[Path | None, typer.Option(help="Folder of the model projects.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a model file that is there.")] = False,
@@ -47,7 +49,7 @@ def init(  # noqa: PLR0913 - each is an option of the command line
     Ends with exit code 2 where the model file cannot run before somebody has decided such a line.
     """
     from slipstream.commands.init.choose import InitOptions, choose, undecided
-    from slipstream.commands.init.origin import is_database, of_database, of_file
+    from slipstream.commands.init.origin import is_database, is_on_the_web, of_database, of_file, of_url
     from slipstream.commands.init.write import model_file
     from slipstream.spec.loader import FILE, parse_spec
     from slipstream.store.files import atomic_write
@@ -55,7 +57,10 @@ def init(  # noqa: PLR0913 - each is an option of the command line
     folder = (into or settings_now().models) / model
     if (folder / FILE).exists() and not force:
         raise SpecError(f"{folder / FILE}: is there already; write over it with --force.", code="init_exists")
-    origin = of_database(given, table, watermark, model) if is_database(given) else of_file(Path(given))
+    if is_on_the_web(given):
+        origin = of_url(given, table, model)
+    else:
+        origin = of_database(given, table, watermark, model) if is_database(given) else of_file(Path(given), table)
     looked = origin.look
     if target is None:
         _list(looked)

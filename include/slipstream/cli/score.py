@@ -21,8 +21,8 @@ def score(  # noqa: PLR0913 - a command's options are its arguments
         str,
         typer.Option(
             "--input",
-            help="CSV or Parquet: a file, a folder or a glob, local or s3://; default: score.source of the model file "
-            "or, without it, the model's newest data.",
+            help="CSV, Parquet or Excel: a file, a folder or a glob, local or s3://, or a URL; default: score.source "
+            "of the model file or, without it, the model's newest data.",
         ),
     ] = "",
     output: Annotated[

@@ -25,14 +25,13 @@ from slipstream.data.table_types import Base, settle
 from slipstream.duck import MEMORY, columns_of, duck, first_row, quoted, refuse_bulk, write_parquet
 from slipstream.errors import DataError
 from slipstream.slots import Delivery
-from slipstream.sources import csv_reader, json_lines, parquet_reader
+from slipstream.sources import csv_reader, parquet_reader
+from slipstream.sources.readable import readable
 from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 
 if TYPE_CHECKING:
     import duckdb
-
-_PARQUET = {"type": "parquet"}
 
 
 @dataclass(frozen=True)
@@ -156,12 +155,7 @@ def _typed(
 ) -> tuple[Path, BatchRead]:
     """The delivered rows in types, as a file."""
     file = aside.folder / "typed.parquet"
-    if encoding := delivery.form.get("encoding"):
-        copies = csv_reader.in_utf8(delivery.files, encoding, delivery.max_bytes, aside.folder)
-        delivery = dataclasses.replace(delivery, files=copies)
-    if delivery.form["type"] == "jsonl":
-        rows_file = json_lines.as_parquet(spec, delivery.files, delivery.max_bytes, aside.folder)
-        delivery = dataclasses.replace(delivery, files={rows_file: next(iter(delivery.files.values()))}, form=_PARQUET)
+    delivery = readable(spec, delivery, aside.folder)
     with _errors_of(delivery):
         read = read_rows(spec, connection, delivery, base, file)
         if not read.written:

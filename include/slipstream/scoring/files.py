@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from slipstream.errors import SourceError
 from slipstream.slots import SOURCE, Delivery
+from slipstream.sources import workbook
 from slipstream.sources.files import FilesSource
+from slipstream.sources.http.source import HttpSource
+from slipstream.sources.zipped import unpack_members
+from slipstream.spec.http_source import holds_secret
 from slipstream.spec.model import ModelSpec
 from slipstream.store import Store
 from slipstream.store.datasets import DATA, load_dataset
@@ -70,22 +74,31 @@ class ScoreInput:
 
 
 def files_at(spec: ModelSpec, path: str, folder: Path) -> ScoreInput:
-    """The CSV or Parquet files that *path* names: a file, a folder or a glob, local or ``s3://``.
+    """The CSV, Parquet or Excel files that *path* names, perhaps packed: a file, a folder or a glob, local or ``s3://``.
 
     Args:
-        spec: The model; a relative path starts at its folder, and CSV is written as its files source says.
+        spec: The model; a relative path starts at its folder, and its files source says how they are written.
         path: The path.
         folder: Takes copies of what lies in S3.
 
     Raises:
         SourceError: no such file, or files of which nobody can say what they are.
     """
-    source = spec.data.source if spec.data.source["type"] == "files" else {}
-    how = {name: source[name] for name in ("delimiter", "encoding") if name in source}
-    pattern = f"{path.rstrip('/')}/*" if path.endswith("/") or (spec.folder / path).is_dir() else path
-    delivery = FilesSource(pattern, max_bytes=_UNPACKED, **how).deliver(spec, "", folder)
-    place = pattern if pattern.startswith("s3://") else str(spec.folder / pattern)
-    return ScoreInput(path, _delivered(delivery, path), pattern=place, still=delivery.still)
+    source = spec.data.source if spec.data.source["type"] in {"files", "http"} else {}
+    how = {name: source[name] for name in ("delimiter", "encoding", "sheet") if name in source}
+    if path.startswith(("http://", "https://")):
+        if holds_secret(path):
+            message = (
+                "the URL holds a password or a key, which the record of a scoring would keep; fetch the file first."
+            )
+            raise SourceError(message, code="source_url_secret")
+        pattern = path
+        delivery = HttpSource(path, max_bytes=_UNPACKED, **how).deliver(spec, "", folder)
+    else:
+        pattern = f"{path.rstrip('/')}/*" if path.endswith("/") or (spec.folder / path).is_dir() else path
+        delivery = FilesSource(pattern, max_bytes=_UNPACKED, **how).deliver(spec, "", folder)
+    place = pattern if "://" in pattern else str(spec.folder / pattern)
+    return ScoreInput(path, _delivered(spec, delivery, path, folder), pattern=place, still=delivery.still)
 
 
 def files_of_source(spec: ModelSpec, config: Mapping[str, Any], watermark: str, folder: Path) -> ScoreInput:
@@ -100,19 +113,30 @@ def files_of_source(spec: ModelSpec, config: Mapping[str, Any], watermark: str, 
     name = names[0] if len(names) == 1 else f"{len(names)} files of score.source" if names else "score.source"
     pattern = str(config.get("path", "")) if config["type"] == "files" else ""
     place = pattern if not pattern or pattern.startswith("s3://") else str(spec.folder / pattern)
-    files = _delivered(delivery, name)
+    files = _delivered(spec, delivery, name, folder)
     return ScoreInput(name, files, pattern=place, still=delivery.still, watermark=delivery.watermark)
 
 
-def _delivered(delivery: Delivery, name: str) -> tuple[ScoreFile, ...]:
-    if delivery.files and delivery.form["type"] not in {"csv", "parquet"}:
-        message = f"{name}: {delivery.form['type']} files are not scored; give CSV or Parquet."
+def _delivered(spec: ModelSpec, delivery: Delivery, name: str, folder: Path) -> tuple[ScoreFile, ...]:
+    if delivery.files and delivery.form["type"] == "jsonl":
+        message = f"{name}: JSON lines are not scored; give CSV, Parquet or Excel."
         raise SourceError(message, code="source_format_unknown")
+    most = max(delivery.max_bytes, _UNPACKED)
     return tuple(
-        ScoreFile(file, of, digest, digest, delivery.form, max(delivery.max_bytes, _UNPACKED))
-        for file, of in delivery.files.items()
+        _in_a_table(spec, ScoreFile(file, of, digest, digest, delivery.form, most), folder)
+        for file, of in unpack_members(delivery.files, most, folder).items()
         if (digest := str(delivery.digests.get(file) or sha256_file(file)))
     )
+
+
+def _in_a_table(spec: ModelSpec, file: ScoreFile, folder: Path) -> ScoreFile:
+    """The file itself or, of a workbook, what is on its sheet; its content is still that of the workbook."""
+    if file.form["type"] != "xlsx":
+        return file
+    own = folder / f"sheet-{file.sha256}"
+    own.mkdir(exist_ok=True)
+    rows = workbook.as_parquet(spec, {file.path: file.name}, file.form.get("sheet", ""), file.max_bytes, own)
+    return replace(file, path=rows, form={**file.form, "type": "parquet"})
 
 
 def files_of_dataset(spec: ModelSpec, store: Store, dataset: str) -> ScoreInput:

@@ -18,6 +18,7 @@ from slipstream.hints import did_you_mean
 from slipstream.model_schema import Field, Schema
 from slipstream.scoring.files import ScoreFile
 from slipstream.sources import csv_reader, parquet_reader
+from slipstream.sources.readable import csv_read_at_once
 from slipstream.store.predictions import NUMBERS, key_sql
 
 if TYPE_CHECKING:
@@ -97,8 +98,7 @@ def typed(
         files = {file.path: file.name}
         try:
             if file.form["type"] == "csv":
-                if encoding := file.form.get("encoding"):
-                    files = csv_reader.in_utf8(files, encoding, file.max_bytes, folder)
+                files = csv_read_at_once(files, file.form, file.max_bytes, folder)
                 rows = csv_reader.read_csv(connection, files, file.form.get("delimiter", ""), file.max_bytes).rows
             else:
                 rows = in_nanoseconds(

@@ -42,9 +42,10 @@ def matching(path: str, folder: Path) -> list[ListedFile]:
     Raises:
         SourceError: ``source_scheme_forbidden``, ``source_unreadable`` or ``source_too_many_files``.
     """
-    scheme = _SCHEME.match(path)
-    if scheme and scheme[1].lower() != "s3":
-        message = f"source {shown(path)}: scheme {scheme[1]!r} is not allowed (a local path or s3)."
+    scheme = scheme_of(path)
+    if scheme not in {"", "s3"}:
+        hint = "; write {type: http, url: ...}" if scheme in {"http", "https"} else ""
+        message = f"source {shown(path)}: scheme {scheme!r} is not allowed (a local path or s3){hint}."
         raise SourceError(message, code="source_scheme_forbidden")
     files: list[ListedFile] = []
     for file in _in_s3(path) if scheme else _local(folder, path):
@@ -53,6 +54,12 @@ def matching(path: str, folder: Path) -> list[ListedFile]:
             message = f"source {path}: more than {MAX_FILES} files match; name fewer, or join them."
             raise SourceError(message, code="source_too_many_files")
     return sorted(files, key=lambda file: file.name)
+
+
+def scheme_of(path: str) -> str:
+    """``s3`` of ``s3://bucket/key``, in small letters; "" of a local path."""
+    scheme = _SCHEME.match(path)
+    return scheme[1].lower() if scheme else ""
 
 
 def local_copy(file: ListedFile, into: Path) -> Path:

@@ -12,6 +12,7 @@ from slipstream.hints import nearest
 from slipstream.spec.boosters import BOOSTERS, booster_problems
 from slipstream.spec.estimators import CLASSIFIERS, REFUSED, REGRESSORS, SETTLED
 from slipstream.spec.expectations import EXPECTATIONS, REFUSED_EXPECTATIONS
+from slipstream.spec.http_source import http_problems
 from slipstream.spec.joins import joined_tables
 from slipstream.spec.plain import FileValues
 from slipstream.spec.prepare import prepare_problems
@@ -35,7 +36,9 @@ _MEANT = {
         ("database", "postgres", "postgresql", "mysql", "mariadb", "sqlite"),
         "write {type: sql, connection: ..., table: ...}",
     ),
-    **dict.fromkeys(("api", "http"), "a call is a function of features.py: write {type: python, function: ...}"),
+    **dict.fromkeys(("https", "url", "web"), "write {type: http, url: ...}"),
+    **dict.fromkeys(("xlsx", "excel", "zip", "jsonl"), "write {type: files, path: ...}"),
+    "api": "a call is a function of features.py: write {type: python, function: ...}",
 }
 """Words for sources that people look for, and what is written for them."""
 
@@ -49,6 +52,7 @@ def backend_problems(values: FileValues, allow_code: bool) -> Iterator[SpecProbl
         if isinstance(config, Mapping):
             yield from _backend(place, slot, config, allow_code)
     yield from sql_problems(values)
+    yield from http_problems(values)
     word = values.text("train", "trainer", "type")
     if word == "sklearn":
         yield from _estimator(values)

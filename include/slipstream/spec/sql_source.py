@@ -20,13 +20,17 @@ _COMMENT = re.compile(r"\A(?:\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/)+", re.DOTALL)
 _TEXTS = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
+def source_places(values: FileValues) -> list[tuple[Place, bool]]:
+    """Where a model file may name a source, and whether rows that come again are known there."""
+    keyed = bool(values.value("data", "key"))
+    # A row of a joined table that comes again is known by its key, time and values.
+    return [(place, keyed) for place in _SOURCES] + [((*place, "source"), True) for place, _ in joined_tables(values)]
+
+
 def sql_problems(values: FileValues) -> Iterator[SpecProblem]:
     """What is wrong with databases that rows are read from or written to, beyond the kinds of their arguments."""
-    name, keyed = values.text("name"), bool(values.value("data", "key"))
-    places = [(place, keyed) for place in _SOURCES]
-    # A row of a joined table that comes again is known by its key, time and values.
-    places += [((*place, "source"), True) for place, _ in joined_tables(values)]
-    for place, known in places:
+    name = values.text("name")
+    for place, known in source_places(values):
         config = values.value(*place)
         if isinstance(config, Mapping) and config.get("type") == "sql":
             for problem in _source(config, name, known):

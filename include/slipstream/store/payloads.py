@@ -6,23 +6,7 @@ from typing import Any
 
 import msgspec
 
-from slipstream.store.figures import (
-    ColumnDecision,
-    DecideFigures,
-    EvaluateFigures,
-    ExplainFigures,
-    GateFigures,
-    IngestFigures,
-    JoinFigures,
-    LabelsFigures,
-    MonitorFigures,
-    ReplayFigures,
-    ScoreFigures,
-    StageFigures,
-    TrainFigures,
-    ValidateFigures,
-    VersionFigures,
-)
+from slipstream.store import figures
 
 
 class Payload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -44,7 +28,7 @@ class Payload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     version: int | None = None
     reason: str | None = ""
     evidence: dict[str, Any] | None = None
-    result: StageFigures = StageFigures()
+    result: figures.StageFigures = figures.StageFigures()
 
     @property
     def about(self) -> int | None:
@@ -55,61 +39,61 @@ class Payload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class IngestFinished(Payload, frozen=True, kw_only=True):
     """A batch arrived."""
 
-    result: IngestFigures = IngestFigures()
+    result: figures.IngestFigures = figures.IngestFigures()
 
 
 class TrainFinished(Payload, frozen=True, kw_only=True):
     """A candidate was trained."""
 
-    result: TrainFigures = TrainFigures()
+    result: figures.TrainFigures = figures.TrainFigures()
 
 
 class ImportFinished(Payload, frozen=True, kw_only=True):
     """A model that was fitted elsewhere became a candidate; the evidence names its file."""
 
-    result: TrainFigures = TrainFigures()
+    result: figures.TrainFigures = figures.TrainFigures()
 
 
 class EvaluateFinished(Payload, frozen=True, kw_only=True):
     """A candidate was evaluated."""
 
-    result: EvaluateFigures = EvaluateFigures()
+    result: figures.EvaluateFigures = figures.EvaluateFigures()
 
 
 class ExplainFinished(Payload, frozen=True, kw_only=True):
     """A candidate was explained."""
 
-    result: ExplainFigures = ExplainFigures()
+    result: figures.ExplainFigures = figures.ExplainFigures()
 
 
 class GateFinished(Payload, frozen=True, kw_only=True):
     """A version was held against the gates."""
 
-    result: GateFigures
+    result: figures.GateFigures
 
 
 class ReplayFinished(Payload, frozen=True, kw_only=True):
     """Captured requests were answered again by a version."""
 
-    result: ReplayFigures
+    result: figures.ReplayFigures
 
 
 class ScoreFinished(Payload, frozen=True, kw_only=True):
     """Rows of files or of the data table were answered by a version; the evidence names bundle, input and output."""
 
-    result: ScoreFigures = ScoreFigures()
+    result: figures.ScoreFigures = figures.ScoreFigures()
 
 
 class LabelsFinished(Payload, frozen=True, kw_only=True):
     """A delivery of labels was taken."""
 
-    result: LabelsFigures = LabelsFigures()
+    result: figures.LabelsFigures = figures.LabelsFigures()
 
 
 class ValidationFinished(Payload, frozen=True, kw_only=True):
     """A batch was judged by the contract."""
 
-    result: ValidateFigures = ValidateFigures()
+    result: figures.ValidateFigures = figures.ValidateFigures()
 
 
 class DatasetCommitted(Payload, frozen=True, kw_only=True):
@@ -134,7 +118,7 @@ class DatasetCommitted(Payload, frozen=True, kw_only=True):
     derived: dict[str, str] | None = None
     joined: dict[str, str] = {}
     rows: int = 0
-    result: ValidateFigures = ValidateFigures()
+    result: figures.ValidateFigures = figures.ValidateFigures()
 
 
 class SchemaAccepted(Payload, frozen=True, kw_only=True):
@@ -142,7 +126,7 @@ class SchemaAccepted(Payload, frozen=True, kw_only=True):
 
     batch: str
     dataset: str
-    changes: tuple[ColumnDecision, ...]
+    changes: tuple[figures.ColumnDecision, ...]
 
 
 class JoinedCommitted(Payload, frozen=True, kw_only=True):
@@ -159,7 +143,7 @@ class JoinedCommitted(Payload, frozen=True, kw_only=True):
 class VersionRegistered(Payload, frozen=True, kw_only=True):
     """A version was packaged and signed."""
 
-    result: VersionFigures
+    result: figures.VersionFigures
 
 
 class DeploymentShifted(Payload, frozen=True, kw_only=True):
@@ -247,7 +231,7 @@ class RetrainDecided(Payload, frozen=True, kw_only=True):
     situation: str = ""
     trigger: str = ""
     at: str = ""
-    result: DecideFigures = DecideFigures()
+    result: figures.DecideFigures = figures.DecideFigures()
 
     @property
     def measured(self) -> str:
@@ -274,14 +258,14 @@ class DriftMeasured(Payload, frozen=True, kw_only=True):
     """A window was compared with the training reference of a version."""
 
     verdict: str = ""
-    result: MonitorFigures = MonitorFigures()
+    result: figures.MonitorFigures = figures.MonitorFigures()
 
 
 class LabelsJoined(Payload, frozen=True, kw_only=True):
     """Labels were joined to the predictions of a version; None before the first champion."""
 
     sentence: str = ""
-    result: JoinFigures = JoinFigures()
+    result: figures.JoinFigures = figures.JoinFigures()
 
 
 class KeyPublished(Payload, frozen=True, kw_only=True):

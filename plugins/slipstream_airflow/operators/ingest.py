@@ -18,7 +18,7 @@ class IngestOperator(SlipstreamOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """The batch's id, rows and watermark."""
-        from slipstream.sources.sql.address import connections_from
+        from slipstream.sources.connections import connections_from
         from slipstream.stages.ingest import ingest
 
         with self.job(context) as job, connections_from(connection_as_json):

@@ -26,7 +26,7 @@ class LabelsOperator(SlipstreamOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """How many labels are new, and what is wrong with the bad ones."""
-        from slipstream.sources.sql.address import connections_from
+        from slipstream.sources.connections import connections_from
         from slipstream.stages.labels import labels, parsed_by
 
         with self.job(context) as job, connections_from(connection_as_json):

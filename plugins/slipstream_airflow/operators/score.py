@@ -34,7 +34,7 @@ class ScoreOperator(SlipstreamOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """How many rows were answered, how many not, and where the predictions are."""
-        from slipstream.sources.sql.address import connections_from
+        from slipstream.sources.connections import connections_from
         from slipstream.spec.score import score_table
         from slipstream.stages.score import score
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sqlite3
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from slipstream.errors import SlipstreamError, SpecError
 from slipstream.spec.loader import load_spec, parse_spec
 from slipstream.spec.model import ModelSpec
 from tests.sweeps import one_of
+from tests.web_server import serving
 
 Command = Callable[..., Any]
 ROWS = 600
@@ -185,6 +188,33 @@ def test_the_task_follows_from_the_target_and_doubts_are_said(case: str, tmp_pat
     spec = parse_spec(text)
     assert (spec.task, spec.positive) == (task, positive)
     assert ("# ? task" in text or "# ? positive" in text) == doubtful
+
+
+def test_a_packed_file_becomes_a_model_that_reads_it(slipstream: Command, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "churn.zip", "w") as archive:
+        archive.writestr("churn.csv", churn().to_csv(index=False))
+    done = slipstream("init", "churn", "--from", str(tmp_path / "churn.zip"), "--target", "Churn")
+    assert done.exit_code == 0, done.output
+    assert 'path: "*.zip"' in (tmp_path / "models/churn/model.yaml").read_text()
+    assert re.search(rf"rows\s+{ROWS}", slipstream("ingest", "churn").output)
+
+
+def test_a_url_becomes_a_model_that_reads_it(
+    slipstream: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLIPSTREAM_SOURCE_HOSTS", "127.0.0.1")
+    with serving() as site:
+        site.pages["/churn.csv"] = churn().to_csv(index=False).encode()
+        for name, query in (("open", ""), ("signed", "?sig=s3cret")):
+            done = slipstream("init", name, "--from", f"{site.url}/churn.csv{query}", "--target", "Churn")
+            assert done.exit_code == 0, done.output
+            text = (tmp_path / f"models/{name}/model.yaml").read_text()
+            source = "{env: SIGNED_URL}" if query else f'"{site.url}/churn.csv"'
+            assert f"source: {{type: http, url: {source}}}" in text
+            assert "s3cret" not in text
+            assert ("set SIGNED_URL to it" in done.output) is bool(query)
+            assert re.search(rf"rows\s+{ROWS}", slipstream("ingest", name).output)
+            monkeypatch.delenv("SIGNED_URL", raising=False)
 
 
 def test_what_init_says_no_to(slipstream: Command, tmp_path: Path) -> None:

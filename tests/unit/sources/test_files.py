@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,19 @@ def read(store: Store, make_spec: Callable[..., ModelSpec], tmp_path: Path) -> R
 
 def types_of(relation: duckdb.DuckDBPyRelation) -> list[str]:
     return [str(kind) for kind in relation.types]
+
+
+def test_after_another_source_a_key_tells_what_is_there(make_spec: Callable[..., ModelSpec], tmp_path: Path) -> None:
+    keyless = make_spec(data={"source": {"type": "files", "path": "*.csv"}})
+    (keyless.folder / "a.csv").write_bytes(b"id\n1\n")
+    source, digest = FilesSource("*.csv"), hashlib.sha256(b"id\n1\n").hexdigest()
+    on_the_web = json.dumps({"url": "", "etag": "", "modified": "", "read": [digest]})
+    assert source.fingerprint(keyless, on_the_web) is None
+    for watermark in ("2013-04", "5", '{"column":"id"}'):
+        with pytest.raises(SlipstreamError, match="were read from another source") as refused:
+            source.fingerprint(keyless, watermark)
+        assert refused.value.code == "source_rows_again"
+        assert source.deliver(make_spec(), watermark, tmp_path).watermark == json.dumps([digest])
 
 
 MALFORMED = {
@@ -181,13 +196,13 @@ def test_files_of_one_batch_must_have_the_same_columns(read: Read) -> None:
         ({"path": "gopher:x"}, "source_scheme_forbidden"),
         ({"path": "nothing/*.csv"}, "source_no_files"),
         ({"path": "model.yaml"}, "source_format_unknown"),
-        ({"path": "packed.csv.zip"}, "source_packed"),
-        ({"path": "packed.csv.zip", "format": "csv"}, "source_packed"),
+        ({"path": "packed.csv.7z"}, "source_packed"),
+        ({"path": "packed.csv.7z", "format": "csv"}, "source_packed"),
         ({"path": "model.yaml", "format": "csv", "max_bytes": 3}, "source_too_large"),
     ],
 )
 def test_what_cannot_be_read_says_why(arguments: dict[str, Any], code: str, spec: ModelSpec, tmp_path: Path) -> None:
-    (spec.folder / "packed.csv.zip").write_bytes(b"PK")
+    (spec.folder / "packed.csv.7z").write_bytes(b"PK")
     with pytest.raises(SlipstreamError) as refused:
         FilesSource(**arguments).deliver(spec, "", tmp_path)
     assert refused.value.code == code

@@ -1,9 +1,11 @@
-"""JSON lines, and files packed by gzip and zstd: what is in them comes, exactly, or the error names file and line."""
+"""JSON lines, and packed files: what is in them comes, exactly, or the error names file and line."""
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
 from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any
@@ -26,7 +28,13 @@ def zstd(content: bytes) -> bytes:
     return packed
 
 
-PACKINGS: dict[str, Callable[[bytes], bytes]] = {"": bytes, ".gz": gzip.compress, ".zst": zstd}
+PACKINGS: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    ".gz": gzip.compress,
+    ".zst": zstd,
+    ".xz": lzma.compress,
+    ".bz2": bz2.compress,
+}
 
 
 @pytest.fixture
@@ -49,8 +57,7 @@ def read(make_spec: Callable[..., ModelSpec], store: Store) -> Read:
     return rows
 
 
-@pytest.mark.parametrize("packing", PACKINGS)
-@pytest.mark.parametrize("ending", [".jsonl", ".ndjson"])
+@pytest.mark.parametrize(("packing", "ending"), [*((packing, ".jsonl") for packing in PACKINGS), ("", ".ndjson")])
 def test_values_come_as_they_are(read: Read, packing: str, ending: str) -> None:
     lines = [
         {"id": 1, "large": 2**63 - 1, "amount": 0.1, "word": "", "paid": True, "zip": "00501", "gone": None},
@@ -111,8 +118,10 @@ def test_what_is_wrong_is_named(read: Read, content: str | bytes, code: str, par
     assert part in str(caught.value)
 
 
-@pytest.mark.parametrize("ending", ["csv", "jsonl"])
-@pytest.mark.parametrize("packing", [".gz", ".zst"])
+@pytest.mark.parametrize(
+    ("packing", "ending"),
+    [(".gz", "csv"), (".gz", "jsonl"), (".zst", "csv"), (".zst", "jsonl"), (".xz", "csv"), (".bz2", "csv")],
+)
 def test_a_packed_file_is_whole_and_bounded_by_what_it_unpacks_to(read: Read, ending: str, packing: str) -> None:
     content = {"csv": b"id,b\n" + b"1,2\n" * 100_000, "jsonl": b'{"id": 1}\n' * 100_000}[ending]
     packed, name = PACKINGS[packing](content), f"{{}}.{ending}{packing}"

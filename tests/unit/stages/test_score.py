@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import lzma
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from slipstream.serving.version.load import load_served, native_answer
 from slipstream.spec.model import ModelSpec
 from slipstream.stages.score import score
 from slipstream.store import Store
+from tests.web_server import serving
 
 FOREST = {"type": "sklearn", "estimator": "sklearn.ensemble.HistGradientBoostingClassifier"}
 REGRESSION = {
@@ -139,6 +142,60 @@ def test_a_folder_takes_a_file_of_each_run(champion: Champion, store: Store, mak
     assert caught.value.code == "score_output_is_input"
 
 
+def test_files_in_an_archive_are_answered_each_for_itself(
+    champion: Champion, store: Store, make_rows: Any, tmp_path: Path
+) -> None:
+    spec = champion()
+    for number in range(2):
+        pq.write_table(make_rows(20, seed=number, first=100 * number), tmp_path / f"{number}.parquet")
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        for name, number in [("a", 0), ("b", 1), ("b again", 1)]:
+            archive.write(tmp_path / f"{number}.parquet", f"{name}.parquet")
+    done = score(spec, store, path=str(tmp_path / "in.zip"), output=str(tmp_path / "zip.csv"))
+    assert (done.rows, done.files) == (40, 2)
+    score(spec, store, path=str(tmp_path / "*.parquet"), output=str(tmp_path / "plain.csv"))
+    (tmp_path / "in.csv.xz").write_bytes(lzma.compress(ODD.encode()))
+    assert score(spec, store, path=str(tmp_path / "in.csv.xz"), output=str(tmp_path / "xz.csv")).files == 1
+    archived, plain = (
+        [(row["id"], row["prediction"]) for row in csv.DictReader((tmp_path / name).read_text().splitlines())]
+        for name in ("zip.csv", "plain.csv")
+    )
+    assert archived == plain
+
+
+def test_a_workbook_and_a_url_are_answered_as_the_same_rows_in_csv(
+    champion: Champion, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import xlsxwriter
+
+    spec = champion()
+    rows: list[list[Any]] = [
+        ["id", "hour", "carrier", "distance"],
+        [1, 3, "A", 0.5],
+        [2, 14, "B", 2],
+        [3, 7, "C", None],
+    ]
+    with xlsxwriter.Workbook(str(tmp_path / "in.xlsx")) as book:
+        sheet = book.add_worksheet()
+        for number, row in enumerate(rows):
+            sheet.write_row(number, 0, row)
+    with (tmp_path / "in.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    monkeypatch.setenv("SLIPSTREAM_SOURCE_HOSTS", "127.0.0.1")
+    answers = []
+    with serving() as site:
+        site.pages["/web.csv"] = (tmp_path / "in.csv").read_bytes()
+        for number, path in enumerate([f"{tmp_path}/in.xlsx", f"{tmp_path}/in.csv", f"{site.url}/web.csv"]):
+            target = tmp_path / f"out{number}.csv"
+            done = score(spec, store, path=path, output=str(target))
+            assert (done.rows, done.errors) == (3, 0)
+            written = csv.DictReader(target.read_text().splitlines())
+            answers.append([(row["id"], row["prediction"], row["probability"], row["warnings"]) for row in written])
+        with pytest.raises(SourceError, match="fetch the file first"):
+            score(spec, store, path=f"{site.url}/web.csv?token=abc")
+    assert answers[0] == answers[1] == answers[2]
+
+
 def test_errors_say_what_to_do(
     champion: Champion, store: Store, make_spec: Any, make_rows: Any, tmp_path: Path
 ) -> None:
@@ -183,7 +240,7 @@ def test_a_nul_byte_is_an_error_of_its_row(champion: Champion, store: Store, tmp
 
 def test_json_lines_are_refused(champion: Champion, store: Store, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('{"id": 1, "distance": 1.0, "hour": 3, "carrier": "A"}\n')
-    with pytest.raises(SourceError, match="give CSV or Parquet"):
+    with pytest.raises(SourceError, match="give CSV, Parquet or Excel"):
         score(champion(), store, path=str(tmp_path / "in.jsonl"))
 
 

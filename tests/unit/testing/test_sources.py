@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deltalake import write_deltalake
 
 from slipstream.testing import SOURCE_CHECKS, CheckFailed, SourceCase, arrive_as_csv, arrive_as_parquet, check_source
+from slipstream.testing.sources import delivery_rows
 
 BROKEN = "tests.unit.testing.broken:BrokenSource"
 FEATURES = """
@@ -29,7 +31,21 @@ def arrive_with_features(folder: Path, number: int, rows: Any) -> None:
     arrive_as_parquet(folder, number, rows)
 
 
+def arrive_as_delta(folder: Path, number: int, rows: Any) -> None:
+    """A table ``shop`` below the model's folder; at first one without rows."""
+    write_deltalake(folder / "shop", delivery_rows(1).slice(0, 0) if not number else rows, mode="append")
+
+
+def arrive_as_excel(folder: Path, number: int, rows: Any) -> None:
+    """``deliveries/1.xlsx`` below the model's folder, and so on."""
+    if number:
+        (folder / "deliveries").mkdir(exist_ok=True)
+        rows.to_pandas().to_excel(folder / "deliveries" / f"{number}.xlsx", index=False, engine="xlsxwriter")
+
+
 SHIPPED = {
+    "delta": SourceCase({"type": "delta", "path": "shop"}, arrive_as_delta),
+    "excel": SourceCase({"type": "files", "path": "deliveries/*.xlsx"}, arrive_as_excel),
     "csv": SourceCase({"type": "files", "path": "deliveries/*.csv"}, arrive_as_csv),
     "parquet": SourceCase({"type": "files", "path": "deliveries/*.parquet"}, arrive_as_parquet),
     "python": SourceCase({"type": "python", "function": "newest"}, arrive_with_features),

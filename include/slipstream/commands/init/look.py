@@ -16,7 +16,7 @@ from slipstream.data.table_types import Base
 from slipstream.duck import columns_of, duck, evenly_spaced, first_row, quoted
 from slipstream.errors import SourceError
 from slipstream.slots import Delivery
-from slipstream.sources.files import FORMATS, unpacked
+from slipstream.sources.forms import FileForm
 from slipstream.spec.model import ModelSpec
 
 if TYPE_CHECKING:
@@ -75,19 +75,16 @@ class Look:
     sample: Any
 
 
-def look(file: Path) -> Look:
-    """Look at all of *file*, CSV, JSON lines or Parquet, packed or not.
+def look(file: Path, sheet: str = "") -> Look:
+    """Look at all of *file*, CSV, JSON lines, Parquet or the *sheet* of a workbook, packed or not.
 
     Raises:
-        SourceError: ``source_no_files``, ``source_format_unknown``.
+        SourceError: ``source_no_files``, ``source_format_unknown``, ``source_packed``, ``source_sheet_unknown``.
         DataError: what ingest would say of it.
     """
     if not file.is_file():
         raise SourceError(f"{file}: there is no such file.", code="source_no_files")
-    format_ = FORMATS.get(unpacked(file.name).suffix.lower())
-    if format_ is None:
-        raise SourceError(f"{file}: expected .csv, .tsv, .jsonl or .parquet.", code="source_format_unknown")
-    form = {"type": format_, **({"encoding": "utf-8"} if format_ == "csv" and file.suffix == ".zst" else {})}
+    form = FileForm(sheet=sheet).of({file: file.name}, str(file))
     return _looked(Delivery({file: file.name}, "", form, 1 << 40), str(file))
 
 

@@ -11,9 +11,12 @@ from typing import Any
 from slipstream.commands.init.look import Look, look, look_at
 from slipstream.commands.init.write import plain_yaml
 from slipstream.errors import SpecError
+from slipstream.sources.http.source import HttpSource
+from slipstream.sources.packed import PACKED
 from slipstream.sources.sql.address import address_of
 from slipstream.sources.sql.snapshot import table_names
 from slipstream.sources.sql.source import SqlSource
+from slipstream.spec.http_source import holds_secret, url_variable
 from slipstream.spec.sql_source import has_secret, variable_of
 
 _COPIED = 50 << 20
@@ -39,16 +42,40 @@ class Origin:
 
 def is_database(given: str) -> bool:
     """Whether ``--from`` names a database: a URL, ``connection:ID`` or ``env:NAME``."""
-    return "://" in given or given.startswith((_CONNECTION, _VARIABLE))
+    return ("://" in given and not is_on_the_web(given)) or given.startswith((_CONNECTION, _VARIABLE))
 
 
-def of_file(file: Path) -> Origin:
-    """A file of rows; a small one is copied beside the model file. Errors as for :func:`look`."""
-    looked = look(file)
+def is_on_the_web(given: str) -> bool:
+    """Whether ``--from`` names a file on the web."""
+    return given.lower().startswith(("http://", "https://"))
+
+
+def of_url(given: str, sheet: str, model: str) -> Origin:
+    """A file on the web, of a workbook the *sheet*; one whose URL holds a secret is named by a variable.
+
+    Raises:
+        SourceError, DataError: as of the source and of :func:`look`.
+    """
+    where: dict[str, Any] = {"url": given, **({"sheet": sheet} if sheet else {})}
+    remark = ""
+    if holds_secret(given):
+        variable = url_variable(model)
+        os.environ[variable] = given
+        remark = f"The URL holds a secret and is not written: set {variable} to it wherever the model runs."
+        where["url"] = {"env": variable}
+    looked = look_at(HttpSource(**where).deliver, "the URL" if remark else given)
+    written = ", ".join(f"{key}: {_flow(value)}" for key, value in where.items())
+    return Origin(looked, f"{{type: http, {written}}}", remark=remark)
+
+
+def of_file(file: Path, sheet: str = "") -> Origin:
+    """A file of rows, of a workbook the *sheet*; a small one is copied beside the model file. Errors as of look()."""
+    looked = look(file, sheet)
     small = file.stat().st_size <= _COPIED
-    suffix = "".join(file.suffixes[-2:]) if file.suffix in {".gz", ".zst"} else file.suffix
+    suffix = "".join(file.suffixes[-2:]) if file.suffix in PACKED else file.suffix
     path = f"*{suffix}" if small else str(file.resolve())
-    return Origin(looked, f"{{type: files, path: {plain_yaml(path)}}}", file if small else None)
+    named = f", sheet: {plain_yaml(sheet)}" if sheet else ""
+    return Origin(looked, f"{{type: files, path: {plain_yaml(path)}{named}}}", file if small else None)
 
 
 def of_database(given: str, table: str, watermark: str, model: str) -> Origin:

@@ -1,29 +1,19 @@
-"""Which database a model file means: an Airflow connection or a URL, its password from outside the file.
-
-An Airflow connection comes from Airflow in its processes (:func:`connections_from`), elsewhere from the environment
-variable ``AIRFLOW_CONN_<ID>``, as a URI or as JSON, as Airflow reads it.
-"""
+"""Which database a model file means: an Airflow connection or a URL, its password from outside the file."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 from slipstream.errors import SourceError, shown
+from slipstream.sources.connections import connection_parts, connection_text
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
-
-Connections = Callable[[str], str]
-"""Id of an Airflow connection -> the connection as a URI or as JSON; "" if there is none."""
 
 _DRIVERS = {
     "postgres": "postgresql+psycopg",
@@ -78,23 +68,6 @@ class Address:
         return text
 
 
-def _environment(connection: str) -> str:
-    return os.environ.get(f"AIRFLOW_CONN_{connection.upper()}", "")
-
-
-_connections: ContextVar[Connections] = ContextVar("connections", default=_environment)
-
-
-@contextmanager
-def connections_from(connections: Connections) -> Iterator[None]:
-    """Within the block, ids of connections are looked up by *connections*."""
-    token = _connections.set(connections)
-    try:
-        yield
-    finally:
-        _connections.reset(token)
-
-
 def address_of(connection: str, url: str | Mapping[str, Any]) -> Address:
     """The database of an Airflow *connection*, or else of a *url*: a text, or ``{"env": NAME}``.
 
@@ -102,14 +75,8 @@ def address_of(connection: str, url: str | Mapping[str, Any]) -> Address:
         SourceError: ``source_connection_unknown`` or ``source_url_malformed``.
     """
     if connection:
-        text = _connections.get()(connection)
-        if not text:
-            message = (
-                f"connection {shown(connection)}: there is none; add it to Airflow (airflow connections add), or set "
-                f"the environment variable AIRFLOW_CONN_{connection.upper()}."
-            )
-            raise SourceError(message, code="source_connection_unknown")
-        return Address(_of_airflow(text, f"connection {connection!r}"), f"connection {connection!r}")
+        text, name = connection_text(connection), f"connection {connection!r}"
+        return Address(_of_airflow(text, name), name)
     if isinstance(url, str):
         return Address(_parsed(url, "url"), shown(url))
     variable = str(url["env"])
@@ -137,14 +104,8 @@ def _of_airflow(text: str, name: str) -> URL:
     """The URL of an Airflow connection, which is written as a URI or as JSON."""
     from sqlalchemy import URL
 
-    try:
-        parts = _of_json(text) if text.lstrip().startswith("{") else _of_uri(text)
-        extra = parts["extra"] or {}
-        extra = json.loads(extra) if isinstance(extra, str) else extra
-        port = int(parts["port"]) if parts["port"] else None
-    except (ValueError, AttributeError):
-        message = f"{name}: is neither a URI nor JSON as Airflow writes connections."
-        raise SourceError(message, code="source_url_malformed") from None
+    parts = connection_parts(text, name)
+    extra, port = parts["extra"], parts["port"]
     kind = str(parts["conn_type"]).replace("-", "_")
     host, schema = parts["host"] or None, parts["schema"] or None
     if kind == "sqlite":
@@ -154,24 +115,3 @@ def _of_airflow(text: str, name: str) -> URL:
     query = {key: value for key, value in extra.items() if isinstance(value, str) and (not taken or key in taken)}
     login, password = parts["login"] or None, parts["password"] or None
     return URL.create(driver, login, password, host, port, schema, query)
-
-
-def _of_json(text: str) -> dict[str, Any]:
-    parts = json.loads(text)
-    return {key: parts.get(key) for key in ("conn_type", "login", "password", "host", "port", "schema", "extra")}
-
-
-def _of_uri(text: str) -> dict[str, Any]:
-    parts = urlsplit(text)
-    extra = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if "__extra__" in extra:
-        extra = json.loads(extra["__extra__"])
-    return {
-        "conn_type": parts.scheme,
-        "login": unquote(parts.username or ""),
-        "password": unquote(parts.password or ""),
-        "host": unquote(parts.hostname or ""),
-        "port": parts.port,
-        "schema": unquote(parts.path[1:]),
-        "extra": extra,
-    }
