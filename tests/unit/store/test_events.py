@@ -29,6 +29,7 @@ from slipstream.store.payloads import (
 
 LEAST: dict[str, dict[str, Any]] = {
     "dataset.committed": {"dataset": "d", "watermark": "2026"},
+    "schema.accepted": {"batch": "b", "dataset": "d", "changes": []},
     "joined.committed": {"table": "t", "joined": "d", "manifest": "m"},
     "version.registered": {"result": {"bundle": "b"}},
     "deployment.started": {"version": 1},
