@@ -120,6 +120,40 @@ def test_what_is_written_is_what_a_file_would_hold(
     assert rows_of(database, "SELECT DISTINCT run FROM scores") == [(done.run,)]
 
 
+@pytest.mark.parametrize(("column", "kind"), [("probability", "INTEGER"), ("prediction", "DATE"), ("id", "DATE")])
+def test_a_table_that_would_change_what_is_written_is_refused(
+    column: str, kind: str, database: Engine, champion: Any, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP", url_of(database))
+    kinds = {"run": "VARCHAR(40)", "id": "BIGINT", "prediction": "BOOLEAN", "probability": "DOUBLE PRECISION"}
+    kinds |= {"version": "BIGINT", "warnings": "TEXT", "error": "TEXT", "scored_at": "TIMESTAMP", column: kind}
+    with database.begin() as connection:
+        connection.execute(text(f"CREATE TABLE scores ({', '.join(f'{name} {of}' for name, of in kinds.items())})"))
+    with pytest.raises(SlipstreamError, match=f"has '{column}' as .*, which does not hold values of type") as raised:
+        score(champion(), store, output=table())
+    assert raised.value.code == "score_output_other"
+    assert rows_of(database) == []
+
+
+def test_a_moment_is_the_same_in_a_server_of_another_zone(
+    mariadb: Server, champion: Any, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP", mariadb.owner_url)
+    spec, engine = champion(), create_engine(mariadb.owner_url)
+    try:
+        score(spec, store, output=table())
+        with engine.begin() as connection:
+            connection.execute(text("DELETE FROM scores"))
+            connection.execute(text("ALTER TABLE scores MODIFY scored_at TIMESTAMP(6) NULL"))
+        score(spec, store, output=table())
+        ((seconds,),) = rows_of(engine, "SELECT max(abs(unix_timestamp(scored_at) - unix_timestamp())) FROM scores")
+        assert seconds < 120
+    finally:
+        with engine.begin() as connection:
+            connection.execute(text("DROP TABLE IF EXISTS scores"))
+        engine.dispose()
+
+
 def test_who_may_only_read_is_told_so(
     postgresql: Server, champion: Any, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

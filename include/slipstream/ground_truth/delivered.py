@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from slipstream.cell_reading import CellReading
@@ -16,7 +17,7 @@ from slipstream.label_types import checked_label, read_label
 from slipstream.model_schema import Schema
 from slipstream.spec.model import ModelSpec
 from slipstream.store.labels import Label
-from slipstream.store.predictions import key_sql
+from slipstream.store.predictions import NUMBERS, key_sql
 
 if TYPE_CHECKING:
     import duckdb
@@ -76,7 +77,7 @@ def label_columns(
     relation: duckdb.DuckDBPyRelation,
     by: By | None = None,
     reading: CellReading | None = None,
-    texts: Collection[str] = (),
+    key_kinds: Mapping[str, str] = MappingProxyType({}),
 ) -> LabelColumns:
     """What of *relation* says which prediction, which label and since when.
 
@@ -86,7 +87,7 @@ def label_columns(
         relation: The delivered rows.
         by: Whether predictions are told by the model's key or by their ids; None: by what is there.
         reading: How a cell of text is read as a label, as the files of training were.
-        texts: Columns of the key that are no inputs and no numbers.
+        key_kinds: Columns of the key that are no inputs -> their types in the data table.
 
     Raises:
         DataError: ``labels_columns_missing``, ``labels_ambiguous``.
@@ -115,15 +116,29 @@ def label_columns(
     which = f"{quoted('id')}::VARCHAR, ''"
     if chosen == "key":
         check_key(spec)
-        texts = [*texts, *(one.name for one in schema.inputs if one.type == "string")]
-        # A value that is no number where the key is one costs its row, as a wrong id does.
-        usable = [quoted(name) if name in texts else f"TRY_CAST({quoted(name)} AS DOUBLE)" for name in key]
-        whole = " AND ".join(f"{value} IS NOT NULL" for value in usable)
-        which = f"'', CASE WHEN {whole} THEN {key_sql(key, texts)} END"
+        # A value that is no number or no time where the key is one costs its row, as a wrong id does.
+        inputs = {one.name: "VARCHAR" if one.type == "string" else "DOUBLE" for one in schema.inputs}
+        kinds_of_key = {name: inputs.get(name) or key_kinds.get(name, "DOUBLE") for name in key}
+        values = {name: _as_key(name, kind) for name, kind in kinds_of_key.items()}
+        whole = " AND ".join(f"{value} IS NOT NULL" for value in values.values())
+        texts = [name for name, kind in kinds_of_key.items() if kind not in NUMBERS]
+        which = f"'', CASE WHEN {whole} THEN {key_sql(values, texts)} END"
     label_text_sql = f"{quoted(label)}{'::DOUBLE' if kinds[label] in _FLOATS else ''}::VARCHAR"
     time = '"time"::VARCHAR' if "time" in kinds and "time" not in taken else "NULL::VARCHAR"
     columns = f"{which}, {label_text_sql}, {time}, epoch_us(TRY_CAST({time} AS TIMESTAMPTZ))"
     return LabelColumns(spec, schema, columns, reading if kinds[label] == "VARCHAR" else None)
+
+
+def _as_key(name: str, kind: str) -> str:
+    """SQL: the value of a column as one of that type; null where it is none."""
+    value = quoted(name)
+    if kind in NUMBERS:
+        # As it stands: whole numbers beyond 2^53 are told apart.
+        return f"CASE WHEN TRY_CAST({value} AS DOUBLE) IS NOT NULL THEN {value} END"
+    if kind == "DATE":
+        moment = f"TRY_CAST({value} AS TIMESTAMP)"
+        return f"CASE WHEN {moment} = CAST({moment} AS DATE) THEN CAST({moment} AS DATE) END"
+    return value if kind == "VARCHAR" else f"TRY_CAST({value} AS {kind})"
 
 
 def label_reading(schema: Schema, readings: Mapping[str, CellReading]) -> CellReading | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from slipstream.bundle.bundle import open_bundle
-from slipstream.duck import duck, first_row, literal
+from slipstream.duck import duck, first_row, literal, quoted
 from slipstream.errors import StageError
 from slipstream.label_types import class_numbers, class_texts
 from slipstream.model_schema import Schema
@@ -163,7 +163,11 @@ class Truth:
         cast = "TRY_CAST(prediction AS DOUBLE)" if self.spec.task == "regression" else answer
         key = "''"
         if keyed:
-            key = key_sql(self.spec.data.key, self._texts(rows), "inputs") if self._has_key(rows) else "NULL"
+            key = (
+                key_sql({name: f"inputs.{quoted(name)}" for name in self.spec.data.key}, self._texts(rows))
+                if self._has_key(rows)
+                else "NULL"
+            )
             # Batch jobs hand the key through, be it an input or not.
             key = f"coalesce(captured.key, {key})" if "key" in there else key
         self._execute(

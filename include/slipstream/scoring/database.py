@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slipstream.errors import DataError, SpecError
+from slipstream.scoring.database_columns import RUN, column_type, names_within, refuse_other
 from slipstream.sources.sql.address import Address, address_of
 from slipstream.sources.sql.failures import in_words
 from slipstream.sources.sql.writing import KINDS, locked, writable_engine
@@ -18,10 +19,8 @@ from slipstream.store.faultpoints import faultpoint
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from sqlalchemy import Column, Connection, Table
+    from sqlalchemy import Connection, Table
 
-RUN = "run"
-"""The column that tells which run wrote a row; by it a run is known to be there."""
 _CHUNK = 20_000
 
 
@@ -85,17 +84,18 @@ class DatabaseTable:
 
         with pq.ParquetFile(file) as parquet, self._connected() as connection:
             with locked(connection, f"slipstream {self.wanted.table}", self.wanted.timeout):
-                table = self._there(connection)
+                table, columns, dialect = self._there(connection), parquet.schema_arrow, connection.dialect.name
+                names = names_within(columns.names, dialect)
                 if table is None:
-                    table = _new(self.wanted.table, parquet.schema_arrow)
+                    table = _new(self.wanted.table, names, columns)
                     table.create(connection)
-                _refuse_other(self.place, table, parquet.schema_arrow.names)
+                refuse_other(self.place, table, names, columns.types, dialect)
                 _refuse_untransacted(self.place, table)
                 if not _holds(connection, table, run):
                     if self.wanted.mode == "replace":
                         connection.execute(table.delete())
                     faultpoint("score.table_begun")
-                    _insert(connection, table, parquet, run)
+                    _insert(connection, table, parquet, [run, *names])
                 faultpoint("score.table_full")
             faultpoint("score.table_committed")
 
@@ -126,12 +126,12 @@ def _parts(table: str) -> tuple[str | None, str]:
     return schema or None, name
 
 
-def _new(name: str, columns: pa.Schema) -> Table:
-    """A table for answers with these columns."""
+def _new(name: str, names: Sequence[str], columns: pa.Schema) -> Table:
+    """A table for answers with these columns, under these names."""
     from sqlalchemy import Column, MetaData, String, Table
 
     schema, name = _parts(name)
-    kinds = [Column(field.name, _kind(field.type)) for field in columns]
+    kinds = [Column(given, column_type(field.type)) for given, field in zip(names, columns, strict=True)]
     own: dict[str, Any] = {
         "mysql_engine": "InnoDB",
         "mysql_charset": "utf8mb4",
@@ -139,17 +139,6 @@ def _new(name: str, columns: pa.Schema) -> Table:
         "mariadb_charset": "utf8mb4",
     }
     return Table(name, MetaData(), Column(RUN, String(40), index=True), *kinds, schema=schema, **own)
-
-
-def _kind(kind: Any) -> Any:
-    import pyarrow as pa
-    from sqlalchemy import BigInteger, Boolean, Date, DateTime, Double, Text
-    from sqlalchemy.dialects.mysql import DATETIME
-
-    if pa.types.is_timestamp(kind):
-        return DateTime(timezone=kind.tz is not None).with_variant(DATETIME(fsp=6), "mysql", "mariadb")
-    known = {pa.int64(): BigInteger, pa.float64(): Double, pa.bool_(): Boolean, pa.date32(): Date}
-    return known.get(kind, Text)()
 
 
 def _holds(connection: Connection, table: Table, run: str) -> bool:
@@ -160,23 +149,6 @@ def _holds(connection: Connection, table: Table, run: str) -> bool:
     return connection.execute(select(table.c[RUN]).where(table.c[RUN] == run).limit(1)).first() is not None
 
 
-def _refuse_other(place: str, table: Table, columns: Sequence[str]) -> None:
-    """Refuse a table that lacks a column, or that wants a value for one that is not written."""
-    lacking = [name for name in (RUN, *columns) if name not in table.columns]
-    needed = [one.name for one in table.columns if one.name not in {RUN, *columns} and not _filled(one)]
-    if lacking or needed:
-        what = (
-            f"lacks the column {lacking[0]!r}" if lacking else f"wants a value in {needed[0]!r}, which has no default"
-        )
-        listed = ", ".join(one.name for one in list(table.columns)[:20])
-        written = ", ".join((RUN, *columns))
-        message = (
-            f"{place}: the table that is there {what} (it has {listed}; what is written: {written}); alter it, or name "
-            "another one: it is made."
-        )
-        raise DataError(message, code="score_output_other")
-
-
 def _refuse_untransacted(place: str, table: Table) -> None:
     """Refuse a table of MySQL that takes half a run."""
     engine = next((str(value) for name, value in table.kwargs.items() if name.endswith("_engine")), "InnoDB")
@@ -185,14 +157,9 @@ def _refuse_untransacted(place: str, table: Table) -> None:
         raise DataError(message, code="score_output_other")
 
 
-def _filled(column: Column[Any]) -> bool:
-    """Whether a row may leave the column to the database."""
-    filled = column.server_default is not None or column.identity is not None or column.autoincrement is True
-    return bool(column.nullable or filled or (column.primary_key and column.autoincrement == "auto"))
-
-
-def _insert(connection: Connection, table: Table, parquet: Any, run: str) -> None:
-    names = [RUN, *parquet.schema_arrow.names]
+def _insert(connection: Connection, table: Table, parquet: Any, named: Sequence[str]) -> None:
+    """Add the rows; *named* has the run and the names of the file's columns."""
+    run, names = named[0], [RUN, *named[1:]]
     naive = connection.dialect.name != "postgresql"
     for batch in parquet.iter_batches(_CHUNK):
         columns = [_plain(column, naive) for column in batch.columns]

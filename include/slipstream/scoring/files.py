@@ -58,6 +58,7 @@ class ScoreInput:
         still: Raises SourceError if a file is no longer what it was when it was looked at.
         source: What tells the source of the model file that was read; "" for what is none.
         watermark: Where its next reading starts.
+        whole: Whether all that it has is read each time.
     """
 
     name: str
@@ -67,6 +68,7 @@ class ScoreInput:
     still: Callable[[], object] = lambda: None
     source: str = ""
     watermark: str = ""
+    whole: bool = False
 
     def reads(self, place: str) -> bool:
         """Whether a file at *place* is, or the next time would be, one of the files."""

@@ -44,6 +44,8 @@ class ScoreJob:
         captured: Whether the rows go to the predictions table too.
         actor: Who asks.
         joins: What brings inputs that files lack; None: nothing.
+        asked: Digest of what was asked for, the same whatever other runs did.
+        again: The run that answered the same of a source before it held something else; "" if it never did.
     """
 
     spec: ModelSpec
@@ -56,6 +58,8 @@ class ScoreJob:
     captured: bool
     actor: str
     joins: JoinedInputs | None = None
+    asked: str = ""
+    again: str = ""
 
     def to_file(self, place: OutputFile) -> BatchScored:
         """Write the answers to a file."""
@@ -100,7 +104,9 @@ class ScoreJob:
     @property
     def _parts(self) -> Mapping[str, ScoreFile]:
         """What tells the answers of this version to a file, by which they are added once -> the file."""
-        named = {f"{self.bundle} {self.version} {file.unit}": file for file in self.scored.files}
+        # What is read whole is answered anew when it holds again what it held before.
+        again = f" {self.again}" if self.again else ""
+        named = {f"{self.bundle} {self.version} {file.unit}{again}": file for file in self.scored.files}
         return {hashlib.sha256(name.encode()).hexdigest(): file for name, file in named.items()}
 
     def _written_to(self, path: Path) -> Written:
@@ -173,6 +179,7 @@ class ScoreJob:
             captured=written.captured_rows,
             dataset=self.scored.dataset,
             source=self.scored.source,
+            asked=self.asked,
             watermark=recorded(self.store, self.scored.watermark),
             problems=tuple(tally.problems),
             stamp=stamp,

@@ -148,7 +148,7 @@ def _opened(
     if keys and key_text:
         names = [f"{KEY}{place}" for place in range(len(keys))]
         texts = [name for name, kind in columns_of(typed_rows) if name in names and kind not in NUMBERS]
-        typed_rows = typed_rows.project(f"*, {key_sql(names, texts)} AS {KEY_TEXT}")
+        typed_rows = typed_rows.project(f"*, {key_sql({name: name for name in names}, texts)} AS {KEY_TEXT}")
     return TypedFile(typed_rows.to_arrow_reader(CHUNK), keys, checked, text)
 
 
@@ -170,6 +170,11 @@ def _input(field: Field, kind: str) -> tuple[str, str]:
     if field.type in {"number", "integer"} and kind in {"BIGINT", "DOUBLE"}:
         # As in a request: any number; whether it is whole, finite or stands for "missing" is seen by its value.
         return f"CAST({quoted(field.name)} AS DOUBLE)", _NOTHING
+    if field.type == "boolean" and kind in {"BIGINT", "DOUBLE"}:
+        # As databases without a type for it hold truth values.
+        name = quoted(field.name)
+        value = f"CASE WHEN {name} IN (0, 1) THEN CAST({name} AS DOUBLE) END"
+        return value, f"CASE WHEN {name} NOT IN (0, 1) THEN CAST({name} AS VARCHAR) END"
     reading = field.cell_reading
     if field.type != "string" and reading.type in {"", "VARCHAR"}:
         reading = replace(field, reading=None).cell_reading

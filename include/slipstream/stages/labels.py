@@ -27,7 +27,6 @@ from slipstream.store import Store
 from slipstream.store.datasets import load_dataset
 from slipstream.store.labels import TABLE, deliver_newest, digest, overtaken
 from slipstream.store.objects import canonical_json
-from slipstream.store.predictions import NUMBERS
 
 if TYPE_CHECKING:
     import duckdb
@@ -112,7 +111,7 @@ def labels(
                 # A database that tells outcomes knows the model's key; of prediction ids it seldom does.
                 by = by or "key"
             columns = label_columns(
-                spec, schema, relation, by, _reading(spec, store, schema), _key_texts(spec, store, schema)
+                spec, schema, relation, by, _reading(spec, store, schema), _key_kinds(spec, store, schema)
             )
             labels_read = read(columns, relation, folder)
         if not labels_read.rows:
@@ -187,14 +186,14 @@ def _reading(spec: ModelSpec, store: Store, schema: Schema) -> CellReading | Non
     return label_reading(schema, readings_of(store, spec.name, newest)) if newest else None
 
 
-def _key_texts(spec: ModelSpec, store: Store, schema: Schema) -> list[str]:
-    """Columns of the key that no request has, of those that are no numbers: batch jobs hand them through."""
+def _key_kinds(spec: ModelSpec, store: Store, schema: Schema) -> dict[str, str]:
+    """Columns of the key that no request has, and their types: batch jobs hand them through."""
     state = store.ledger.state()
     dataset = state.model(spec.name).dataset
     if dataset is None:
-        return []
+        return {}
     kinds = dict(load_dataset(store.objects, state, spec.name, dataset).columns)
-    return [name for name in spec.data.key if name not in schema.names and kinds.get(name) not in NUMBERS]
+    return {name: kinds[name] for name in spec.data.key if name not in schema.names and name in kinds}
 
 
 def parsed_by(word: str | None) -> By | None:

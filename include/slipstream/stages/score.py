@@ -23,6 +23,7 @@ from slipstream.spec.model import ModelSpec
 from slipstream.spec.score import ScoreSpec, ScoreTableSpec
 from slipstream.store import Store
 from slipstream.store.objects import canonical_json
+from slipstream.store.state import Event
 
 STAGE = Stage("score", version=1)
 READS = ("data.key", "deploy.capture", "score")
@@ -68,7 +69,8 @@ def score(  # noqa: PLR0913 - what people choose of a batch job, each by its nam
     with TemporaryDirectory(prefix="slipstream-") as name:
         folder = Path(name)
         scored = _input(spec, store, path, every, folder)
-        captured = bool(scored.source) and own.capture and _is_champion(spec, store, number)
+        # All of a source again holds rows that were captured before.
+        captured = bool(scored.source) and own.capture and not every and _is_champion(spec, store, number)
         inputs: dict[str, Any] = {
             "version": number,
             "bundle": bundle,
@@ -79,8 +81,9 @@ def score(  # noqa: PLR0913 - what people choose of a batch job, each by its nam
         joins = None if scored.dataset else joined_inputs(spec, store, number)
         if joins:
             inputs["joined"] = joins.versions
-        key, place = _key(spec, store, inputs, table)
-        job = ScoreJob(spec, store, number, bundle, scored, folder, key, captured, actor, joins)
+        key, place = _key(spec, store, inputs, scored, table)
+        again = str(inputs.get("passed", ""))
+        job = ScoreJob(spec, store, number, bundle, scored, folder, key, captured, actor, joins, inputs["asked"], again)
         return once(
             STAGE,
             spec,
@@ -108,9 +111,9 @@ def _input(spec: ModelSpec, store: Store, path: str, every: bool, folder: Path) 
         return files_of_dataset(spec, store, newest_dataset(store, spec))
     source = hashlib.sha256(canonical_json(config)).hexdigest()
     # Without a column that tells what is new a database is read whole: what it holds now is what is asked about.
-    whole = every or (config["type"] == "sql" and not config.get("watermark"))
-    watermark = "" if whole else in_full(store, read_until(store, spec, STAGE.name, source))
-    return replace(files_of_source(spec, config, watermark, folder), source=source)
+    whole = config["type"] == "sql" and not config.get("watermark")
+    watermark = "" if whole or every else in_full(store, read_until(store, spec, STAGE.name, source))
+    return replace(files_of_source(spec, config, watermark, folder), source=source, whole=whole)
 
 
 def _is_champion(spec: ModelSpec, store: Store, number: int) -> bool:
@@ -139,22 +142,51 @@ def _version(spec: ModelSpec, store: Store, version: int | None) -> tuple[int, s
 
 
 def _key(
-    spec: ModelSpec, store: Store, inputs: Mapping[str, Any], table: ScoreTableSpec | None
+    spec: ModelSpec, store: Store, inputs: dict[str, Any], scored: ScoreInput, table: ScoreTableSpec | None
 ) -> tuple[str, OutputFile | DatabaseTable | None]:
-    """The run's key and where it writes. An output that is no longer what the run wrote makes another run."""
-    inputs = dict(inputs)
-    while True:
-        key = run_key(STAGE, spec.part(*READS), inputs)
-        run = f"{STAGE.name}-{key[:16]}"
-        place: OutputFile | DatabaseTable | None = None
-        if table is not None:
-            place = DatabaseTable.of(table, spec.folder)
-        elif inputs["output"]:
-            place = output_at(inputs["output"], run, spec.folder)
-        before = store.ledger.find(STAGE.event, spec.name, key) if place is not None else None
-        if place is None or before is None or before.result_as(BatchScored).stamp == place.stamp(run):
-            return key, place
+    """The run's key and where it writes.
+
+    An output that is no longer what the run wrote makes another run, and so does a source that is read whole, held
+    something else meanwhile, and is again as it was: its answers are the newest again. What tells such a run from those
+    before it is added to *inputs*.
+    """
+    asked_for = inputs["asked"] = run_key(STAGE, spec.part(*READS), inputs)
+    newest = _newest(store, spec, scored.source) if scored.whole else None
+    before = store.ledger.find(STAGE.event, spec.name, run_key(STAGE, spec.part(*READS), inputs))
+    if newest is not None and newest.data["result"].get("asked") == asked_for:
+        before = newest
+    elif newest is not None and before is not None:
+        inputs["passed"], before = newest.id, None
+    while before is not None:
+        result = before.result_as(BatchScored)
+        place = _place(spec, inputs, result.run, table)
+        if place is None or result.stamp == place.stamp(result.run):
+            return before.key, place
         inputs["after"] = before.id
+        before = store.ledger.find(STAGE.event, spec.name, run_key(STAGE, spec.part(*READS), inputs))
+    key = run_key(STAGE, spec.part(*READS), inputs)
+    return key, _place(spec, inputs, f"{STAGE.name}-{key[:16]}", table)
+
+
+def _place(
+    spec: ModelSpec, inputs: Mapping[str, Any], run: str, table: ScoreTableSpec | None
+) -> OutputFile | DatabaseTable | None:
+    """Where the *run* writes; None for the store's table."""
+    if table is not None:
+        return DatabaseTable.of(table, spec.folder)
+    return output_at(inputs["output"], run, spec.folder) if inputs["output"] else None
+
+
+def _newest(store: Store, spec: ModelSpec, source: str) -> Event | None:
+    """The newest event of a run that read that source."""
+    for event in reversed(store.ledger.state().model(spec.name).events):
+        if (
+            event.kind == STAGE.event
+            and event.content.stage == STAGE.name
+            and event.data["result"].get("source") == source
+        ):
+            return event
+    return None
 
 
 def _evidence(result: BatchScored, bundle: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from slipstream.duck import literal, quoted
+from slipstream.duck import literal
 from slipstream.store.tables import Tables
 
 if TYPE_CHECKING:
@@ -80,14 +80,14 @@ def input_digests(names: Sequence[str], columns: Mapping[str, Any]) -> list[str]
     return [sha256(head + encode(row)).hexdigest() for row in zip(*plain, strict=True)]
 
 
-def key_sql(columns: Sequence[str], texts: Sequence[str], of: str = "") -> str:
-    """An expression for the values of *columns* as one JSON array: ``texts`` among them as text, others as numbers.
+def key_sql(values: Mapping[str, str], texts: Collection[str]) -> str:
+    """An expression for a key as one JSON array: ``texts`` among its columns as text, others as numbers.
 
     Args:
-        of: Where the columns are, such as ``inputs``; "" for the row itself.
+        values: Column of the key -> SQL of its value.
+        texts: Columns that are no numbers.
     """
-    values = [(name, f"{of}{'.' if of else ''}{quoted(name)}") for name in columns]
-    parts = [f"{value if name in texts else _number(value)}::VARCHAR" for name, value in values]
+    parts = [f"{value if name in texts else _number(value)}::VARCHAR" for name, value in values.items()]
     return f"to_json([{', '.join(parts)}])::VARCHAR"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from slipstream.errors import DataError, SlipstreamError, SourceError, SpecError
+from slipstream.scoring.database_columns import names_within
 from slipstream.spec.model import ModelSpec
 from slipstream.spec.score import score_table
 from slipstream.stages.join import join
@@ -93,6 +95,7 @@ def test_a_second_trigger_writes_nothing_twice(shop: Path, flights: pa.Table, ch
         connection.execute("DELETE FROM scores")
     third = score(spec, store)
     assert (third.reused, third.captured) == (False, 300)
+    assert score(spec, store).run == third.run
     assert asked(shop, "SELECT count(*) FROM scores") == [(300,)]
     assert sum(pq.read_metadata(one).num_rows for one in store.tables.paths(spec.name, "predictions")) == 300
 
@@ -140,7 +143,100 @@ def test_what_is_captured_follows_the_policy(shop: Path, flights: pa.Table, cham
     assert [field.name for field in captured.schema.field("inputs").type] == ["distance", "hour"]
     assert set(captured["redacted"].to_pylist()) == {'["carrier"]'}
     off = spec.model_copy(update={"score": spec.score.model_copy(update={"capture": False})})  # type: ignore[union-attr]
-    assert score(off.at(spec.folder), store, every=True).captured == 0
+    assert score(off.at(spec.folder), store).captured == 0
+
+
+def test_what_a_table_held_before_is_the_newest_again(
+    shop: Path, flights: pa.Table, champion: Champion, store: Store
+) -> None:
+    filled(shop, flights.drop(["late"]))
+    spec = champion(**job(shop))
+    runs = []
+    for change in ("distance = distance", "hour = hour + 1", "hour = hour - 1"):
+        asked(shop, f"UPDATE flights SET {change}")
+        runs.append(score(spec, store).run)
+        assert score(spec, store).run == runs[-1]
+    assert len(set(runs)) == 3
+    assert asked(shop, "SELECT run, count(*) FROM scores GROUP BY run ORDER BY min(rowid)") == [
+        (run, 300) for run in runs
+    ]
+
+
+def test_all_of_a_source_again_is_captured_once(
+    shop: Path, flights: pa.Table, champion: Champion, store: Store
+) -> None:
+    source = {"type": "sql", "url": f"sqlite:///{shop}", "table": "flights", "watermark": "id"}
+    filled(shop, flights.drop(["late"]).slice(0, 200))
+    spec = champion(**job(shop, source=source))
+    assert score(spec, store).captured == 200
+    filled(shop, flights.drop(["late"]).slice(200))
+    assert score(spec, store).captured == 100
+    again = score(spec, store, every=True)
+    assert (again.rows, again.captured) == (300, 0)
+
+
+def test_truth_values_of_a_query_are_numbers(shop: Path, champion: Champion, store: Store) -> None:
+    spec = champion(
+        inputs=["distance", "late"],
+        target="delay",
+        task="regression",
+        evaluate={"metric": "rmse", "bootstrap": 50, "min_slice": 20},
+        train={"trainer": {"type": "sklearn", "estimator": "sklearn.linear_model.Ridge"}},
+    )
+    rows = pa.table({"id": [1, 2, 3, 4], "distance": [0.5] * 4, "late": [0, 1, 2, None]})
+    pq.write_table(rows, shop.parent / "in.parquet")
+    done = score(spec, store, path=str(shop.parent / "in.parquet"), output=str(shop.parent / "out.parquet"))
+    assert (done.errors, done.problems[0]) == (2, "late: '2' is not true or false")
+    words = pa.table({"id": [1, 2], "distance": [0.5] * 2, "late": [False, True]})
+    pq.write_table(words, shop.parent / "words.parquet")
+    score(spec, store, path=str(shop.parent / "words.parquet"), output=str(shop.parent / "said.parquet"))
+    answers = [pq.read_table(shop.parent / name)["prediction"].to_pylist() for name in ("out.parquet", "said.parquet")]
+    assert answers[0][:2] == answers[1]
+
+
+def test_names_that_a_database_cannot_tell_apart_are_cut() -> None:
+    long = "probability " + "Credit reporting, credit repair services, or other personal consumer reports"
+    names = names_within(["id", f"{long} - A", f"{long} - B", "probability a", "probability A"], "postgresql")
+    assert [len(name.encode()) <= 63 for name in names] == [True] * 5
+    assert len({name.casefold() for name in names}) == 5
+    assert names[3] == "probability a"
+    assert names_within([long], "sqlite") == [long]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "good"),
+    [
+        ("TIMESTAMP", "2024-01-13T12:30:00Z", True),
+        ("TIMESTAMP", "2024-01-13 12:30", True),
+        ("TIMESTAMP", "noon", False),
+        ("DATE", "2024-03-21 00:00", True),
+        ("DATE", "2024-03-21 13:00", False),
+        ("VARCHAR", "007", True),
+        ("BIGINT", "7.0", True),
+        ("BIGINT", "x", False),
+    ],
+)
+def test_keys_of_labels_are_read_by_the_types_of_the_data(
+    kind: str, value: str, good: bool, store: Store, make_spec: Any, make_rows: Any, committed: Any, release: Any
+) -> None:
+    plain = {"TIMESTAMP": datetime(2024, 1, 13, 12, 30), "DATE": date(2024, 3, 21), "VARCHAR": "007", "BIGINT": 7}  # noqa: DTZ001
+    spec = make_spec(
+        data={"source": {"type": "files", "path": "*.csv"}, "time": "day", "key": ["place"]},
+        score={"source": {"type": "files", "path": "new/*.parquet"}},
+    )
+    dataset = committed(spec, make_rows(600, place=pa.array([plain[kind]] * 600)))
+    store.ledger.append("deployment.finished", spec.name, {"version": release(spec, dataset=dataset.id).version})
+    rows = pa.table({"place": pa.array([plain[kind]]), "hour": [3], "carrier": ["A"], "distance": [0.5]})
+    (spec.folder / "new").mkdir()
+    pq.write_table(rows, spec.folder / "new/rows.parquet")
+    assert score(spec, store).captured == 1
+    (spec.folder.parent / "labels.csv").write_text(f"place,label\n{value},true\n{value},true\n")
+    if not good:
+        with pytest.raises(DataError, match="none of 2 labels is usable"):
+            labels(spec, store, spec.folder.parent / "labels.csv")
+        return
+    assert labels(spec, store, spec.folder.parent / "labels.csv").new == 1
+    assert join(spec, store).labelled == 1
 
 
 @pytest.mark.parametrize(

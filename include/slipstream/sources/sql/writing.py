@@ -37,7 +37,8 @@ def writable_engine(address: Address, folder: Path, timeout: int) -> Engine:
         return create_engine(url, connect_args=arguments, poolclass=NullPool, hide_parameters=True)
     arguments["connect_timeout"] = min(10, timeout)
     if address.kind != "postgresql":
-        arguments |= {"read_timeout": timeout, "write_timeout": timeout}
+        # A TIMESTAMP is taken as of the session's zone; what is written is in UTC.
+        arguments |= {"read_timeout": timeout, "write_timeout": timeout, "init_command": "SET time_zone = '+00:00'"}
     return create_engine(
         address.url, connect_args=arguments, poolclass=NullPool, hide_parameters=True, isolation_level="READ COMMITTED"
     )
