@@ -121,7 +121,8 @@ def monitor(spec: ModelSpec) -> DAG:
     with _dag(spec, "monitor", tuple(dict.fromkeys((*spec.schedule.monitor, *crons)))) as dag:
         # Without a champion there is nothing to measure, but there may be a first training to ask for.
         brought = [] if spec.monitor.labels is None else [_stage(spec, LabelsOperator)]
-        joined = _stage(spec, JoinOperator, **({"trigger_rule": "none_failed"} if brought else {}))
+        # Labels that do not come are no reason not to look at the inputs.
+        joined = _stage(spec, JoinOperator, **({"trigger_rule": "all_done"} if brought else {}))
         brought >> joined
         measured = joined >> _stage(spec, MonitorOperator)
         measured >> _stage(spec, DecideOperator, trigger_rule="none_failed")

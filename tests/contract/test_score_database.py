@@ -25,7 +25,7 @@ from tests.forked import FORKED
 pytestmark = pytest.mark.server
 ROWS = 600
 POINTS = ("score.begin", "score.written", "score.table_begun", "score.table_full", "score.table_committed",
-          "score.worked", "score.committed")  # fmt: skip
+          "score.captured", "score.worked", "score.committed")  # fmt: skip
 
 
 @pytest.fixture(params=["postgresql", "mariadb", "sqlite"])

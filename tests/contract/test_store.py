@@ -6,6 +6,7 @@ import hashlib
 import json
 import multiprocessing
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -346,3 +347,16 @@ def test_a_full_disk_says_what_is_needed_in_a_unit_that_shows_it(needed: int, sa
     full = Path("/dev/full")
     with pytest.raises(StoreError, match=re.escape(said)), writable(full, needed):
         full.write_bytes(b"x")
+
+
+def test_appends_at_once_each_return_what_they_added(tmp_path: Path) -> None:
+    """The history of a Delta table counts its versions wrong where another writer commits meanwhile."""
+    for turn in range(3):
+        tables = Store.open((tmp_path / str(turn)).as_uri()).tables
+
+        def append(number: int, tables: Any = tables) -> list[int]:
+            data = pa.table({"x": [number] * (number + 1)})
+            return [file.rows for file in tables.append("small", "data", data, f"key-{number}")]
+
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(append, range(8))) == [[number + 1] for number in range(8)]

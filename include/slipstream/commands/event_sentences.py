@@ -50,7 +50,8 @@ def _packaged(content: payloads.VersionRegistered, number: int) -> str:
 def _validation(content: payloads.ValidationFinished) -> str:
     result = content.result
     if not result.success:
-        return f"The batch of {_count(result.rows, 'row')} broke the contract: {', '.join(result.failed)}."
+        broken = f"broke the contract: {', '.join(result.failed)}" if result.failed else "was refused for its columns"
+        return f"The batch of {_count(result.rows, 'row')} {broken}."
     aside = f", {result.quarantined:,} quarantined" if result.quarantined else ""
     return f"The batch of {_count(result.rows, 'row')} passed: {result.good:,} good{aside}."
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _WHOLE = float(1 << 63)
-OWN = ("prediction_id", "prediction", "probability", "version", "warnings", "error", "scored_at")
+OWN = ("run", "prediction_id", "prediction", "probability", "version", "warnings", "error", "scored_at")
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class ScoreJob:
         captured: Whether the rows go to the predictions table too.
         actor: Who asks.
         joins: What brings inputs that files lack; None: nothing.
-        asked: Digest of what was asked for, the same whatever other runs did.
+        wanted: Digest of what was asked for, the same whatever other runs did.
         again: The run that answered the same of a source before it held something else; "" if it never did.
     """
 
@@ -58,7 +58,7 @@ class ScoreJob:
     captured: bool
     actor: str
     joins: JoinedInputs | None = None
-    asked: str = ""
+    wanted: str = ""
     again: str = ""
 
     def to_file(self, place: OutputFile) -> BatchScored:
@@ -69,6 +69,7 @@ class ScoreJob:
         path = self.folder / f"answers{place.suffix}"
         written = self._written_to(path)
         stamp = place.put(path, written.columns) if written.columns else place.stamp()
+        self._keep(written)
         return self._result(written, place.place, stamp=stamp)
 
     def to_database(self, table: DatabaseTable) -> BatchScored:
@@ -78,6 +79,7 @@ class ScoreJob:
             written = self._written_to(path)
             if written.columns:
                 table.put(path, self._run)
+        self._keep(written)
         return self._result(written, table.place, stamp=self._run if written.columns else table.stamp(self._run))
 
     def to_table(self) -> BatchScored:
@@ -89,6 +91,8 @@ class ScoreJob:
         if new:
             written = write_each({part: parts[part] for part in new}, self._chunks(), self.folder)
             self._settle(written)
+            # An attempt that finds its answers there does not answer again, so what is captured comes first.
+            self._keep(written)
             added = tables.append_parts(model, TABLE, written.files, self.key)
             if len(added) < len(written.files):
                 # Another scorer was first with some of them.
@@ -117,7 +121,7 @@ class ScoreJob:
         return written
 
     def _settle(self, written: Written) -> None:
-        """Refuse what is not to be written; else hand on what is captured, before anybody sees an answer."""
+        """Refuse what is not to be written."""
         self.scored.still()
         tally, name = written.tally, self.scored.name
         if not tally.rows:
@@ -125,9 +129,13 @@ class ScoreJob:
         if tally.errors == tally.rows:
             message = f"{name}: none of {tally.rows:,} rows can be answered: {'; '.join(tally.problems[:3])}."
             raise DataError(message, code="score_all_bad")
+        faultpoint("score.written")
+
+    def _keep(self, written: Written) -> None:
+        """Hand on what is captured."""
         if written.captured:
             self.store.tables.append_parts(self.spec.name, PREDICTIONS, written.captured, f"{self.key} captured")
-        faultpoint("score.written")
+        faultpoint("score.captured")
 
     def _added_before(self) -> tuple[TableFile, ...]:
         """What an attempt at this run added that died before it could say so."""
@@ -179,7 +187,7 @@ class ScoreJob:
             captured=written.captured_rows,
             dataset=self.scored.dataset,
             source=self.scored.source,
-            asked=self.asked,
+            wanted=self.wanted,
             watermark=recorded(self.store, self.scored.watermark),
             problems=tuple(tally.problems),
             stamp=stamp,

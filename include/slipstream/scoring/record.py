@@ -25,7 +25,7 @@ class BatchScored(Result):
         dataset: The dataset version; "" for files.
         source: What tells the source of the model file that was read; "" for what is no source.
         watermark: Where its next reading starts.
-        asked: Digest of what was asked for, the same whatever other runs did.
+        wanted: Digest of what was asked for, the same whatever other runs did.
         problems: What is wrong with the first rows without a prediction.
         stamp: What tells the content of the output; "" for the store's table.
         details: Digest of the JSON record: every file with its checksum.
@@ -44,7 +44,7 @@ class BatchScored(Result):
     dataset: str = ""
     source: str = ""
     watermark: str = ""
-    asked: str = ""
+    wanted: str = ""
     problems: tuple[str, ...] = ()
     stamp: str = ""
     details: str = ""

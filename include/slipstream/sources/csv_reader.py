@@ -87,7 +87,8 @@ def read_csv(
         if sorted(header.columns) != sorted(first.columns):
             message = (
                 f"{files[path]}: its columns ({', '.join(header.columns)}) are not those of {files[first_path]} "
-                f"({', '.join(first.columns)})."
+                f"({', '.join(first.columns)}); files read at once have the same columns: move it away until "
+                "those before it are in the table."
             )
             raise DataError(message, code="data_schema_changed")
     stream_within(connection, len(first.columns))

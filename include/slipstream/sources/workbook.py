@@ -58,7 +58,8 @@ def as_parquet(spec: ModelSpec, files: Mapping[Path, str], sheet: str, max_bytes
             raise _too_many(name)
         if first and table.columns.keys() != columns.keys():
             message = (
-                f"{name}: its columns ({', '.join(table.columns)}) are not those of {first} ({', '.join(columns)})."
+                f"{name}: its columns ({', '.join(table.columns)}) are not those of {first} ({', '.join(columns)}); "
+                "files read at once have the same columns: move it away until those before it are in the table."
             )
             raise DataError(message, code="data_schema_changed")
         first = first or name

@@ -35,6 +35,10 @@ def sql_problems(values: FileValues) -> Iterator[SpecProblem]:
         if isinstance(config, Mapping) and config.get("type") == "sql":
             for problem in _source(config, name, known):
                 yield SpecProblem(str(problem), *place, *problem.place, code=problem.code)
+    config = values.value("score", "source")
+    if isinstance(config, Mapping) and config.get("overlap"):
+        message = "rows of the overlap would be answered twice; leave it out, and let the watermark grow with each row"
+        yield SpecProblem(message, "score", "source", "overlap", code="spec_source_overlap")
     config = values.value("score", "table")
     if isinstance(config, Mapping):
         for problem in _address(config, name, "a table"):

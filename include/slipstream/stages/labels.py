@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from slipstream.cell_reading import CellReading
 from slipstream.data.batch import in_full, recorded
 from slipstream.data.table_types import readings_of
-from slipstream.duck import columns_of, duck, literal
+from slipstream.duck import columns_of, duck, literal, quoted
 from slipstream.errors import DataError, SpecError, shown
 from slipstream.ground_truth.delivered import By, LabelsRead, label_columns, label_reading, read
 from slipstream.ground_truth.joined import schema_of
@@ -110,6 +110,10 @@ def labels(
             if rows is None and spec.data.key and set(spec.data.key) <= set(relation.columns):
                 # A database that tells outcomes knows the model's key; of prediction ids it seldom does.
                 by = by or "key"
+            if rows is None:
+                # A table of outcomes has rows whose outcome is not known yet.
+                known = next((name for name in ("label", spec.target) if name in relation.columns), None)
+                relation = relation.filter(f"{quoted(known)} IS NOT NULL") if known else relation
             columns = label_columns(
                 spec, schema, relation, by, _reading(spec, store, schema), _key_kinds(spec, store, schema)
             )

@@ -27,6 +27,8 @@ from slipstream.store.state import Event
 
 STAGE = Stage("score", version=1)
 READS = ("data.key", "deploy.capture", "score")
+_HOW = ("timeout", "max_bytes", "on_change", "delimiter", "encoding")
+"""Arguments of sources that say how they are read, not what."""
 
 
 def score(  # noqa: PLR0913 - what people choose of a batch job, each by its name
@@ -64,13 +66,13 @@ def score(  # noqa: PLR0913 - what people choose of a batch job, each by its nam
     """
     number, bundle = _version(spec, store, version)
     own = spec.score or ScoreSpec()
-    output = output or own.table or own.output
+    by_file, output = not output, output or own.table or own.output
     table = output if isinstance(output, ScoreTableSpec) else None
     with TemporaryDirectory(prefix="slipstream-") as name:
         folder = Path(name)
-        scored = _input(spec, store, path, every, folder)
-        # All of a source again holds rows that were captured before.
-        captured = bool(scored.source) and own.capture and not every and _is_champion(spec, store, number)
+        scored = _input(spec, store, path, output, every, folder)
+        # All of a source again, or for another output, holds rows that are captured by the job itself.
+        captured = bool(scored.source) and own.capture and by_file and not every and _is_champion(spec, store, number)
         inputs: dict[str, Any] = {
             "version": number,
             "bundle": bundle,
@@ -82,8 +84,8 @@ def score(  # noqa: PLR0913 - what people choose of a batch job, each by its nam
         if joins:
             inputs["joined"] = joins.versions
         key, place = _key(spec, store, inputs, scored, table)
-        again = str(inputs.get("passed", ""))
-        job = ScoreJob(spec, store, number, bundle, scored, folder, key, captured, actor, joins, inputs["asked"], again)
+        wanted, again = str(inputs["wanted"]), str(inputs.get("passed", ""))
+        job = ScoreJob(spec, store, number, bundle, scored, folder, key, captured, actor, joins, wanted, again)
         return once(
             STAGE,
             spec,
@@ -102,14 +104,17 @@ def _done(job: ScoreJob, place: OutputFile | DatabaseTable | None) -> BatchScore
     return job.to_file(place) if place is not None else job.to_table()
 
 
-def _input(spec: ModelSpec, store: Store, path: str, every: bool, folder: Path) -> ScoreInput:
-    """What is read."""
+def _input(
+    spec: ModelSpec, store: Store, path: str, output: str | ScoreTableSpec, every: bool, folder: Path
+) -> ScoreInput:
+    """What is read. What is new of a source is so for each output of its own."""
     if path:
         return files_at(spec, path, folder)
     config = spec.score.source if spec.score is not None else None
     if config is None:
         return files_of_dataset(spec, store, newest_dataset(store, spec))
-    source = hashlib.sha256(canonical_json(config)).hexdigest()
+    named = {name: value for name, value in config.items() if name not in _HOW}
+    source = hashlib.sha256(canonical_json([named, _written_out(spec, output)])).hexdigest()
     # Without a column that tells what is new a database is read whole: what it holds now is what is asked about.
     whole = config["type"] == "sql" and not config.get("watermark")
     watermark = "" if whole or every else in_full(store, read_until(store, spec, STAGE.name, source))
@@ -150,10 +155,10 @@ def _key(
     something else meanwhile, and is again as it was: its answers are the newest again. What tells such a run from those
     before it is added to *inputs*.
     """
-    asked_for = inputs["asked"] = run_key(STAGE, spec.part(*READS), inputs)
+    wanted = inputs["wanted"] = run_key(STAGE, spec.part(*READS), inputs)
     newest = _newest(store, spec, scored.source) if scored.whole else None
     before = store.ledger.find(STAGE.event, spec.name, run_key(STAGE, spec.part(*READS), inputs))
-    if newest is not None and newest.data["result"].get("asked") == asked_for:
+    if newest is not None and newest.data["result"].get("wanted") == wanted:
         before = newest
     elif newest is not None and before is not None:
         inputs["passed"], before = newest.id, None

@@ -70,7 +70,7 @@ def test_events_have_the_payload_that_the_page_says(project: dict[str, str]) -> 
         row = re.search(rf"^\| `{event.kind}` \|[^|]*\| (.*) \|$", page, re.MULTILINE)
         assert row is not None
         due = set(re.findall(r"`(\w+)`", row[1]))
-        assert due - {"batches", "derived"} <= set(event.data), event.kind
+        assert due - {"batches", "derived", "joined"} <= set(event.data), event.kind
         assert set(event.data) <= due | ENVELOPE, event.kind
 
 

@@ -177,7 +177,7 @@ def test_words_that_a_file_does_not_know(
     with pytest.raises(StageError, match="xgboost writes categories beyond ASCII cut off") as caught:
         imported({"A": "A", "B": "B", "C": "Cöl"}, {"C": "Cöl"})
     assert caught.value.code == "import_words_unknown"
-    with pytest.raises(StageError, match=r"it knows 'x', 'y', 'z', and no row holds any of them \('[ABC]', "):
+    with pytest.raises(StageError, match=r"it knows 'x', 'y', 'z', and no row holds any of them \('"):
         imported({"A": "x", "B": "y", "C": "z"})
     warnings = load_training(spec, store, imported({"A": "A", "B": "B", "C": "D"}).candidate)[1].warnings
     assert any("Of input 'carrier' it does not know 'C', 'Cöl': 33.8%" in warning for warning in warnings)

@@ -75,6 +75,11 @@ def test_rows_of_a_database_are_answered_into_it_and_joined_by_key(
     assert sorted(captured["prediction_id"].to_pylist()) == sorted(row[5] for row in rows)
     assert captured["probability"].to_pylist() == [row[2] for row in rows]
     assert set(captured["role"].to_pylist()) == {"champion"}
+    filled(shop, flights.select(["id", "late"]).slice(0, 0), "outcomes")
+    with sqlite3.connect(shop) as connection:
+        connection.execute("INSERT INTO outcomes VALUES (7000, NULL)")
+    assert labels(spec, store).rows == 0, "an outcome that is not known yet is no label"
+    asked(shop, "DELETE FROM outcomes")
     filled(shop, flights.select(["id", "late"]), "outcomes")
     brought = labels(spec, store)
     assert (brought.rows, brought.new, brought.bad) == (300, 300, 0)
@@ -175,6 +180,24 @@ def test_all_of_a_source_again_is_captured_once(
     assert (again.rows, again.captured) == (300, 0)
 
 
+def test_what_is_new_is_so_for_each_output(shop: Path, flights: pa.Table, champion: Champion, store: Store) -> None:
+    source = {"type": "sql", "url": f"sqlite:///{shop}", "table": "flights", "watermark": "id"}
+    filled(shop, flights.drop(["late"]))
+    spec = champion(**job(shop, source=source))
+    aside = score(spec, store, output=str(shop.parent / "aside.csv"))
+    assert (aside.rows, aside.captured) == (300, 0)
+    assert (score(spec, store).rows, score(spec, store).rows) == (300, 0)
+    patient = champion(**job(shop, source={**source, "timeout": 99}))
+    assert score(patient, store).rows == 0, "how it is read is not what is read"
+    assert asked(shop, "SELECT count(*) FROM scores") == [(300,)]
+
+
+def test_a_job_without_a_key_for_late_rows_says_so(shop: Path, make_spec: Any) -> None:
+    source = {"type": "sql", "url": f"sqlite:///{shop}", "table": "flights", "watermark": "id", "overlap": 5}
+    with pytest.raises(SpecError, match="rows of the overlap would be answered twice"):
+        make_spec(**job(shop, source=source))
+
+
 def test_truth_values_of_a_query_are_numbers(shop: Path, champion: Champion, store: Store) -> None:
     spec = champion(
         inputs=["distance", "late"],
@@ -267,6 +290,7 @@ def test_a_table_that_is_another_is_left_as_it_is(
         score(spec, store)
     assert raised.value.code == code
     assert asked(shop, "SELECT count(*) FROM scores") == [(0,)]
+    assert store.tables.paths(spec.name, "predictions") == [], "what reached nobody is not captured"
     assert not [event for event in store.ledger.read(model=spec.name) if event.topic == "score"]
 
 
