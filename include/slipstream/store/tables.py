@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipstream.errors import ChecksumMismatch, Conflict, NotFound
 from slipstream.store.delta.access import back_off, lost_race, open_table, readable
-from slipstream.store.delta.add_files import add_file, add_parts, committed_once, has_commit, replace_files
+from slipstream.store.delta.add_files import (
+    add_file,
+    add_parts,
+    around_commit,
+    committed_once,
+    has_commit,
+    replace_files,
+)
 from slipstream.store.delta.checksums import CHECKSUMS, named_digest
 from slipstream.store.delta.data_files import TablePlaces
 from slipstream.store.delta.heads import check_table_head, read_head, write_table_head
@@ -244,26 +251,12 @@ class Tables(TablePlaces):
             return None
         for commit in opened.history():
             if commit.get("slipstream_key") == key:
-                uri = self.uri(model, table)
-                after, before = map(_added, self._around(uri, int(commit["version"]), opened.version(), key))
+                uri, between = self.uri(model, table), (int(commit["version"]), opened.version())
+                after, before = map(_added, around_commit(self.location, uri, between, key))
                 # Also for who died between the commit and this.
                 write_table_head(self.location, uri, opened)
                 return self._described(model, table, {p: n for p, n in after.items() if p not in before})
         raise NotFound(f"tables/{model}/{table}: the commit of key {key} is no longer in the table's history.")
-
-    def _around(self, uri: str, version: int, newest: int, key: str) -> tuple[DeltaTable, DeltaTable | None]:
-        """The table right after the commit of that *key*, and right before it.
-
-        The history counts its versions back from the one that was opened: where another writer has committed since,
-        each of them is told too low.
-        """
-        before = open_table(self.location, uri, version - 1) if version > 0 else None
-        for number in range(max(version, 0), newest + 1):
-            after = open_table(self.location, uri, number)
-            if after is not None and has_commit(after, key):
-                return after, before
-            before = after
-        raise NotFound(f"{uri}: the commit of key {key} is no longer in the table's history.")
 
     def _described(self, model: str, table: str, added: Mapping[str, int]) -> tuple[TableFile, ...]:
         described = [self._file(model, table, path, rows) for path, rows in added.items()]

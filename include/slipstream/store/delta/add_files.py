@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slipstream.errors import DataError
+from slipstream.errors import DataError, NotFound
+from slipstream.store.delta.access import open_table
 from slipstream.store.delta.checksums import DIGITS
 from slipstream.store.faultpoints import faultpoint
 from slipstream.store.files import atomic_copy
@@ -41,6 +42,27 @@ def committed_once(key: str, *parts: str) -> CommitProperties:
 def has_commit(table: DeltaTable | None, key: str) -> bool:
     """Whether a commit of that *key*, or with a part of it, was made."""
     return table is not None and table.transaction_version(key) is not None
+
+
+def around_commit(
+    location: Location, uri: str, between: tuple[int, int], key: str
+) -> tuple[DeltaTable, DeltaTable | None]:
+    """The table right after the commit of that *key*, and right before it.
+
+    The history counts its versions back from the one that was opened: where another writer has committed since, each of
+    them is told too low. So the commit is looked for from the version that was told up to the one that was opened.
+
+    Raises:
+        NotFound: it is no longer there.
+    """
+    first, newest = between
+    before = open_table(location, uri, first - 1) if first > 0 else None
+    for number in range(max(first, 0), newest + 1):
+        after = open_table(location, uri, number)
+        if after is not None and has_commit(after, key):
+            return after, before
+        before = after
+    raise NotFound(f"{uri}: the commit of key {key} is no longer in the table's history.")
 
 
 def add_file(
