@@ -271,11 +271,12 @@ def test_arguments_that_are_data_are_arguments_all_the_same(project: Project) ->
         labels = LabelsOperator(task_id="l", path="*.csv")
         assert (labels.path, labels.by, labels.model) == ("*.csv", "key", "tiny")
         assert {"model", "store", "models", "path", "by"} == set(labels.template_fields)
-        with pytest.raises(TypeError, match="missing keyword argument 'path'"):
-            LabelsOperator(task_id="m")
+        assert LabelsOperator(task_id="m").path is None, "what monitor.labels has"
         with pytest.raises(TypeError, match="candidat"):
             PackageOperator(task_id="n", candidat="x")
         mapped = DeployOperator.partial(task_id="o", model="tiny").expand(version=[1, 2])
         assert mapped.operator_class is DeployOperator
         with pytest.raises(TypeError, match="versions"):
             DeployOperator.partial(task_id="p", model="tiny").expand(versions=[1, 2])
+    with DAG("without", schedule=None), pytest.raises(TypeError, match="missing keyword argument 'model'"):
+        LabelsOperator(task_id="q")

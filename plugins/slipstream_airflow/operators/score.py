@@ -41,9 +41,8 @@ class ScoreOperator(SlipstreamOperator):
         with self.job(context) as job, connections_from(connection_as_json):
             version = None if self.version in (None, "") else job.version_of(self.version)
             output = score_table(self.destination) if isinstance(self.destination, Mapping) else self.destination
-            every = str(self.every).lower() in {"true", "1"}
-            arguments = {"path": self.path, "output": output, "version": version, "every": every}
-            result = score(job.spec, job.store, **arguments, actor=job.actor)
+            arguments = {"path": self.path, "version": version, "every": str(self.every).lower() in {"true", "1"}}
+            result = score(job.spec, job.store, output=output, actor=job.actor, **arguments)
         for problem in result.problems:
             self.log.warning("not answered: %s", problem)
         self.log.info("%s", result.sentence)
