@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import httpx
@@ -10,6 +11,9 @@ from slipstream.errors import SlipstreamError
 
 _TIMEOUT = 30.0
 _BODY_SHOWN = 400
+_SAFE = {"PATCH", "DELETE"}
+"""Requests that may be made twice, for what they ask for is a state; who only looks looks again anyway."""
+_PAUSES = (1.0, 2.0, 4.0)
 
 
 class AirflowError(SlipstreamError):
@@ -54,6 +58,12 @@ class Session:
         response = self._request(method, path, **kwargs)
         if response.status_code == httpx.codes.UNAUTHORIZED and login:  # the token has expired
             self._authorize()
+            response = self._request(method, path, **kwargs)
+        for pause in _PAUSES if method in _SAFE else ():
+            if response.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
+                break
+            # A busy database, above all SQLite's, lets a request wait only so long.
+            time.sleep(pause)
             response = self._request(method, path, **kwargs)
         return _checked(response)
 
